@@ -1,0 +1,1 @@
+//! The door: identify, resolve, validate, authorize, Admitted.

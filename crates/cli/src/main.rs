@@ -1,0 +1,2 @@
+//! The binary `guichet`.
+fn main() {}

@@ -1,0 +1,279 @@
+//! What a provider offers: one operation of its OpenAPI document, read into one flat typed input.
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{approval::Approvers, digest::Digest};
+
+/// `provider.operation`, for example `postgres.cancel-query`. Unique in a catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ActionId(pub String);
+
+impl ActionId {
+    /// From its two halves.
+    pub fn new(provider: &str, operation: &str) -> Self {
+        Self(format!("{provider}.{operation}"))
+    }
+    /// The whole text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How much an action can do to the world.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Looks, changes nothing.
+    Read,
+    /// Changes something that can be changed back.
+    Change,
+    /// Removes something.
+    Destroy,
+}
+
+impl Effect {
+    /// The word on the wire and in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Change => "change",
+            Self::Destroy => "destroy",
+        }
+    }
+}
+
+/// One operation a provider offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Action {
+    /// `provider.operation`.
+    pub id: ActionId,
+    /// The provider that performs it.
+    pub provider: String,
+    /// The `operationId` in the provider's document.
+    pub operation: String,
+    /// Digest of this declaration; an approval is bound to it.
+    pub version: Digest,
+    /// The words of the command, without `guichet`: `["rds", "cancel-query"]`.
+    pub command: Vec<String>,
+    /// One line.
+    pub title: String,
+    /// More, in CommonMark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// Who must approve, as the provider declares it. The gateway's policy may add, never remove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalDeclaration>,
+    /// Whether the provider answers `Guichet-Mode: plan`.
+    #[serde(default)]
+    pub plan: bool,
+    /// What it acts on, with `{input}` placeholders: `kafka/{cluster}/topics/{topic}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// One run at a time per value of this template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<String>,
+    /// Answers `text/event-stream`: log, progress, step, outcome.
+    #[serde(default)]
+    pub long: bool,
+    /// Seconds a call may take, 1–86,400.
+    pub timeout_seconds: u32,
+    /// The whole input counts as sensitive where no field says otherwise.
+    #[serde(default)]
+    pub sensitive: bool,
+    /// How a result is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<View>,
+    /// Ready-made calls for `--help`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<Example>,
+    /// JSON Schema 2020-12 of the flat input: an object, self-contained (`$defs` inside), no further members.
+    pub input: Value,
+    /// Live values for a member of the input, by member name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, Options>,
+    /// How the flat input becomes an HTTP request.
+    pub http: HttpBinding,
+}
+
+/// Who must approve, declared beside the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalDeclaration {
+    /// `team:NAME` or `owner`.
+    pub by: Approvers,
+    /// How many distinct people, 1–20.
+    #[serde(default = "one")]
+    pub count: u8,
+    /// Why, in a few words, for the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// Seconds until the request expires, 60–2,592,000; the gateway's default (4 h) when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_seconds: Option<u32>,
+}
+
+fn one() -> u8 {
+    1
+}
+
+/// How a result is drawn as a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// JSON pointer to the array of rows; empty for the result itself.
+    #[serde(default)]
+    pub rows: String,
+    /// Members of a row to show, in order; all of them when empty.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// A column whose value is the depth of the row in a tree (0 for a root): its text is indented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Tree>,
+    /// Operations of the same provider that apply to a row.
+    #[serde(default)]
+    pub row_actions: Vec<String>,
+}
+
+/// Draws rows as a tree: rows come in depth-first order, each with its depth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tree {
+    /// Member of a row that holds its depth, 0 for a root. Not itself shown.
+    pub depth: String,
+    /// Column that is indented.
+    pub column: String,
+}
+
+/// A ready-made call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// What it shows.
+    pub title: String,
+    /// The flat input.
+    pub input: Value,
+}
+
+/// Where live values of an input member come from: another (read) action of the same provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// `operationId` of the reading operation.
+    pub operation: String,
+    /// Input of that operation ← input of this one.
+    #[serde(default)]
+    pub with: BTreeMap<String, String>,
+    /// JSON pointer to the rows in its result; empty for the result itself.
+    #[serde(default)]
+    pub rows: String,
+    /// JSON pointer to the value in a row.
+    #[serde(default)]
+    pub value: String,
+    /// JSON pointers to what helps a person choose, shown beside the value.
+    #[serde(default)]
+    pub label: Vec<String>,
+}
+
+/// How the flat input becomes an HTTP request to the provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HttpBinding {
+    /// `GET`, `POST` …
+    pub method: String,
+    /// Path template as in the document, `/clusters/{cluster}`.
+    pub path: String,
+    /// Each member of the flat input and the place it goes to.
+    pub parameters: Vec<Parameter>,
+}
+
+/// One member of the flat input and the place it goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Parameter {
+    /// Name in the flat input.
+    pub name: String,
+    /// Name in the document, where a clash was resolved; else the same.
+    pub wire_name: String,
+    /// Where it goes.
+    pub place: Place,
+    /// An array is repeated (`?a=1&a=2`) when true, joined by commas when false.
+    #[serde(default)]
+    pub explode: bool,
+}
+
+/// The place of a parameter in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In the path.
+    Path,
+    /// In the query.
+    Query,
+    /// A header.
+    Header,
+    /// A member of the JSON body, which is an object.
+    BodyMember,
+    /// The whole JSON body.
+    Body,
+}
+
+/// The members of an input schema that are required.
+pub fn required_members(input: &Value) -> impl Iterator<Item = &str> {
+    input.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The name of a member as a command-line flag: `sourceInstance` and `source_instance` → `source-instance`.
+pub fn flag_name(member: &str) -> String {
+    let mut flag = String::with_capacity(member.len() + 4);
+    let mut previous_lower = false;
+    for character in member.chars() {
+        if character.is_ascii_uppercase() {
+            if previous_lower {
+                flag.push('-');
+            }
+            flag.push(character.to_ascii_lowercase());
+            previous_lower = false;
+        } else if character.is_ascii_alphanumeric() {
+            flag.push(character);
+            previous_lower = true;
+        } else {
+            if !flag.is_empty() && !flag.ends_with('-') {
+                flag.push('-');
+            }
+            previous_lower = false;
+        }
+    }
+    flag.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::flag_name;
+
+    #[test]
+    fn flags_are_kebab_case() {
+        for (member, flag) in [
+            ("pid", "pid"),
+            ("sourceInstance", "source-instance"),
+            ("source_instance", "source-instance"),
+            ("X-Request-Id", "x-request-id"),
+            ("replicaURL", "replica-url"),
+            ("filter[name]", "filter-name"),
+        ] {
+            assert_eq!(flag_name(member), flag);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! An approval is a condition that named people can lift; a decision is one person's yes or no.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Who can lift an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Approvers {
+    /// Members of the team that owns the resource.
+    Owner,
+    /// Members of this team.
+    Team(String),
+}
+
+impl fmt::Display for Approvers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner => f.write_str("owner"),
+            Self::Team(team) => write!(f, "team:{team}"),
+        }
+    }
+}
+
+impl FromStr for Approvers {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "owner" => Ok(Self::Owner),
+            Some(("team", team)) if !team.is_empty() => Ok(Self::Team(team.to_owned())),
+            _ => Err(format!("`{text}` names no approvers: write `owner` or `team:NAME`")),
+        }
+    }
+}
+
+impl Serialize for Approvers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Approvers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Approvers {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Approvers".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^(owner|team:.+)$",
+            "description": "`owner` (of the resource) or `team:NAME`"
+        })
+    }
+}
+
+/// One condition of a run that named people can lift.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Approval {
+    /// Id of the policy that asks for it.
+    pub policy: String,
+    /// Why, in the policy's words.
+    pub because: String,
+    /// Who can lift it, as declared.
+    pub by: Approvers,
+    /// The team that `by` means for this run; `None` when the resource has no owner, so nobody can lift it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// How many distinct people, at least 1.
+    pub count: u8,
+    /// After this moment nobody can lift it.
+    pub expires_at: Timestamp,
+}
+
+/// One person's yes or no to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Decision {
+    /// Who decided.
+    pub by: String,
+    /// Yes or no.
+    pub verdict: Verdict,
+    /// Ids of the policies whose approval this decision counts for (empty for a no: one no ends it).
+    pub lifts: Vec<String>,
+    /// Why; required for a no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Yes.
+    Approve,
+    /// No.
+    Reject,
+}
+
+/// Whether enough distinct people said yes to each condition. Pure: the order of decisions and
+/// repeated ones do not matter.
+pub fn all_lifted(approvals: &[Approval], decisions: &[Decision]) -> bool {
+    approvals.iter().all(|approval| lifted_by(approval, decisions) >= usize::from(approval.count.max(1)))
+}
+
+/// How many distinct people have said yes to this condition.
+pub fn lifted_by(approval: &Approval, decisions: &[Decision]) -> usize {
+    let mut people: Vec<&str> = decisions
+        .iter()
+        .filter(|decision| {
+            decision.verdict == Verdict::Approve && decision.lifts.iter().any(|policy| *policy == approval.policy)
+        })
+        .map(|decision| decision.by.as_str())
+        .collect();
+    people.sort_unstable();
+    people.dedup();
+    people.len()
+}

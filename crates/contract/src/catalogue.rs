@@ -1,0 +1,35 @@
+//! All actions a gateway knows. Every surface is drawn from it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{action::Action, digest::Digest};
+
+/// All actions a gateway knows, in the order of their commands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Catalogue {
+    /// Digest over the versions of all actions; the ETag of `GET /v1/catalogue`.
+    pub digest: Digest,
+    /// The environment this gateway serves: `staging`, `production` …
+    pub environment: String,
+    /// Sorted by command.
+    pub actions: Vec<Action>,
+}
+
+impl Catalogue {
+    /// From actions in any order.
+    pub fn new(environment: impl Into<String>, mut actions: Vec<Action>) -> Self {
+        actions.sort_by(|a, b| a.command.cmp(&b.command).then_with(|| a.id.cmp(&b.id)));
+        let environment = environment.into();
+        let versions: Vec<Value> =
+            actions.iter().map(|action| Value::from(format!("{} {}", action.id, action.version))).collect();
+        let digest = Digest::of_json(&serde_json::json!({"environment": environment, "actions": versions}));
+        Self { digest, environment, actions }
+    }
+
+    /// The action of this id.
+    pub fn action(&self, id: &str) -> Option<&Action> {
+        self.actions.iter().find(|action| action.id.as_str() == id)
+    }
+}

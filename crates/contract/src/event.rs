@@ -1,0 +1,82 @@
+//! What a follower of a run is told, in order.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{approval::Decision, id::RunId, run::{Outcome, RunState}};
+
+/// One entry of a run's event stream. `seq` is the SSE event id, counted from 1 within the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunEvent {
+    /// Which run.
+    pub run: RunId,
+    /// Position within the run, from 1, without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened to a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EventKind {
+    /// It moved to this state.
+    State {
+        /// The new state.
+        state: RunState,
+        /// Why, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
+    },
+    /// Someone decided.
+    Decision {
+        /// Who, what, why.
+        decision: Decision,
+    },
+    /// A line of the provider's log.
+    Log {
+        /// The line, without its end.
+        line: String,
+    },
+    /// How far it is.
+    Progress {
+        /// 0–100, absent when it cannot be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        percent: Option<f64>,
+        /// What it is doing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// A named step began or ended.
+    Step {
+        /// Its name.
+        name: String,
+        /// Its result when it ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<Value>,
+    },
+    /// It ended.
+    Outcome {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+impl EventKind {
+    /// The SSE event name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state",
+            Self::Decision { .. } => "decision",
+            Self::Log { .. } => "log",
+            Self::Progress { .. } => "progress",
+            Self::Step { .. } => "step",
+            Self::Outcome { .. } => "outcome",
+        }
+    }
+}

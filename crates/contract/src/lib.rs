@@ -1,0 +1,35 @@
+//! The words both sides share: what an action, a run, a plan, a principal, an outcome and a problem are,
+//! and how an OpenAPI document with `x-guichet` is read into actions.
+//!
+//! Values only: no async, no HTTP client or server, no SQL. Time and chance come in through [`Clock`].
+//!
+//! Begin reading at [`action`] (what a provider offers), then [`run`] (what becomes of one attempt),
+//! then [`openapi`] (how a document becomes a catalogue).
+
+pub mod action;
+pub mod approval;
+pub mod catalogue;
+pub mod clock;
+pub mod digest;
+pub mod event;
+pub mod id;
+pub mod openapi;
+pub mod plan;
+pub mod principal;
+pub mod problem;
+pub mod record;
+pub mod redact;
+pub mod run;
+
+pub use action::{Action, ActionId, Effect};
+pub use approval::{Approval, Approvers, Decision, Verdict};
+pub use catalogue::Catalogue;
+pub use clock::{Clock, SystemClock};
+pub use digest::Digest;
+pub use event::{EventKind, RunEvent};
+pub use id::{JobId, RunId, TokenId};
+pub use plan::{Fact, Plan};
+pub use principal::{Principal, PrincipalKind, Surface};
+pub use problem::{FieldError, Problem, code};
+pub use record::{Record, Verb, Verdict as RecordVerdict};
+pub use run::{Outcome, OutcomeStatus, Run, RunState};

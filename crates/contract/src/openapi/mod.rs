@@ -1,0 +1,1 @@
+//! How an OpenAPI 3.1 document becomes actions.

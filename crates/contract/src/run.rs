@@ -1,0 +1,244 @@
+//! One attempt by a principal to perform an action with one input, as it is shown to people and machines.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    action::{ActionId, Effect},
+    approval::{Approval, Decision},
+    digest::Digest,
+    id::RunId,
+    plan::Plan,
+    principal::{Principal, Surface},
+    problem::Problem,
+};
+
+/// Where a run stands. The legal moves are in the room `lifecycle`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Admitted and planned; nothing decided yet. Never stored: the first stored state follows at once.
+    Planned,
+    /// Waits for people.
+    AwaitingApproval,
+    /// May start; a worker will take it.
+    Queued,
+    /// The provider was called.
+    Running,
+    /// The provider said that it is done.
+    Succeeded,
+    /// The provider said that it is not done, or never received the call.
+    Failed,
+    /// Withdrawn before it started, or stopped by the provider on request.
+    Cancelled,
+    /// The provider was called and its answer never came: it may or may not have been done.
+    Unknown,
+    /// An approver said no.
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+    /// What was approved is no longer what would run.
+    Voided,
+}
+
+impl RunState {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Planned,
+        Self::AwaitingApproval,
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Unknown,
+        Self::Rejected,
+        Self::Expired,
+        Self::Voided,
+    ];
+
+    /// The word on the wire and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Voided => "voided",
+        }
+    }
+
+    /// Nothing more will happen to it.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Planned | Self::AwaitingApproval | Self::Queued | Self::Running)
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for RunState {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no state of a run"))
+    }
+}
+
+/// A run as it is stored and shown. `input` is the true input in the store and the redacted one on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Its id; also the `Idempotency-Key` the provider sees.
+    pub id: RunId,
+    /// What is to be done.
+    pub action: ActionId,
+    /// The declaration it was admitted under.
+    pub action_version: Digest,
+    /// The words of the command, for people.
+    pub command: Vec<String>,
+    /// The action's title, for people.
+    pub title: String,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// Where.
+    pub environment: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// Who asked.
+    pub requested_by: Principal,
+    /// Through what.
+    pub surface: Surface,
+    /// Why, in the requester's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The flat input.
+    pub input: Value,
+    /// What it acts on, narrowed by the plan.
+    pub resource: String,
+    /// The team that owns the resource, when the registry knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// What the provider says it would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// The policies in force when it was admitted.
+    pub policy_version: Digest,
+    /// One hash over all that an approver is shown and all that must not change: see [`Run::binding_of`].
+    pub binding: Digest,
+    /// What people must lift before it may start.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+    /// What people decided so far.
+    #[serde(default)]
+    pub decisions: Vec<Decision>,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// When the waiting ends, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When the provider was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// W3C trace id, 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// The requester's own key against double submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+impl Run {
+    /// The hash an approval is bound to: action version, input, resource, principal chain, policy version and
+    /// plan digest (sentence 6 of the house).
+    pub fn binding_of(
+        action: &ActionId,
+        action_version: &Digest,
+        input: &Value,
+        resource: &str,
+        requested_by: &Principal,
+        policy_version: &Digest,
+        plan: Option<&Plan>,
+    ) -> Digest {
+        Digest::of_json(&json!({
+            "action": action, "action_version": action_version, "input": input, "resource": resource,
+            "principal": {"kind": requested_by.kind, "name": requested_by.name, "agent": requested_by.agent},
+            "policy_version": policy_version, "plan": plan.map(Plan::digest),
+        }))
+    }
+
+    /// The binding of this run as it stands.
+    pub fn compute_binding(&self) -> Digest {
+        Self::binding_of(
+            &self.action,
+            &self.action_version,
+            &self.input,
+            &self.resource,
+            &self.requested_by,
+            &self.policy_version,
+            self.plan.as_ref(),
+        )
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeStatus {
+    /// Done.
+    Succeeded,
+    /// Not done.
+    Failed,
+    /// Stopped on request.
+    Cancelled,
+    /// Nobody can say.
+    Unknown,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outcome {
+    /// How it ended.
+    pub status: OutcomeStatus,
+    /// What the provider answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+impl Outcome {
+    /// Done, with what the provider answered.
+    pub fn succeeded(result: Value) -> Self {
+        Self { status: OutcomeStatus::Succeeded, result: Some(result), problem: None }
+    }
+    /// Not done, and why.
+    pub fn failed(problem: Problem) -> Self {
+        Self { status: OutcomeStatus::Failed, result: None, problem: Some(problem) }
+    }
+    /// Nobody can say, and why.
+    pub fn unknown(problem: Problem) -> Self {
+        Self { status: OutcomeStatus::Unknown, result: None, problem: Some(problem) }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests that guard the dependency table, cited paths and banned names.

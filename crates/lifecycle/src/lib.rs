@@ -1,0 +1,1 @@
+//! States of a run and the legal moves.

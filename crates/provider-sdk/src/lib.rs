@@ -1,0 +1,1 @@
+//! Declare an action, handle it, report progress.

@@ -1,0 +1,1 @@
+//! May they, who must approve, and why.

@@ -1,0 +1,1 @@
+//! The binary guichetd: configuration and all wiring.

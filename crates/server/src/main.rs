@@ -1,0 +1,2 @@
+//! The binary `guichetd`.
+fn main() {}

@@ -1,0 +1,23 @@
+//! What is kept: runs, tokens, jobs, records, the ledger's tiles, events.
+//!
+//! Reading is a small trait per noun. Writing is one value, the [`UnitOfWork`]: a state change, its record and its
+//! next job travel together, become durable together or not at all, and each change is conditional on what the
+//! caller believed ([`CommitError::Conflict`] when it was not so). A value rather than an open transaction,
+//! because then the SQLite writer may put many callers' units into one disk write, and PostgreSQL one into one
+//! transaction, with the same words.
+//!
+//! Two implementations with the same file names, `sqlite/` and `postgres/` (to come), pass one suite: [`conformance`].
+//! No ORM; statements stand as text beside the function that runs them. This room decides nothing about who may.
+//!
+//! Begin reading at [`work`].
+
+pub mod conformance;
+pub mod sqlite;
+pub mod traits;
+pub mod work;
+
+pub use traits::{
+    Checkpoints, Events, Idempotency, Jobs, Page, PageRequest, Records, RecordsFilter, Runs, RunsFilter, Store, StoreError,
+    Tokens, Wake, Wakes,
+};
+pub use work::{Change, CommitError, Job, JobKind, Token, TokenKind, UnitOfWork};

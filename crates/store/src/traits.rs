@@ -1,0 +1,193 @@
+//! What can be asked of a store: one small trait per noun. Writing is [`Store::commit`].
+
+use async_trait::async_trait;
+use guichet_contract::{
+    ActionId, Digest, JobId, Record, Run, RunEvent, RunId, RunState, TokenId, record::LedgerRecord,
+};
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+
+use crate::work::{CommitError, Job, Token, UnitOfWork};
+
+/// The store cannot answer. `Display` says what happened and what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full.
+    #[error("the store's disk is full ({0}): free some space; nothing was changed")]
+    DiskFull(String),
+    /// The file or the file system is read-only.
+    #[error("the store is read-only ({0}): check the file's owner and the mount; nothing was changed")]
+    ReadOnly(String),
+    /// It stops or has stopped.
+    #[error("the store is closing")]
+    Closed,
+    /// What is in it cannot be understood.
+    #[error("the store holds something that cannot be read: {0}")]
+    Corrupt(String),
+    /// Anything else the engine reports.
+    #[error("the store reports: {0}")]
+    Engine(String),
+}
+
+/// A part of a list, newest first unless said otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Hand this in to read on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// At most so many rows, 1–500.
+    pub limit: usize,
+    /// `Page::next` of the page before. Opaque; one that is not understood reads as `StoreError::Corrupt`.
+    pub cursor: Option<String>,
+}
+
+/// Which runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunsFilter {
+    /// In one of these states; any when empty.
+    pub states: Vec<RunState>,
+    /// Of this action.
+    pub action: Option<ActionId>,
+    /// Asked for by this person (name).
+    pub requested_by: Option<String>,
+}
+
+/// Which records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordsFilter {
+    /// By this person (name).
+    pub principal: Option<String>,
+    /// Of this action.
+    pub action: Option<ActionId>,
+    /// Of this run.
+    pub run: Option<RunId>,
+    /// With this verb (its word on the wire).
+    pub verb: Option<String>,
+    /// With this verdict (its word on the wire).
+    pub verdict: Option<String>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+/// Runs.
+#[async_trait]
+pub trait Runs {
+    /// The run, or none.
+    async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError>;
+    /// Ids of at most 10 runs whose [`RunId::short`] is this.
+    async fn runs_by_short_id(&self, short: &str) -> Result<Vec<RunId>, StoreError>;
+    /// Newest first.
+    async fn runs(&self, filter: &RunsFilter, page: &PageRequest) -> Result<Page<Run>, StoreError>;
+    /// How many runs are in each state that is not final (for `/metrics`).
+    async fn open_runs(&self) -> Result<Vec<(RunState, u64)>, StoreError>;
+}
+
+/// Event streams of runs.
+#[async_trait]
+pub trait Events {
+    /// Events of a run with `seq` greater than `after`, in order, at most `limit`.
+    async fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>, StoreError>;
+}
+
+/// Durable work.
+#[async_trait]
+pub trait Jobs {
+    /// Claims at most `limit` jobs that are due, oldest first, for the holder named `lease`, until `until`.
+    /// A job whose lease has run out can be claimed again. Counts the attempt.
+    async fn claim_jobs(
+        &self,
+        lease: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError>;
+    /// Prolongs a lease; false when it was lost.
+    async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError>;
+    /// When the next job is due or the next lease runs out, if any job is kept.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Frees every lease. Only for a store that one process owns alone, when it starts: who held them is gone.
+    async fn free_all_leases(&self) -> Result<u64, StoreError>;
+}
+
+/// Sessions and personal tokens.
+#[async_trait]
+pub trait Tokens {
+    /// By the SHA-256 of its secret; also when it has expired or was revoked.
+    async fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, StoreError>;
+    /// By its id.
+    async fn token(&self, id: TokenId) -> Result<Option<Token>, StoreError>;
+    /// A person's personal tokens that were not revoked, newest first, at most 500.
+    async fn personal_tokens(&self, principal: &str) -> Result<Vec<Token>, StoreError>;
+}
+
+/// Keys against double submission.
+#[async_trait]
+pub trait Idempotency {
+    /// The request's digest and the run that this key made.
+    async fn idempotent_run(&self, principal: &str, key: &str) -> Result<Option<(Digest, RunId)>, StoreError>;
+}
+
+/// The audit trail.
+#[async_trait]
+pub trait Records {
+    /// Newest first.
+    async fn records(&self, filter: &RecordsFilter, page: &PageRequest) -> Result<Page<LedgerRecord>, StoreError>;
+    /// Leaves from index `from`, in order, at most `limit`: index and the exact text that is hashed.
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreError>;
+    /// How many records there are: the index of the next one.
+    async fn record_count(&self) -> Result<u64, StoreError>;
+}
+
+/// The ledger's Merkle tiles and signed checkpoints (C2SP tlog-tiles). Written by the sealer alone.
+#[async_trait]
+pub trait Checkpoints {
+    /// The latest signed checkpoint: tree size and the signed note.
+    async fn latest_checkpoint(&self) -> Result<Option<(u64, String)>, StoreError>;
+    /// The hashes of a tile as far as they are known: 32 × 1–256 bytes.
+    async fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Writes tiles (level, index, hashes) and a checkpoint of `size` in one transaction. A tile replaces a
+    /// shorter one of its place. Conflict when a checkpoint of the same or a greater size exists.
+    async fn seal(&self, size: u64, note: &str, at: Timestamp, tiles: &[(u8, u64, Vec<u8>)]) -> Result<(), CommitError>;
+}
+
+/// What has become true just now, for those who wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// A job was added or became free.
+    Job,
+    /// A run has new events.
+    Run(RunId),
+    /// The ledger has new records.
+    Record,
+}
+
+/// Waking those who wait, after the commit and never before.
+pub trait Wakes {
+    /// From now on. A receiver that lags is told so and reads anew.
+    fn wakes(&self) -> broadcast::Receiver<Wake>;
+}
+
+/// A store: all nouns, and one way to write.
+#[async_trait]
+pub trait Store: Runs + Events + Jobs + Tokens + Idempotency + Records + Checkpoints + Wakes + Send + Sync + 'static {
+    /// Makes the whole unit true, durably, or nothing of it.
+    async fn commit(&self, work: UnitOfWork) -> Result<(), CommitError>;
+
+    /// Hands a record over without waiting for the disk. Waits only while the store's queue (its limit is the
+    /// implementation's) is full. Lost only when the process dies within about a second. For reads.
+    async fn append_soon(&self, record: Record) -> Result<(), StoreError>;
+
+    /// Whether a write would succeed now: writes and takes back.
+    async fn check_writable(&self) -> Result<(), StoreError>;
+
+    /// Writes all that was handed over, then refuses more.
+    async fn close(&self);
+}

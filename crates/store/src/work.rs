@@ -1,0 +1,243 @@
+//! One unit of work: everything that must become true together.
+
+use guichet_contract::{
+    Decision, Digest, EventKind, JobId, Outcome, Record, Run, RunId, RunState, TokenId,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+
+/// Changes that become durable together or not at all, applied in the order they were added.
+#[derive(Debug, Default, Clone)]
+pub struct UnitOfWork {
+    /// In the order they are applied.
+    pub changes: Vec<Change>,
+}
+
+/// One change of a unit of work.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new run. Conflict when its id, or its requester's idempotency key, exists.
+    InsertRun(Box<Run>),
+    /// Moves a run, but only from this state; the rest of the fields change only when they are given.
+    /// Conflict when the run is not in `from`.
+    MoveRun {
+        /// Which run.
+        run: RunId,
+        /// The state it must be in.
+        from: RunState,
+        /// The state it shall be in.
+        to: RunState,
+        /// The moment, which becomes `started_at` when `to` is running and `finished_at` when `to` is final.
+        at: Timestamp,
+        /// What came of it.
+        outcome: Option<Outcome>,
+    },
+    /// Adds one person's decision to a run that must be in `awaiting_approval` and have exactly `seen` decisions:
+    /// two approvers at the same instant cannot both believe to be the last. Conflict otherwise.
+    AddDecision {
+        /// Which run.
+        run: RunId,
+        /// How many decisions the caller saw.
+        seen: usize,
+        /// The decision.
+        decision: Decision,
+    },
+    /// Adds an entry to a run's event stream; the store numbers it.
+    AppendEvent {
+        /// Which run.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+        /// What.
+        kind: EventKind,
+    },
+    /// Appends to the ledger; the store numbers it.
+    AppendRecord(Box<Record>),
+    /// New durable work.
+    EnqueueJob(Job),
+    /// The job is done. Conflict when it is not held under this lease.
+    FinishJob {
+        /// Which job.
+        job: JobId,
+        /// The lease the caller holds.
+        lease: String,
+    },
+    /// The job shall be tried again at `due`. Conflict when it is not held under this lease.
+    RetryJob {
+        /// Which job.
+        job: JobId,
+        /// The lease the caller holds.
+        lease: String,
+        /// Not before.
+        due: Timestamp,
+    },
+    /// Removes the jobs of this kind that wait for a run (its expiry, once it was decided). None is no conflict.
+    DropJobs {
+        /// Which run.
+        run: RunId,
+        /// Which kind.
+        kind: JobKind,
+    },
+    /// A new session or personal token.
+    InsertToken(Token),
+    /// Marks a token revoked. Conflict when it does not exist or is revoked already.
+    RevokeToken {
+        /// Which token.
+        token: TokenId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Notes when a token was last used (told at most once a minute). None is no conflict.
+    TouchToken {
+        /// Which token.
+        token: TokenId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Ties a requester's idempotency key to a run. Conflict when the key is taken.
+    InsertIdempotencyKey {
+        /// `principal kind/name`, so that keys of two people never meet.
+        principal: String,
+        /// The requester's key, 1–200 characters.
+        key: String,
+        /// Digest of what was submitted.
+        request: Digest,
+        /// The run it made.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl UnitOfWork {
+    /// An empty unit.
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// Adds a change.
+    #[must_use]
+    pub fn with(mut self, change: Change) -> Self {
+        self.changes.push(change);
+        self
+    }
+    /// Adds a change.
+    pub fn add(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+    /// Adds a new run.
+    #[must_use]
+    pub fn insert_run(self, run: Run) -> Self {
+        self.with(Change::InsertRun(Box::new(run)))
+    }
+    /// Adds a record.
+    #[must_use]
+    pub fn append_record(self, record: Record) -> Self {
+        self.with(Change::AppendRecord(Box::new(record)))
+    }
+    /// Adds an event of a run.
+    #[must_use]
+    pub fn append_event(self, run: RunId, at: Timestamp, kind: EventKind) -> Self {
+        self.with(Change::AppendEvent { run, at, kind })
+    }
+    /// Adds a job.
+    #[must_use]
+    pub fn enqueue_job(self, job: Job) -> Self {
+        self.with(Change::EnqueueJob(job))
+    }
+}
+
+/// Why a unit of work did not become true. Nothing of it did.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CommitError {
+    /// The world was not as the caller believed.
+    #[error("{what} is no longer as it was when this was decided")]
+    Conflict {
+        /// What was different, for instance `run 0192…: expected awaiting_approval`.
+        what: String,
+    },
+    /// The store cannot take it (disk full, read-only, stopping).
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A piece of durable work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What is to be done.
+    pub kind: JobKind,
+    /// For which run.
+    pub run: RunId,
+    /// Not before.
+    pub due: Timestamp,
+    /// How often it was claimed, from 0.
+    pub attempts: u32,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Performs a queued run.
+    ExecuteRun,
+    /// Ends a run nobody decided.
+    ExpireRun,
+}
+
+impl JobKind {
+    /// The word in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExecuteRun => "execute_run",
+            Self::ExpireRun => "expire_run",
+        }
+    }
+}
+
+/// A session or a personal access token as it is kept: never the secret, only its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its id, which is public.
+    pub id: TokenId,
+    /// SHA-256 of the secret, 32 bytes.
+    pub secret_sha256: [u8; 32],
+    /// Session or personal token.
+    pub kind: TokenKind,
+    /// Whose: name of the person or account.
+    pub principal: String,
+    /// What it is for, in its owner's words.
+    pub name: String,
+    /// Effects it may be used for (`read`, `change`, `destroy`, `approve`); empty means all its owner may.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// After this it does not hold.
+    pub expires_at: Timestamp,
+    /// When it was last used, within a minute.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What kind of token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// Made by signing in.
+    Session,
+    /// Made by its owner for a program.
+    Personal,
+}
+
+impl TokenKind {
+    /// The word in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Personal => "personal",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A whole platform in one process, clock and mailbox in hand.

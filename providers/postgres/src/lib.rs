@@ -1,0 +1,1 @@
+//! Databases: who blocks whom, cancel, terminate.
