@@ -1,0 +1,200 @@
+//! Asking the policies: permit, refusal, or what people must lift.
+
+use cedar_policy::{AuthorizationError, PolicySet, RestrictedExpression};
+use guichet_contract::{Approvers, Principal};
+
+use crate::{
+    Policies, Rule,
+    policies::Slice,
+    question::{ApproveQuestion, Condition, Decision, Question, Reason},
+    request::{Asked, ask},
+    resource::check_resource,
+};
+
+const KEEPERS: &str = "tell those who keep the policies";
+
+impl Policies {
+    /// Whether a principal may do this: at once, after approval, or not.
+    pub fn authorize(&self, question: &Question<'_>) -> Decision {
+        let Question { principal, action, resource, environment, .. } = *question;
+        let Some(slice) = self.slice(action.id.as_str()) else {
+            return unknown(action.id.as_str());
+        };
+        let input = match slice.input.express(question.input) {
+            Ok(input) => input,
+            Err(unfit) => {
+                let sentence = format!("the policies cannot judge this input: {unfit}");
+                return Decision::refused(None, sentence, Some("correct the input".to_owned()));
+            }
+        };
+        let mut context = vec![
+            text("environment", environment),
+            text("surface", question.surface.as_str()),
+            ("input".to_owned(), input),
+        ];
+        context.extend(question.reason.map(|reason| text("reason", reason)));
+        let what = format!("do `{}` on `{resource}` in {environment}", action.id);
+        self.decide(slice, principal, resource, context, &what, true)
+    }
+
+    /// Whether a principal may say yes to what another asked for. The requester, an agent and whoever is no person may
+    /// not, whatever the policies say; these three are built in and no policy can remove them.
+    pub fn may_approve(&self, question: &ApproveQuestion<'_>) -> Decision {
+        let ApproveQuestion { approver, requester, action, resource, environment, .. } = *question;
+        if let Some(reason) = crate::lift::built_in(approver, requester) {
+            return Decision::refused(None, reason.to_string(), None);
+        }
+        let mut context = vec![
+            text("environment", environment),
+            text("action", action),
+            text("effect", question.effect.as_str()),
+            text("requester", &requester.name),
+        ];
+        context.extend(question.because.map(|because| text("because", because)));
+        let what = format!("approve `{action}` on `{resource}` in {environment}");
+        self.ask_verb("approve", approver, resource, context, &what)
+    }
+
+    /// Whether a principal may use a verb of the gateway's own: `view_run` or `audit`.
+    pub fn may(&self, principal: &Principal, verb: &str, resource: &str, environment: &str) -> Decision {
+        if !matches!(verb, "view_run" | "audit") {
+            return unknown(verb);
+        }
+        let what = format!("{} `{resource}` in {environment}", verb.replace('_', " "));
+        self.ask_verb(verb, principal, resource, vec![text("environment", environment)], &what)
+    }
+
+    /// An approval of an approval there is not: a `forbid` on a verb refuses, annotated or not.
+    fn ask_verb(
+        &self,
+        verb: &str,
+        principal: &Principal,
+        resource: &str,
+        context: Vec<(String, RestrictedExpression)>,
+        what: &str,
+    ) -> Decision {
+        match self.slice(verb) {
+            Some(slice) => self.decide(slice, principal, resource, context, what, false),
+            None => unknown(verb),
+        }
+    }
+
+    fn decide(
+        &self,
+        slice: &Slice,
+        principal: &Principal,
+        resource: &str,
+        context: Vec<(String, RestrictedExpression)>,
+        what: &str,
+        liftable: bool,
+    ) -> Decision {
+        if let Err(error) = check_resource(resource) {
+            return Decision::refused(None, error.to_string(), Some("correct the input".to_owned()));
+        }
+        let asked = match ask(&self.names, &self.registry, slice, principal, resource, context) {
+            Ok(asked) => asked,
+            Err(why) => {
+                let sentence = format!("the policies could not be asked ({why}), so the answer is no");
+                return Decision::refused(None, sentence, Some(KEEPERS.to_owned()));
+            }
+        };
+        let forbids = match self.satisfied(&slice.forbids, &asked) {
+            Ok(forbids) => forbids,
+            Err(reasons) => return Decision::Refused { reasons },
+        };
+        let hard: Vec<Reason> = forbids
+            .iter()
+            .filter(|rule| !liftable || rule.lifting.is_none())
+            .map(|rule| forbidden(rule))
+            .collect();
+        if !hard.is_empty() {
+            return Decision::Refused { reasons: hard };
+        }
+        let permits = match self.satisfied(&slice.permits, &asked) {
+            Ok(permits) => permits,
+            Err(reasons) => return Decision::Refused { reasons },
+        };
+        if permits.is_empty() {
+            return self.not_permitted(principal, resource, what);
+        }
+        let policies = permits.iter().map(|rule| rule.id.clone()).collect();
+        let conditions: Vec<Condition> =
+            forbids.iter().filter_map(|rule| self.condition(rule, resource)).collect();
+        if conditions.is_empty() {
+            Decision::Allowed { policies }
+        } else {
+            Decision::NeedsApproval { conditions, policies }
+        }
+    }
+
+    /// The policies of a set that hold here, by id. A policy that cannot be evaluated might have been the one that
+    /// forbids, so it refuses: Cedar itself would go on without it.
+    fn satisfied(&self, set: &PolicySet, asked: &Asked) -> Result<Vec<&Rule>, Vec<Reason>> {
+        let response = self.authorizer.is_authorized(&asked.request, set, &asked.entities);
+        let mut failed: Vec<Reason> = response
+            .diagnostics()
+            .errors()
+            .map(|AuthorizationError::PolicyEvaluationError(error)| {
+                let id: &str = error.policy_id().as_ref();
+                Reason {
+                    policy: Some(id.to_owned()),
+                    sentence: format!(
+                        "the policy `{id}` could not be evaluated ({}), so the answer is no",
+                        error.inner()
+                    ),
+                    next: Some(KEEPERS.to_owned()),
+                }
+            })
+            .collect();
+        if !failed.is_empty() {
+            failed.sort_by(|one, other| one.policy.cmp(&other.policy));
+            return Err(failed);
+        }
+        // Every policy of a set is in `rules`: both are made of one list.
+        let mut rules: Vec<&Rule> =
+            response.diagnostics().reason().filter_map(|id| self.rules.get::<str>(id.as_ref())).collect();
+        rules.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(rules)
+    }
+
+    fn not_permitted(&self, principal: &Principal, resource: &str, what: &str) -> Decision {
+        let next = match self.registry.owner_of(resource) {
+            Some(team) => format!("ask team {team}, which owns it, or propose a policy that permits it"),
+            None => "propose a policy that permits it; the registry names no owner to ask".to_owned(),
+        };
+        Decision::refused(None, format!("no policy permits {principal} to {what}"), Some(next))
+    }
+
+    fn condition(&self, rule: &Rule, resource: &str) -> Option<Condition> {
+        let lifting = rule.lifting.as_ref()?;
+        let team = match &lifting.by {
+            Approvers::Owner => self.registry.owner_of(resource).map(str::to_owned),
+            Approvers::Team(team) => Some(team.clone()),
+        };
+        Some(Condition {
+            policy: rule.id.clone(),
+            because: lifting.because.clone(),
+            by: lifting.by.clone(),
+            team,
+            count: lifting.count,
+            expires_seconds: lifting.expires_seconds,
+        })
+    }
+}
+
+fn forbidden(rule: &Rule) -> Reason {
+    Reason {
+        policy: Some(rule.id.clone()),
+        sentence: rule.description.clone().unwrap_or_else(|| format!("the policy `{}` forbids it", rule.id)),
+        next: rule.next.clone(),
+    }
+}
+
+fn unknown(name: &str) -> Decision {
+    let sentence = format!("the policies do not know `{name}`, so the answer is no");
+    Decision::refused(None, sentence, Some("look into the catalogue for what there is".to_owned()))
+}
+
+fn text(name: &str, value: &str) -> (String, RestrictedExpression) {
+    (name.to_owned(), RestrictedExpression::new_string(value.to_owned()))
+}

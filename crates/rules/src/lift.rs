@@ -1,0 +1,115 @@
+//! Who can lift the conditions of a run.
+
+use guichet_contract::{Approval, Principal, PrincipalKind, Run};
+
+use crate::{
+    Policies,
+    question::{ApproveQuestion, Decision},
+};
+
+/// Why somebody cannot decide on a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LiftRefusal {
+    /// They asked for it themselves.
+    #[error("who asked for a run never decides on it")]
+    OwnRun,
+    /// An agent acts for them.
+    #[error("an agent never decides on a run, also not on behalf of a person")]
+    Agent,
+    /// None of the conditions is theirs to lift.
+    #[error("{sentence}")]
+    NotAnApprover {
+        /// Why, for people.
+        sentence: String,
+        /// Policies that say so, when it was policies.
+        policies: Vec<String>,
+    },
+}
+
+/// What no policy can allow.
+pub(crate) fn built_in(approver: &Principal, requester: &Principal) -> Option<LiftRefusal> {
+    if approver.agent.is_some() {
+        Some(LiftRefusal::Agent)
+    } else if approver.is_same_actor(requester) {
+        Some(LiftRefusal::OwnRun)
+    } else if approver.kind != PrincipalKind::Person {
+        // Else one could approve oneself through an account of one's own.
+        Some(LiftRefusal::NotAnApprover {
+            sentence: format!("only people decide on a run, and {} is none", approver.name),
+            policies: Vec::new(),
+        })
+    } else {
+        None
+    }
+}
+
+impl Policies {
+    /// The conditions of a run that this principal can lift: ids of their policies, at least one. They must be in the
+    /// team the condition names, and the policies must let them `approve`. Neither the time nor what others decided
+    /// counts here.
+    ///
+    /// # Errors
+    /// Why they can lift none.
+    pub fn can_lift(&self, approver: &Principal, run: &Run) -> Result<Vec<String>, LiftRefusal> {
+        if let Some(refusal) = built_in(approver, &run.requested_by) {
+            return Err(refusal);
+        }
+        let teams = self.registry.with_parents(&approver.teams);
+        let theirs: Vec<&Approval> = run
+            .approvals
+            .iter()
+            .filter(|approval| approval.team.as_deref().is_some_and(|team| teams.contains(team)))
+            .collect();
+        if theirs.is_empty() {
+            return Err(LiftRefusal::NotAnApprover {
+                sentence: not_theirs(approver, run),
+                policies: Vec::new(),
+            });
+        }
+        let mut lifted = Vec::new();
+        let (mut sentences, mut policies) = (Vec::new(), Vec::new());
+        for approval in theirs {
+            let decision = self.may_approve(&ApproveQuestion {
+                approver,
+                requester: &run.requested_by,
+                action: run.action.as_str(),
+                effect: run.effect,
+                resource: &run.resource,
+                environment: &run.environment,
+                because: Some(&approval.because),
+            });
+            match decision {
+                Decision::Allowed { .. } => lifted.push(approval.policy.clone()),
+                Decision::Refused { reasons } => {
+                    for reason in reasons {
+                        if !sentences.contains(&reason.sentence) {
+                            sentences.push(reason.sentence);
+                        }
+                        policies.extend(reason.policy);
+                    }
+                }
+                // No verb of the gateway waits for approval; if one ever did, this is no yes.
+                Decision::NeedsApproval { .. } => {}
+            }
+        }
+        if lifted.is_empty() {
+            policies.sort();
+            policies.dedup();
+            return Err(LiftRefusal::NotAnApprover { sentence: sentences.join("; "), policies });
+        }
+        Ok(lifted)
+    }
+}
+
+fn not_theirs(approver: &Principal, run: &Run) -> String {
+    if run.approvals.is_empty() {
+        return "this run waits for no approval".to_owned();
+    }
+    let mut teams: Vec<&str> = run.approvals.iter().filter_map(|approval| approval.team.as_deref()).collect();
+    teams.sort_unstable();
+    teams.dedup();
+    if teams.is_empty() {
+        return format!("nobody can approve this run: the registry names no owner of {}", run.resource);
+    }
+    format!("{} is in none of the teams that can approve this run ({})", approver.name, teams.join(", "))
+}

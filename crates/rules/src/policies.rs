@@ -1,0 +1,276 @@
+//! The policies in force: read, checked and prepared once, then only asked.
+//!
+//! Cedar evaluates every policy of a set for every question. So each action gets its own two sets, of the permits
+//! and of the forbids whose scope can name it; actions with the same selection share one. Asking both sets in turn
+//! gives Cedar's own decision (permitted by one, forbidden by none) and tells, unlike one set, whether a permit
+//! stands behind a forbid that people may lift. No policy is evaluated twice.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use cedar_policy::{ActionConstraint, Authorizer, Effect, Entity, EntityUid, Policy, PolicyId, PolicySet};
+use guichet_contract::{Action, Catalogue, Digest};
+use serde_json::json;
+
+use crate::{
+    Registry, Rule,
+    checks::{
+        Read, check_types, offset_of, read_otherwise, repeated_ids, sentence_of, unknown_approvers,
+        unknown_names,
+    },
+    fault::Fault,
+    request::Names,
+    rule::Page,
+    schema::{self, VERBS, Vocabulary},
+    shape::Shape,
+    source::{self, Statement},
+};
+
+/// What holds where a policy does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defaults {
+    /// Seconds an approval can wait, 60–2,592,000.
+    pub approval_expires_seconds: u32,
+}
+
+impl Default for Defaults {
+    /// 4 hours.
+    fn default() -> Self {
+        Self { approval_expires_seconds: 14_400 }
+    }
+}
+
+/// The policies in force. Immutable.
+pub struct Policies {
+    pub(crate) registry: Registry,
+    pub(crate) rules: BTreeMap<String, Rule>,
+    pub(crate) names: Names,
+    pub(crate) authorizer: Authorizer,
+    slices: HashMap<String, Slice>,
+    warnings: Vec<Fault>,
+    schema_text: String,
+    version: Digest,
+}
+
+/// What a question about one action needs.
+pub(crate) struct Slice {
+    pub(crate) uid: EntityUid,
+    /// The action and its groups.
+    pub(crate) entities: Vec<Entity>,
+    pub(crate) input: Shape,
+    pub(crate) permits: Arc<PolicySet>,
+    pub(crate) forbids: Arc<PolicySet>,
+}
+
+impl Policies {
+    /// Reads, checks and prepares the policies of these files `(name, text)` for a catalogue and a registry, together
+    /// with what the providers of the catalogue declare.
+    ///
+    /// # Errors
+    /// All faults found, in the order of file and place. Nothing is in force then.
+    pub fn load(
+        files: &[(String, String)],
+        catalogue: &Catalogue,
+        registry: &Registry,
+        defaults: Defaults,
+    ) -> Result<Self, Vec<Fault>> {
+        let Vocabulary { json: schema_json, schema, text: schema_text } = schema::vocabulary(catalogue)?;
+        let names = Names::new().map_err(|why| vec![Fault::of_file("catalogue", why)])?;
+        let actions = schema::action_names(catalogue);
+        let mut faults = Vec::new();
+        let mut read = Vec::new();
+        for (file, text) in files {
+            let page = Page { file, text, registry, actions: &actions, defaults };
+            let statements = source::statements(text);
+            let mut found = Vec::new();
+            for statement in &statements {
+                match read_policy(&page, statement) {
+                    Ok(policy) => read.push(policy),
+                    Err(faults) => found.extend(faults),
+                }
+            }
+            if found.is_empty() {
+                found.extend(read_otherwise(&page, statements.len()));
+            }
+            faults.extend(found);
+        }
+        let mut warnings = Vec::new();
+        for action in &catalogue.actions {
+            if let Some(declared) = &action.approval {
+                let rule = Rule::of_provider(action, declared, defaults);
+                warnings.extend(unknown_approvers(&rule, registry));
+                let policy =
+                    provider_policy(&rule.id, action).map_err(|why| vec![Fault::of_file(&rule.file, why)])?;
+                read.push(Read { rule, policy, place: None });
+            }
+        }
+        faults.extend(repeated_ids(&read));
+        if faults.is_empty() {
+            let checked = check_types(&read, schema);
+            faults.extend(checked.0);
+            warnings.extend(checked.1);
+        }
+        if !faults.is_empty() {
+            faults.sort();
+            faults.dedup();
+            return Err(faults);
+        }
+
+        let version = version_of(files, registry, catalogue, defaults, &schema_json);
+        let slices =
+            slices(&read, catalogue, &names).map_err(|why| vec![Fault::of_file("catalogue", why)])?;
+        let rules = read.into_iter().map(|read| (read.rule.id.clone(), read.rule)).collect();
+        warnings.sort();
+        warnings.dedup();
+        let authorizer = Authorizer::new();
+        Ok(Self {
+            registry: registry.clone(),
+            rules,
+            names,
+            authorizer,
+            slices,
+            warnings,
+            schema_text,
+            version,
+        })
+    }
+
+    /// Digest of all that decides: the files, the registry, what providers declare, the schema and the defaults.
+    pub fn version(&self) -> &Digest {
+        &self.version
+    }
+
+    /// What is not wrong but surely not meant: a policy that can never apply, a provider that asks for the approval of
+    /// a team nobody knows (which then nobody can give).
+    pub fn warnings(&self) -> &[Fault] {
+        &self.warnings
+    }
+
+    /// All policies, by id.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.values()
+    }
+
+    /// The policy of this id.
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        self.rules.get(id)
+    }
+
+    /// What policies may speak of, in the words of a Cedar schema: for editors and `guichet policy`.
+    pub fn schema_text(&self) -> &str {
+        &self.schema_text
+    }
+
+    /// What a question about this action or verb needs.
+    pub(crate) fn slice(&self, action: &str) -> Option<&Slice> {
+        self.slices.get(action)
+    }
+}
+
+impl std::fmt::Debug for Policies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policies")
+            .field("version", &self.version)
+            .field("policies", &self.rules.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_policy<'a>(page: &Page<'a>, statement: &Statement<'_>) -> Result<Read<'a>, Vec<Fault>> {
+    let policy = Policy::parse(None, statement.text).map_err(|errors| {
+        let at = |offset: usize, message| Fault::at(page.file, page.text, statement.start + offset, message);
+        errors.iter().map(|error| at(offset_of(error), sentence_of(error, ""))).collect::<Vec<_>>()
+    })?;
+    let mut faults = unknown_names(page, statement);
+    match Rule::read(page, statement, &policy) {
+        Ok(rule) if faults.is_empty() => {
+            let policy = policy.new_id(PolicyId::new(&rule.id));
+            Ok(Read { rule, policy, place: Some((page.file, page.text, statement.start)) })
+        }
+        Ok(_) => Err(faults),
+        Err(found) => {
+            faults.extend(found);
+            Err(faults)
+        }
+    }
+}
+
+fn provider_policy(id: &str, action: &Action) -> Result<Policy, String> {
+    let name = action.id.as_str().escape_default();
+    Policy::parse(
+        Some(PolicyId::new(id)),
+        format!("forbid (principal, action == Action::\"{name}\", resource);"),
+    )
+    .map_err(|error| format!("no policy can be made of the approval of `{}`: {error}", action.id))
+}
+
+fn version_of(
+    files: &[(String, String)],
+    registry: &Registry,
+    catalogue: &Catalogue,
+    defaults: Defaults,
+    schema: &serde_json::Value,
+) -> Digest {
+    let mut texts: Vec<&(String, String)> = files.iter().collect();
+    texts.sort();
+    let mut declared: Vec<_> = catalogue
+        .actions
+        .iter()
+        .filter_map(|action| Some(json!([action.id, action.title, action.approval.as_ref()?])))
+        .collect();
+    declared.sort_by_key(ToString::to_string);
+    Digest::of_json(&json!({
+        "files": texts,
+        "registry": registry.digest(),
+        "declared": declared,
+        "expires": defaults.approval_expires_seconds,
+        "schema": schema,
+    }))
+}
+
+fn slices(read: &[Read<'_>], catalogue: &Catalogue, names: &Names) -> Result<HashMap<String, Slice>, String> {
+    let mut shared: HashMap<Vec<usize>, Arc<PolicySet>> = HashMap::new();
+    let mut set_of = |effect: Effect, named: &[EntityUid]| -> Result<Arc<PolicySet>, String> {
+        let selection: Vec<usize> = read
+            .iter()
+            .enumerate()
+            .filter(|(_, read)| read.policy.effect() == effect && can_name(&read.policy, named))
+            .map(|(position, _)| position)
+            .collect();
+        if let Some(set) = shared.get(&selection) {
+            return Ok(Arc::clone(set));
+        }
+        let policies = selection.iter().map(|position| read[*position].policy.clone());
+        let set = Arc::new(PolicySet::from_policies(policies).map_err(|error| error.to_string())?);
+        shared.insert(selection, Arc::clone(&set));
+        Ok(set)
+    };
+    let mut slices = HashMap::new();
+    let actions = catalogue.actions.iter().map(|action| {
+        (action.id.as_str(), schema::groups_of(action).to_vec(), Shape::of_input(&action.input))
+    });
+    let verbs = VERBS.map(|verb| (verb, Vec::new(), Shape::Record(BTreeMap::new())));
+    for (name, groups, input) in actions.chain(verbs) {
+        let uid = names.action(name);
+        let groups: Vec<EntityUid> = groups.iter().map(|group| names.action(group)).collect();
+        let mut named = groups.clone();
+        named.push(uid.clone());
+        let action = Entity::new_no_attrs(uid.clone(), groups.iter().cloned().collect());
+        let entities = std::iter::once(action).chain(groups.into_iter().map(Entity::with_uid)).collect();
+        let permits = set_of(Effect::Permit, &named)?;
+        let forbids = set_of(Effect::Forbid, &named)?;
+        slices.insert(name.to_owned(), Slice { uid, entities, input, permits, forbids });
+    }
+    Ok(slices)
+}
+
+/// Whether the scope of a policy can name an action that is, or is in, one of these.
+fn can_name(policy: &Policy, named: &[EntityUid]) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => named.contains(&uid),
+        ActionConstraint::In(uids) => uids.iter().any(|uid| named.contains(uid)),
+    }
+}

@@ -1,0 +1,134 @@
+//! What is asked of the policies, and what they answer.
+
+use guichet_contract::{Action, Approval, Approvers, Effect, Principal, Surface};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+/// May this principal do this?
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// What, as the catalogue declares it.
+    pub action: &'a Action,
+    /// With what; already valid against the action's schema.
+    pub input: &'a Value,
+    /// On what: see [`crate::resource_of`].
+    pub resource: &'a str,
+    /// Where.
+    pub environment: &'a str,
+    /// Through what.
+    pub surface: Surface,
+    /// Why, in their words.
+    pub reason: Option<&'a str>,
+}
+
+/// May this principal say yes to what another asked for?
+#[derive(Debug, Clone, Copy)]
+pub struct ApproveQuestion<'a> {
+    /// Who would say yes.
+    pub approver: &'a Principal,
+    /// Who asked.
+    pub requester: &'a Principal,
+    /// Id of the action.
+    pub action: &'a str,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// What it acts on.
+    pub resource: &'a str,
+    /// Where.
+    pub environment: &'a str,
+    /// Why an approval is asked, in the policy's words.
+    pub because: Option<&'a str>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Allowed {
+        /// Ids of the policies that permit it.
+        policies: Vec<String>,
+    },
+    /// Yes, once people have lifted these conditions, all of them.
+    NeedsApproval {
+        /// At least one.
+        conditions: Vec<Condition>,
+        /// Ids of the policies that permit it.
+        policies: Vec<String>,
+    },
+    /// No.
+    Refused {
+        /// At least one.
+        reasons: Vec<Reason>,
+    },
+}
+
+impl Decision {
+    /// Whether it is a yes without conditions.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+
+    pub(crate) fn refused(policy: Option<&str>, sentence: String, next: Option<String>) -> Self {
+        Self::Refused { reasons: vec![Reason { policy: policy.map(str::to_owned), sentence, next }] }
+    }
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Id of the policy that says so; `None` when none permits it, and for what is built in.
+    pub policy: Option<String>,
+    /// Why, for people.
+    pub sentence: String,
+    /// What to do next.
+    pub next: Option<String>,
+}
+
+/// A condition that people can lift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Id of the policy that asks for it.
+    pub policy: String,
+    /// Why, in the policy's words.
+    pub because: String,
+    /// Who can lift it, as declared.
+    pub by: Approvers,
+    /// The team that `by` means here; `None` when the resource has no owner, so that nobody can lift it.
+    pub team: Option<String>,
+    /// How many distinct people, at least 1.
+    pub count: u8,
+    /// Seconds until nobody can lift it any more.
+    pub expires_seconds: u32,
+}
+
+impl Condition {
+    /// As it is kept with a run, its time counted from `now`.
+    pub fn into_approval(self, now: Timestamp) -> Approval {
+        let wait = SignedDuration::from_secs(i64::from(self.expires_seconds));
+        Approval {
+            expires_at: now.checked_add(wait).unwrap_or(Timestamp::MAX),
+            policy: self.policy,
+            because: self.because,
+            by: self.by,
+            team: self.team,
+            count: self.count,
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    /// `destroying data: 2 people of team dba`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.team, self.count) {
+            (Some(team), 1) => write!(f, "{}: one person of team {team}", self.because),
+            (Some(team), count) => write!(f, "{}: {count} people of team {team}", self.because),
+            (None, _) => write!(
+                f,
+                "{}: the owner of the resource, but the registry names none, so nobody can approve it",
+                self.because
+            ),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The demo's policies and registry, as they stand in `demo/`, decide as they say.
+
+use crate::world::{action, ask, catalogue, load, run_of};
+use guichet_contract::Principal;
+use guichet_rules::{Decision, Policies, Registry};
+use serde_json::json;
+
+fn starter(environment: &str) -> (Policies, Registry) {
+    let registry = Registry::parse(&[
+        ("teams.yaml".to_owned(), include_str!("../../../../demo/registry/teams.yaml").to_owned()),
+        ("resources.yaml".to_owned(), include_str!("../../../../demo/registry/resources.yaml").to_owned()),
+    ])
+    .unwrap();
+    let files = [
+        ("permits.cedar", include_str!("../../../../demo/policy/permits.cedar")),
+        ("approvals.cedar", include_str!("../../../../demo/policy/approvals.cedar")),
+    ];
+    let mut catalogue = catalogue();
+    environment.clone_into(&mut catalogue.environment);
+    (load(&files, &catalogue, &registry).unwrap(), registry)
+}
+
+fn person(registry: &Registry, name: &str) -> Principal {
+    Principal::person(name).in_teams(registry.teams_of(name))
+}
+
+#[test]
+fn it_loads_without_warnings() {
+    let (policies, _) = starter("staging");
+    assert_eq!(policies.warnings(), []);
+    assert!(policies.rules().all(|rule| rule.description.is_some()));
+}
+
+#[test]
+fn it_decides_as_told() {
+    let checkout = "postgres/shop/applications/checkout-api";
+    let reporting = "postgres/shop/applications/reporting-nightly";
+    let database = "postgres/shop";
+    // who, action, environment, resource → answer: yes, no, or `policy by team`
+    let table = [
+        ("dana", "postgres.activity", "staging", database, "yes"),
+        ("stranger", "postgres.activity", "staging", database, "yes"),
+        ("stranger", "postgres.cancel-query", "staging", checkout, "no"),
+        ("dana", "postgres.cancel-query", "staging", checkout, "yes"),
+        ("dana", "postgres.cancel-query", "staging", reporting, "another-teams-query by reporting x1 14400s"),
+        ("dana", "postgres.cancel-query", "staging", database, "another-teams-query by dba x1 14400s"),
+        ("rita", "postgres.cancel-query", "staging", reporting, "yes"),
+        (
+            "rita",
+            "postgres.cancel-query",
+            "staging",
+            "postgres/other",
+            "another-teams-query by nobody x1 14400s",
+        ),
+        ("dana", "postgres.terminate-backend", "staging", checkout, "destroying-in-staging by dba x1 14400s"),
+        ("omar", "postgres.terminate-backend", "staging", database, "destroying-in-staging by dba x1 14400s"),
+        (
+            "dana",
+            "postgres.terminate-backend",
+            "production",
+            checkout,
+            "destroying-in-production by checkout x1 14400s",
+        ),
+        ("stranger", "postgres.terminate-backend", "production", checkout, "no"),
+    ];
+    for (who, act, environment, resource, expected) in table {
+        let (policies, registry) = starter(environment);
+        let decision = ask(&policies, &person(&registry, who), &action(act), resource, environment);
+        let told = match &decision {
+            Decision::Allowed { .. } => "yes".to_owned(),
+            Decision::Refused { .. } => "no".to_owned(),
+            Decision::NeedsApproval { conditions, .. } => conditions
+                .iter()
+                .map(|one| {
+                    let team = one.team.as_deref().unwrap_or("nobody");
+                    format!("{} by {team} x{} {}s", one.policy, one.count, one.expires_seconds)
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        assert_eq!(told, expected, "{who} {act} {environment} {resource}: {decision:?}");
+    }
+}
+
+#[test]
+fn the_owner_lifts_what_another_team_asked_for() {
+    let (policies, registry) = starter("staging");
+    let resource = "postgres/shop/applications/reporting-nightly";
+    let dana = person(&registry, "dana");
+    let cancel = action("postgres.cancel-query");
+    let run =
+        run_of(&dana, &cancel, resource, "staging", ask(&policies, &dana, &cancel, resource, "staging"));
+    assert_eq!(policies.can_lift(&person(&registry, "rita"), &run).unwrap(), ["another-teams-query"]);
+    let refusal = policies.can_lift(&person(&registry, "omar"), &run).unwrap_err();
+    assert_eq!(refusal.to_string(), "omar is in none of the teams that can approve this run (reporting)");
+    assert!(policies.may(&dana, "view_run", resource, "staging").is_allowed());
+    assert!(policies.may(&dana, "audit", "guichet/records", "staging").is_allowed());
+    assert!(
+        !policies.may(&Principal::person("stranger"), "audit", "guichet/records", "staging").is_allowed()
+    );
+    assert!(policies.version().as_str().starts_with("sha256:"));
+    assert_eq!(run.input, json!({"identifier": "shop", "pid": 42}));
+}
