@@ -1,0 +1,73 @@
+//! An answer in full, small enough to be kept and given twice.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use guichet_contract::{Problem, code};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::Value;
+
+/// One answer: a result or a problem.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answer {
+    /// Done, with this result.
+    Done(Value),
+    /// Not done, and why.
+    Problem(Box<Problem>),
+    /// The work was cut short and nobody can say how far it came.
+    Lost,
+}
+
+impl Answer {
+    pub(crate) fn problem(problem: impl Into<Box<Problem>>) -> Self {
+        Self::Problem(problem.into())
+    }
+
+    /// How much memory it holds, roughly, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Done(value) => weight_of(value),
+            Self::Problem(problem) => 256 + problem.detail.len(),
+            Self::Lost => 16,
+        }
+    }
+}
+
+fn weight_of(value: &Value) -> usize {
+    32 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight_of).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + weight_of(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Done(Value::Null) => StatusCode::NO_CONTENT.into_response(),
+            Self::Done(value) => with_body(StatusCode::OK, "application/json", value.to_string()),
+            Self::Problem(problem) => {
+                let status =
+                    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let body = serde_json::to_string(&problem).unwrap_or_default();
+                let mut response = with_body(status, "application/problem+json", body);
+                if status == StatusCode::UNAUTHORIZED {
+                    let _ = response
+                        .headers_mut()
+                        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                response
+            }
+            // The code `provider-silent` tells the gateway that the outcome is unknown.
+            Self::Lost => Self::problem(
+                Problem::new(code::PROVIDER_SILENT, "the provider stopped while it performed this run")
+                    .next("look whether it was done before you run it again"),
+            )
+            .into_response(),
+        }
+    }
+}
+
+pub(crate) fn with_body(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body.into()).into_response()
+}

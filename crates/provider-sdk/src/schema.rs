@@ -1,0 +1,181 @@
+//! From a Rust type to the JSON Schema of a flat input.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+/// The generator of one provider's document: named types land in `components/schemas`.
+pub(crate) fn generator() -> SchemaGenerator {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.meta_schema = None;
+    settings.definitions_path = Cow::Borrowed("/components/schemas");
+    settings.into_generator()
+}
+
+/// The schema of an input type: an object, written out in place so that a declaration can add to its members.
+pub(crate) fn of_input<I: JsonSchema>(generator: &mut SchemaGenerator) -> Result<Map<String, Value>, String> {
+    let mut schema = I::json_schema(generator).to_value();
+    for _ in 0..8 {
+        let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next()) else {
+            break;
+        };
+        match generator.definitions().get(name) {
+            Some(target) => schema = target.clone(),
+            None => break,
+        }
+    }
+    let Value::Object(mut schema) = schema else {
+        return Err("its input type has no schema".to_owned());
+    };
+    if schema.get("type").and_then(Value::as_str) != Some("object") {
+        return Err(format!("its input type `{}` is not a struct with named fields", I::schema_name()));
+    }
+    let _ = schema.remove("title");
+    let _ = schema.remove("description");
+    schema.entry("properties").or_insert_with(|| json!({}));
+    let composed = ["allOf", "anyOf", "oneOf", "unevaluatedProperties"];
+    if !composed.iter().any(|keyword| schema.contains_key(*keyword)) {
+        // A misspelt member must be told, not dropped.
+        schema.entry("additionalProperties").or_insert(Value::Bool(false));
+    }
+    let mut schema = Value::Object(schema);
+    bound_integers(&mut schema);
+    match schema {
+        Value::Object(schema) => Ok(schema),
+        _ => Err("its input type has no schema".to_owned()),
+    }
+}
+
+/// Writes the bounds of Rust's integers as JSON Schema says them: `format: int32` alone refuses nothing, and a
+/// number that does not fit must be refused where the person types it.
+pub(crate) fn bound_integers(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(bound_integers),
+        Value::Object(members) => {
+            let bounds: Option<(i64, i64)> = match members.get("format").and_then(Value::as_str) {
+                Some("int8") => Some((i8::MIN.into(), i8::MAX.into())),
+                Some("int16") => Some((i16::MIN.into(), i16::MAX.into())),
+                Some("int32") => Some((i32::MIN.into(), i32::MAX.into())),
+                Some("uint32") => Some((0, u32::MAX.into())),
+                _ => None,
+            };
+            if let Some((least, most)) = bounds {
+                members.entry("minimum").or_insert_with(|| json!(least));
+                members.entry("maximum").or_insert_with(|| json!(most));
+            }
+            members.values_mut().for_each(bound_integers);
+        }
+        _ => {}
+    }
+}
+
+/// The schema that `schema` stands for, through references to `components/schemas`.
+pub(crate) fn resolve<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
+    let mut schema = schema;
+    for _ in 0..16 {
+        let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.rsplit('/').next()) else {
+            return schema;
+        };
+        match definitions.get(name) {
+            Some(target) => schema = target,
+            None => return schema,
+        }
+    }
+    schema
+}
+
+/// What values a schema may take, as far as that decides how a text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Kinds {
+    pub(crate) string: bool,
+    pub(crate) integer: bool,
+    pub(crate) number: bool,
+    pub(crate) boolean: bool,
+    pub(crate) array: bool,
+    pub(crate) object: bool,
+}
+
+impl Kinds {
+    pub(crate) fn of(schema: &Value, definitions: &Map<String, Value>) -> Self {
+        let mut kinds = Self::default();
+        kinds.add(schema, definitions, 0);
+        if kinds == Self::default() {
+            kinds.string = true;
+        }
+        kinds
+    }
+
+    fn add(&mut self, schema: &Value, definitions: &Map<String, Value>, depth: u8) {
+        if depth > 8 {
+            return;
+        }
+        let schema = resolve(schema, definitions);
+        match schema.get("type") {
+            Some(Value::String(kind)) => self.add_kind(kind),
+            Some(Value::Array(kinds)) => {
+                kinds.iter().filter_map(Value::as_str).for_each(|kind| self.add_kind(kind));
+            }
+            _ => {
+                let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+                for value in values.chain(schema.get("const")) {
+                    self.add_value(value);
+                }
+            }
+        }
+        for keyword in ["anyOf", "oneOf", "allOf"] {
+            for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
+                self.add(branch, definitions, depth + 1);
+            }
+        }
+    }
+
+    fn add_kind(&mut self, kind: &str) {
+        match kind {
+            "string" => self.string = true,
+            "integer" => self.integer = true,
+            "number" => self.number = true,
+            "boolean" => self.boolean = true,
+            "array" => self.array = true,
+            "object" => self.object = true,
+            _ => {}
+        }
+    }
+
+    fn add_value(&mut self, value: &Value) {
+        match value {
+            Value::String(_) => self.string = true,
+            Value::Number(number) if number.is_f64() => self.number = true,
+            Value::Number(_) => self.integer = true,
+            Value::Bool(_) => self.boolean = true,
+            Value::Array(_) => self.array = true,
+            Value::Object(_) => self.object = true,
+            Value::Null => {}
+        }
+    }
+}
+
+/// Removes `null` from what a schema allows: in a path or a query, what is absent is null.
+pub(crate) fn without_null(schema: &mut Value) {
+    let Some(members) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(kinds)) = members.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+        if let [only] = kinds.as_slice() {
+            let only = only.clone();
+            let _ = members.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(values)) = members.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if members.get("default").is_some_and(Value::is_null) {
+        let _ = members.remove("default");
+    }
+    let Some(Value::Array(branches)) = members.get_mut("anyOf") else { return };
+    branches.retain(|branch| branch.get("type").and_then(Value::as_str) != Some("null"));
+    if let [Value::Object(only)] = branches.as_slice() {
+        let only = only.clone();
+        let _ = members.remove("anyOf");
+        members.extend(only);
+    }
+}
