@@ -1,0 +1,8 @@
+//! The ledger held against other people's implementations, and against forgers.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
+mod common;
+mod notes;
+mod oracles;
+mod tampering;

@@ -1,0 +1,7 @@
+//! Decisions one by one, and in any interleaving.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
+
+mod common;
+mod decisions;
+mod interleavings;
