@@ -132,14 +132,19 @@ pub trait Tokens {
 #[async_trait]
 pub trait Idempotency {
     /// The request's digest and the run that this key made.
-    async fn idempotent_run(&self, principal: &str, key: &str) -> Result<Option<(Digest, RunId)>, StoreError>;
+    async fn idempotent_run(&self, principal: &str, key: &str)
+    -> Result<Option<(Digest, RunId)>, StoreError>;
 }
 
 /// The audit trail.
 #[async_trait]
 pub trait Records {
     /// Newest first.
-    async fn records(&self, filter: &RecordsFilter, page: &PageRequest) -> Result<Page<LedgerRecord>, StoreError>;
+    async fn records(
+        &self,
+        filter: &RecordsFilter,
+        page: &PageRequest,
+    ) -> Result<Page<LedgerRecord>, StoreError>;
     /// Leaves from index `from`, in order, at most `limit`: index and the exact text that is hashed.
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreError>;
     /// How many records there are: the index of the next one.
@@ -155,7 +160,13 @@ pub trait Checkpoints {
     async fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes tiles (level, index, hashes) and a checkpoint of `size` in one transaction. A tile replaces a
     /// shorter one of its place. Conflict when a checkpoint of the same or a greater size exists.
-    async fn seal(&self, size: u64, note: &str, at: Timestamp, tiles: &[(u8, u64, Vec<u8>)]) -> Result<(), CommitError>;
+    async fn seal(
+        &self,
+        size: u64,
+        note: &str,
+        at: Timestamp,
+        tiles: &[(u8, u64, Vec<u8>)],
+    ) -> Result<(), CommitError>;
 }
 
 /// What has become true just now, for those who wait for it.
@@ -177,7 +188,9 @@ pub trait Wakes {
 
 /// A store: all nouns, and one way to write.
 #[async_trait]
-pub trait Store: Runs + Events + Jobs + Tokens + Idempotency + Records + Checkpoints + Wakes + Send + Sync + 'static {
+pub trait Store:
+    Runs + Events + Jobs + Tokens + Idempotency + Records + Checkpoints + Wakes + Send + Sync + 'static
+{
     /// Makes the whole unit true, durably, or nothing of it.
     async fn commit(&self, work: UnitOfWork) -> Result<(), CommitError>;
 

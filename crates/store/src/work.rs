@@ -1,8 +1,6 @@
 //! One unit of work: everything that must become true together.
 
-use guichet_contract::{
-    Decision, Digest, EventKind, JobId, Outcome, Record, Run, RunId, RunState, TokenId,
-};
+use guichet_contract::{Decision, Digest, EventKind, JobId, Outcome, Record, Run, RunId, RunState, TokenId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

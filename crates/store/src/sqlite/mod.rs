@@ -1,1 +1,135 @@
-//! The embedded store.
+//! The embedded store: one SQLite file in WAL mode, owned by one process.
+//!
+//! All writes go through one thread that puts many callers' units into one disk write ([`writer`]); reads go to a
+//! few read-only connections ([`readers`]). A file by noun holds the statements and the functions that run them,
+//! and carries the noun's trait. The schema is numbered SQL text ([`migrations`]), forward only.
+//!
+//! Moments are kept to the microsecond. Nothing here decides: a condition is a `WHERE`, and the number of changed
+//! rows is checked.
+//!
+//! Begin reading at [`writer`], then [`runs`].
+
+mod backup;
+mod change;
+mod checkpoints;
+mod columns;
+mod connection;
+mod cursor;
+mod events;
+mod fault;
+mod idempotency;
+mod jobs;
+mod migrations;
+mod ownership;
+mod probe;
+mod readers;
+mod records;
+mod runs;
+mod tokens;
+mod unit;
+mod writer;
+mod writing;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use guichet_contract::Record;
+use tokio::sync::broadcast;
+
+pub use self::backup::backup;
+use self::{fault::Fault, ownership::Ownership, readers::Readers, records::Leaf, writer::Writer};
+use crate::{
+    CommitError, StoreError, UnitOfWork,
+    traits::{Store, Wake, Wakes},
+};
+
+/// Wakes kept for a receiver that is slow; one that lags further is told so and reads anew.
+const WAKES_KEPT: usize = 1024;
+
+/// A store in one SQLite file.
+///
+/// Dropping it writes what was handed over and waits for that; [`Store::close`] does the same without blocking.
+pub struct SqliteStore {
+    path: PathBuf,
+    readers: Readers,
+    writer: Writer,
+    wakes: broadcast::Sender<Wake>,
+}
+
+impl SqliteStore {
+    /// Opens the file, made when there is none (mode 0600), and brings its schema up to date. Blocks.
+    ///
+    /// Fails when another process has it open, when it is not a Guichet store, and when a newer guichetd wrote it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let ownership = Ownership::take(path)?;
+        let mut connection = connection::to_write(path)?;
+        migrations::migrate(&mut connection).map_err(|fault| fault.into_store_error(path))?;
+        let (wakes, _) = broadcast::channel(WAKES_KEPT);
+        Ok(Self {
+            path: path.to_owned(),
+            readers: Readers::new(path),
+            writer: Writer::start(connection, path, ownership, wakes.clone())?,
+            wakes,
+        })
+    }
+
+    /// How many records handed to [`Store::append_soon`] could not be written since the start, even when tried
+    /// again. Each loss is also an error in the log.
+    pub fn lost_records(&self) -> u64 {
+        self.writer.lost_records()
+    }
+
+    /// How many orders wait for the writer.
+    #[cfg(test)]
+    fn waiting_orders(&self) -> usize {
+        self.writer.waiting_orders()
+    }
+
+    /// Reads on one of the read-only connections.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read(work).await
+    }
+
+    /// Writes through the writer thread, alone in its savepoint.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut writing::Writing<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        self.writer.write(work).await
+    }
+}
+
+impl Wakes for SqliteStore {
+    fn wakes(&self) -> broadcast::Receiver<Wake> {
+        self.wakes.subscribe()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, work: UnitOfWork) -> Result<(), CommitError> {
+        self.write(move |writing| work.changes.iter().try_for_each(|change| change::apply(writing, change)))
+            .await
+    }
+
+    async fn append_soon(&self, record: Record) -> Result<(), StoreError> {
+        // Written as JSON here and not by the writer: that thread is the one all others wait for.
+        let leaf = Leaf::of(&record).map_err(|fault| fault.into_store_error(&self.path))?;
+        self.writer.append_soon(leaf).await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.write(probe::write_and_take_back).await.map_err(writer::without_conflict)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

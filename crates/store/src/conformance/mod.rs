@@ -1,0 +1,126 @@
+//! The suite every store passes: what the traits promise, told as cases.
+//!
+//! A store's own tests call [`conformance_suite!`](crate::conformance_suite) with its [`Premises`]; each case then
+//! is a test of its own, with a store of its own. Cases that need a noun stand in the file of that noun. Nothing
+//! here knows an engine.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "these are tests: they fail by panicking, and the name of a case says what it tells"
+)]
+
+pub mod checkpoints;
+pub mod events;
+pub mod fixtures;
+pub mod idempotency;
+pub mod jobs;
+pub mod records;
+pub mod runs;
+pub mod tokens;
+pub mod whole;
+
+use std::{future::Future, sync::Arc};
+
+use crate::Store;
+
+/// Where the stores of one case live. Every case gets premises of its own, empty at first.
+pub trait Premises: Send + Sync {
+    /// The store under test.
+    type Store: Store;
+    /// Opens the store: the first time an empty one, later what the one before left. The one before was closed or
+    /// dropped by then.
+    fn open(&self) -> impl Future<Output = Arc<Self::Store>> + Send;
+}
+
+/// Makes one `#[tokio::test]` per case. Takes an expression that makes fresh [`Premises`], and wants `tokio` with
+/// `macros` and `rt-multi-thread` among the caller's dependencies.
+///
+/// ```ignore
+/// guichet_store::conformance_suite!(PostgresPremises::fresh());
+/// ```
+#[macro_export]
+macro_rules! conformance_suite {
+    ($premises:expr) => {
+        $crate::conformance_suite! { @cases $premises;
+            runs {
+                a_run_reads_as_it_was_written
+                an_id_is_taken_once
+                a_move_needs_the_state_it_starts_from
+                a_move_tells_when_and_with_what_outcome
+                runs_move_as_lifecycle_says
+                of_many_last_decisions_one_counts
+                a_person_decides_once
+                decisions_are_for_those_who_wait
+                pages_neither_repeat_nor_skip
+                runs_are_filtered
+                a_strange_cursor_is_refused
+                short_ids_find_their_runs
+                open_runs_are_counted
+            }
+            events {
+                events_are_numbered_without_gaps
+                events_are_read_on_from_where_one_stopped
+                events_need_their_run
+            }
+            jobs {
+                no_job_is_claimed_twice
+                jobs_wait_until_they_are_due
+                a_lease_runs_out
+                a_lease_can_be_prolonged_while_it_is_held
+                only_the_holder_finishes_or_retries
+                the_next_moment_is_known
+                all_leases_can_be_freed
+                jobs_of_a_run_can_be_dropped
+            }
+            tokens {
+                a_token_reads_as_it_was_written
+                a_token_is_revoked_once
+                personal_tokens_are_listed
+                the_last_use_is_noted
+            }
+            idempotency {
+                of_many_with_one_key_one_wins
+                keys_of_two_people_never_meet
+                a_run_with_a_taken_key_is_a_conflict
+            }
+            records {
+                records_are_dense_and_in_order
+                what_conflicts_leaves_no_hole
+                leaves_are_the_exact_text
+                records_are_filtered
+                records_are_paged
+            }
+            checkpoints {
+                a_seal_reads_as_it_was_written
+                a_seal_never_goes_back
+                a_tile_only_grows
+            }
+            whole {
+                a_unit_is_all_or_nothing
+                a_conflict_leaves_its_neighbours_alone
+                what_was_committed_is_there_when_reopened
+                what_was_handed_over_is_durable_once_closed
+                after_closing_nothing_is_taken
+                a_store_knows_that_it_can_write
+                wakes_come_after_the_commit
+                a_conflict_wakes_nobody
+            }
+        }
+    };
+    (@cases $premises:expr; $($noun:ident { $($case:ident)* })*) => {
+        $(
+            mod $noun {
+                #[allow(unused_imports, reason = "the premises may be spelled with or without a path")]
+                use super::*;
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                    async fn $case() {
+                        $crate::conformance::$noun::$case(&$premises).await;
+                    }
+                )*
+            }
+        )*
+    };
+}

@@ -1,0 +1,175 @@
+//! The audit trail.
+
+use std::{collections::HashSet, sync::Arc};
+
+use guichet_contract::{ActionId, Principal, Record, RecordVerdict, Verb, record::LedgerRecord};
+
+use super::{Premises, fixtures::*};
+use crate::{RecordsFilter, Store, UnitOfWork};
+
+fn number_of(text: &str) -> usize {
+    let record: Record = serde_json::from_str(text).unwrap();
+    record.detail.unwrap().parse().unwrap()
+}
+
+pub async fn records_are_dense_and_in_order(premises: &impl Premises) {
+    let store = premises.open().await;
+    // 32 writers, 20 records each: half of them committed, half handed over.
+    let writers = (0..32).map(|writer| {
+        let store = Arc::clone(&store);
+        async move {
+            for step in 0..20 {
+                let record = numbered_record(writer * 100 + step);
+                if writer % 2 == 0 {
+                    store.commit(UnitOfWork::new().append_record(record)).await.unwrap();
+                } else {
+                    store.append_soon(record).await.unwrap();
+                }
+            }
+        }
+    });
+    at_once(writers).await;
+    // Whatever is committed later stands behind all that was handed over before.
+    store.commit(UnitOfWork::new().append_record(numbered_record(9_999))).await.unwrap();
+
+    assert_eq!(store.record_count().await.unwrap(), 641);
+    let leaves = store.leaves(0, 1_000).await.unwrap();
+    let indexes: Vec<u64> = leaves.iter().map(|(index, _)| *index).collect();
+    assert_eq!(indexes, (0..641).collect::<Vec<u64>>());
+    let numbers: Vec<usize> = leaves.iter().map(|(_, text)| number_of(text)).collect();
+    for writer in 0..32 {
+        let own: Vec<usize> = numbers.iter().copied().filter(|number| number / 100 == writer).collect();
+        assert_eq!(own, (0..20).map(|step| writer * 100 + step).collect::<Vec<_>>());
+    }
+    assert_eq!(numbers[640], 9_999);
+}
+
+pub async fn what_conflicts_leaves_no_hole(premises: &impl Premises) {
+    let store = premises.open().await;
+    let writers = (0..60).map(|number| {
+        let store = Arc::clone(&store);
+        let mut work = UnitOfWork::new().append_record(numbered_record(number));
+        if number % 2 == 0 {
+            work = work.with(moved(
+                run_id(),
+                guichet_contract::RunState::Queued,
+                guichet_contract::RunState::Running,
+            ));
+        }
+        async move { store.commit(work).await }
+    });
+    assert_eq!(wins(at_once(writers).await), 30);
+    let leaves = store.leaves(0, 100).await.unwrap();
+    assert_eq!(leaves.iter().map(|(index, _)| *index).collect::<Vec<_>>(), (0..30).collect::<Vec<u64>>());
+    let numbers: HashSet<usize> = leaves.iter().map(|(_, text)| number_of(text)).collect();
+    assert_eq!(numbers, (0..60).filter(|number| number % 2 == 1).collect());
+}
+
+pub async fn leaves_are_the_exact_text(premises: &impl Premises) {
+    let store = premises.open().await;
+    let records: Vec<Record> = (0..5)
+        .map(|number| Record {
+            input: Some(serde_json::json!({"b": 1.10, "a": "é\u{2028}\"", "n": number})),
+            ..numbered_record(number)
+        })
+        .collect();
+    let work = records.iter().cloned().fold(UnitOfWork::new(), UnitOfWork::append_record);
+    store.commit(work).await.unwrap();
+    let texts: Vec<(u64, String)> =
+        (0..).zip(records.iter().map(|record| serde_json::to_string(record).unwrap())).collect();
+    assert_eq!(store.leaves(0, 10).await.unwrap(), texts);
+    assert_eq!(store.leaves(2, 2).await.unwrap(), texts[2..4]);
+    assert_eq!(store.leaves(5, 10).await.unwrap(), []);
+}
+
+async fn all_pages(store: &impl Store, filter: &RecordsFilter, limit: usize) -> Vec<LedgerRecord> {
+    let (mut page, mut found) = (first(limit), Vec::new());
+    loop {
+        let read = store.records(filter, &page).await.unwrap();
+        assert!(read.items.len() <= limit);
+        found.extend(read.items);
+        page.cursor = read.next;
+        if page.cursor.is_none() {
+            return found;
+        }
+    }
+}
+
+type Wanted = fn(u64) -> bool;
+
+pub async fn records_are_filtered(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_id();
+    let mut work = UnitOfWork::new();
+    for number in 0..48_u32 {
+        let verdict = if number % 8 == 0 { RecordVerdict::Refused } else { RecordVerdict::Allowed };
+        work = work.append_record(Record {
+            at: second(i64::from(number)),
+            verdict,
+            principal: (number % 2 == 0).then(|| Principal::person("ada")),
+            action: (number % 3 == 0).then(|| ActionId::new("postgres", "vacuum")),
+            run: (number % 4 == 0).then_some(run),
+            ..record(if number % 5 == 0 { Verb::SubmitRun } else { Verb::PerformRead })
+        });
+    }
+    store.commit(work).await.unwrap();
+    let all = all_pages(&*store, &RecordsFilter::default(), 500).await;
+    assert_eq!(
+        all.iter().map(|record| record.index).collect::<Vec<_>>(),
+        (0..48).rev().collect::<Vec<u64>>()
+    );
+
+    let none = RecordsFilter::default;
+    // Each filter, and which of the 48 it lets through.
+    let cases: [(RecordsFilter, Wanted); 10] = [
+        (RecordsFilter { principal: Some("ada".into()), ..none() }, |n| n % 2 == 0),
+        (RecordsFilter { principal: Some("nobody".into()), ..none() }, |_| false),
+        (RecordsFilter { action: Some(ActionId::new("postgres", "vacuum")), ..none() }, |n| n % 3 == 0),
+        (RecordsFilter { run: Some(run), ..none() }, |n| n % 4 == 0),
+        (RecordsFilter { verb: Some("submit_run".into()), ..none() }, |n| n % 5 == 0),
+        (RecordsFilter { verdict: Some("refused".into()), ..none() }, |n| n % 8 == 0),
+        (RecordsFilter { verdict: Some("allowed".into()), ..none() }, |n| n % 8 != 0),
+        (RecordsFilter { since: Some(second(10)), ..none() }, |n| n >= 10),
+        (RecordsFilter { until: Some(second(10)), ..none() }, |n| n < 10),
+        (
+            RecordsFilter {
+                principal: Some("ada".into()),
+                run: Some(run),
+                verdict: Some("allowed".into()),
+                since: Some(second(3)),
+                until: Some(second(40)),
+                ..none()
+            },
+            |n| n % 4 == 0 && n % 8 != 0 && (3..40).contains(&n),
+        ),
+    ];
+    for (filter, wanted) in cases {
+        let expected: Vec<&LedgerRecord> = all.iter().filter(|record| wanted(record.index)).collect();
+        for limit in [3, 500] {
+            let found = all_pages(&*store, &filter, limit).await;
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+        }
+    }
+}
+
+pub async fn records_are_paged(premises: &impl Premises) {
+    let store = premises.open().await;
+    store
+        .commit((0..100).map(numbered_record).fold(UnitOfWork::new(), UnitOfWork::append_record))
+        .await
+        .unwrap();
+    let filter = RecordsFilter::default();
+    let (mut page, mut seen) = (first(9), Vec::new());
+    loop {
+        let read = store.records(&filter, &page).await.unwrap();
+        seen.extend(read.items.iter().map(|record| record.index));
+        store.commit(UnitOfWork::new().append_record(numbered_record(0))).await.unwrap();
+        page.cursor = read.next;
+        if page.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (0..100).rev().collect::<Vec<u64>>());
+    page.cursor = Some("not a cursor".into());
+    assert!(store.records(&filter, &page).await.is_err());
+}

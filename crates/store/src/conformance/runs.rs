@@ -1,0 +1,251 @@
+//! Runs and decisions.
+
+use std::{collections::HashSet, sync::Arc};
+
+use guichet_contract::{ActionId, Outcome, Principal, Run, RunId, RunState};
+use guichet_lifecycle::{Event, next};
+use serde_json::json;
+
+use super::{Premises, fixtures::*};
+use crate::{Change, PageRequest, RunsFilter, Store, StoreError, UnitOfWork};
+
+async fn insert(store: &impl Store, run: &Run) {
+    store.commit(UnitOfWork::new().insert_run(run.clone())).await.unwrap();
+}
+
+pub async fn a_run_reads_as_it_was_written(premises: &impl Premises) {
+    let store = premises.open().await;
+    let mut run = run_in(RunState::AwaitingApproval);
+    run.decisions = vec![yes_by("grace"), yes_by("ada.l")];
+    run.idempotency_key = Some("key".into());
+    insert(&*store, &run).await;
+    assert_eq!(store.run(run.id).await.unwrap(), Some(run));
+    assert_eq!(store.run(run_id()).await.unwrap(), None);
+}
+
+pub async fn an_id_is_taken_once(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_in(RunState::Queued);
+    insert(&*store, &run).await;
+    let other = Run { title: "another".into(), ..run.clone() };
+    let what = conflict(store.commit(UnitOfWork::new().insert_run(other)).await);
+    assert!(what.contains(&run.id.to_string()), "{what}");
+    assert_eq!(store.run(run.id).await.unwrap(), Some(run));
+}
+
+pub async fn a_move_needs_the_state_it_starts_from(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_in(RunState::Queued);
+    insert(&*store, &run).await;
+    let wrong = moved(run.id, RunState::AwaitingApproval, RunState::Queued);
+    let what = conflict(store.commit(unit(wrong)).await);
+    assert!(what.contains(&run.id.to_string()) && what.contains("awaiting_approval"), "{what}");
+    conflict(store.commit(unit(moved(run_id(), RunState::Queued, RunState::Running))).await);
+
+    let racers = (0..8).map(|_| {
+        let (store, to_running) = (Arc::clone(&store), moved(run.id, RunState::Queued, RunState::Running));
+        async move { store.commit(unit(to_running)).await }
+    });
+    assert_eq!(wins(at_once(racers).await), 1);
+}
+
+pub async fn a_move_tells_when_and_with_what_outcome(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_in(RunState::Queued);
+    insert(&*store, &run).await;
+    store.commit(unit(moved(run.id, RunState::Queued, RunState::Running))).await.unwrap();
+    let running = store.run(run.id).await.unwrap().unwrap();
+    assert_eq!(running, Run { state: RunState::Running, started_at: Some(second(10)), ..run.clone() });
+
+    let outcome = Outcome::succeeded(json!({"cancelled": true, "after": 0.25}));
+    let end = moved_with(run.id, RunState::Running, RunState::Succeeded, second(20), outcome.clone());
+    store.commit(unit(end)).await.unwrap();
+    let ended = Run {
+        state: RunState::Succeeded,
+        started_at: Some(second(10)),
+        finished_at: Some(second(20)),
+        outcome: Some(outcome),
+        ..run
+    };
+    assert_eq!(store.run(ended.id).await.unwrap(), Some(ended));
+}
+
+pub async fn runs_move_as_lifecycle_says(premises: &impl Premises) {
+    let store = premises.open().await;
+    for from in RunState::ALL.into_iter().filter(|state| *state != RunState::Planned) {
+        for to in RunState::ALL {
+            let legal = Event::ALL.into_iter().any(|event| next(from, event) == Ok(to));
+            let run = run_in(from);
+            insert(&*store, &run).await;
+            let answer = store.commit(unit(moved(run.id, from, to))).await;
+            let stands = store.run(run.id).await.unwrap().unwrap().state;
+            if legal {
+                assert_eq!((answer.is_ok(), stands), (true, to), "from {from} to {to}");
+            } else {
+                conflict(answer);
+                assert_eq!(stands, from, "from {from} to {to}");
+            }
+        }
+    }
+}
+
+pub async fn of_many_last_decisions_one_counts(premises: &impl Premises) {
+    let store = premises.open().await;
+    for _ in 0..20 {
+        let run = run_in(RunState::AwaitingApproval);
+        insert(&*store, &run).await;
+        let racers = (0..4).map(|number| {
+            let (store, id) = (Arc::clone(&store), run.id);
+            let decision = yes_by(&format!("approver {number}"));
+            // Each saw none, and each would queue the run.
+            let work = unit(Change::AddDecision { run: id, seen: 0, decision })
+                .with(moved(id, RunState::AwaitingApproval, RunState::Queued))
+                .enqueue_job(job_due(second(0)));
+            async move { store.commit(work).await }
+        });
+        assert_eq!(wins(at_once(racers).await), 1);
+        let run = store.run(run.id).await.unwrap().unwrap();
+        assert_eq!((run.state, run.decisions.len()), (RunState::Queued, 1));
+    }
+    let jobs = store.claim_jobs("all", second(1), second(2), 100).await.unwrap();
+    assert_eq!(jobs.len(), 20, "one job for each run");
+}
+
+pub async fn a_person_decides_once(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_in(RunState::AwaitingApproval);
+    insert(&*store, &run).await;
+    let decide = |seen, by| unit(Change::AddDecision { run: run.id, seen, decision: yes_by(by) });
+    store.commit(decide(0, "grace")).await.unwrap();
+    let what = conflict(store.commit(decide(1, "grace")).await);
+    assert!(what.contains("grace"), "{what}");
+    conflict(store.commit(decide(0, "alan")).await);
+    store.commit(decide(1, "alan")).await.unwrap();
+    let decisions = store.run(run.id).await.unwrap().unwrap().decisions;
+    assert_eq!(decisions, [yes_by("grace"), yes_by("alan")]);
+}
+
+pub async fn decisions_are_for_those_who_wait(premises: &impl Premises) {
+    let store = premises.open().await;
+    for state in [RunState::Queued, RunState::Running, RunState::Expired] {
+        let run = run_in(state);
+        insert(&*store, &run).await;
+        conflict(
+            store.commit(unit(Change::AddDecision { run: run.id, seen: 0, decision: yes_by("grace") })).await,
+        );
+    }
+    conflict(
+        store.commit(unit(Change::AddDecision { run: run_id(), seen: 0, decision: yes_by("grace") })).await,
+    );
+}
+
+pub async fn pages_neither_repeat_nor_skip(premises: &impl Premises) {
+    let store = premises.open().await;
+    // Many share a moment, so that the id must decide.
+    let runs: Vec<Run> =
+        (0..1_000).map(|n| Run { created_at: second(n / 7), ..run_in(RunState::Succeeded) }).collect();
+    let mut work = UnitOfWork::new();
+    for run in &runs {
+        work = work.insert_run(run.clone());
+    }
+    store.commit(work).await.unwrap();
+
+    let (mut page, mut seen, mut newer) = (first(33), Vec::<Run>::new(), 0);
+    loop {
+        let read = store.runs(&RunsFilter::default(), &page).await.unwrap();
+        assert!(read.items.len() == 33 || read.next.is_none());
+        seen.extend(read.items);
+        newer += 1;
+        insert(&*store, &Run { created_at: second(2_000 + newer), ..run_in(RunState::Queued) }).await;
+        match read.next {
+            Some(next) => page.cursor = Some(next),
+            None => break,
+        }
+    }
+    let mut expected: Vec<(_, RunId)> = runs.iter().map(|run| (run.created_at, run.id)).collect();
+    expected.sort_unstable();
+    expected.reverse();
+    let seen: Vec<_> = seen.iter().map(|run| (run.created_at, run.id)).collect();
+    assert_eq!(seen, expected);
+    assert!(newer >= 30);
+}
+
+pub async fn runs_are_filtered(premises: &impl Premises) {
+    let store = premises.open().await;
+    let mut work = UnitOfWork::new();
+    let (states, people, actions) = (
+        [RunState::Queued, RunState::Failed, RunState::Running],
+        ["ada", "grace"],
+        ["cancel-query", "vacuum"],
+    );
+    for number in 0..24 {
+        work = work.insert_run(Run {
+            requested_by: Principal::person(people[number % 2]),
+            action: ActionId::new("postgres", actions[number / 2 % 2]),
+            created_at: second(i64::try_from(number).unwrap()),
+            ..run_in(states[number / 4 % 3])
+        });
+    }
+    store.commit(work).await.unwrap();
+    let all = store.runs(&RunsFilter::default(), &first(500)).await.unwrap().items;
+    assert_eq!(all.len(), 24);
+    for states in [vec![], vec![RunState::Queued], vec![RunState::Queued, RunState::Running]] {
+        for action in [None, Some(ActionId::new("postgres", "vacuum"))] {
+            for requested_by in [None, Some("grace".to_owned()), Some("nobody".to_owned())] {
+                let filter = RunsFilter { states: states.clone(), action: action.clone(), requested_by };
+                let expected: Vec<&Run> = all
+                    .iter()
+                    .filter(|run| states.is_empty() || states.contains(&run.state))
+                    .filter(|run| action.as_ref().is_none_or(|action| *action == run.action))
+                    .filter(|run| {
+                        filter.requested_by.as_ref().is_none_or(|name| *name == run.requested_by.name)
+                    })
+                    .collect();
+                let mut page = first(5);
+                let mut found = Vec::new();
+                loop {
+                    let read = store.runs(&filter, &page).await.unwrap();
+                    found.extend(read.items);
+                    page.cursor = read.next;
+                    if page.cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+            }
+        }
+    }
+}
+
+pub async fn a_strange_cursor_is_refused(premises: &impl Premises) {
+    let store = premises.open().await;
+    for cursor in ["", "x", "zz.zz", "1.", "'; DROP TABLE runs; --"] {
+        let page = PageRequest { limit: 10, cursor: Some(cursor.into()) };
+        let answer = store.runs(&RunsFilter::default(), &page).await;
+        assert!(matches!(answer, Err(StoreError::Corrupt(_))), "{cursor}: {answer:?}");
+    }
+}
+
+pub async fn short_ids_find_their_runs(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_in(RunState::Queued);
+    let mut twin = run_in(RunState::Queued);
+    twin.id = format!("{}{}", &twin.id.0.simple().to_string()[..24], run.id.short()).parse().unwrap();
+    insert(&*store, &run).await;
+    assert_eq!(store.runs_by_short_id(&run.id.short()).await.unwrap(), [run.id]);
+    insert(&*store, &twin).await;
+    let both: HashSet<RunId> = store.runs_by_short_id(&run.id.short()).await.unwrap().into_iter().collect();
+    assert_eq!(both, HashSet::from([run.id, twin.id]));
+    assert_eq!(store.runs_by_short_id("nothing!").await.unwrap(), []);
+}
+
+pub async fn open_runs_are_counted(premises: &impl Premises) {
+    let store = premises.open().await;
+    for state in [RunState::Queued, RunState::Queued, RunState::Running, RunState::Failed, RunState::Voided] {
+        insert(&*store, &run_in(state)).await;
+    }
+    let mut open = store.open_runs().await.unwrap();
+    open.retain(|(_, count)| *count > 0);
+    open.sort_unstable();
+    assert_eq!(open, [(RunState::Queued, 2), (RunState::Running, 1)]);
+}

@@ -1,0 +1,27 @@
+//! One change of a unit of work, told to the noun it belongs to.
+
+use super::{events, fault::Fault, idempotency, jobs, records, runs, tokens, writing::Writing};
+use crate::Change;
+
+/// Makes the change true within the open transaction, or says what it conflicts with.
+pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fault> {
+    match change {
+        Change::InsertRun(run) => runs::insert(writing, run),
+        Change::MoveRun { run, from, to, at, outcome } => {
+            runs::r#move(writing, *run, *from, *to, *at, outcome.as_ref())
+        }
+        Change::AddDecision { run, seen, decision } => runs::add_decision(writing, *run, *seen, decision),
+        Change::AppendEvent { run, at, kind } => events::append(writing, *run, *at, kind),
+        Change::AppendRecord(record) => records::append(writing, &records::Leaf::of(record)?),
+        Change::EnqueueJob(job) => jobs::enqueue(writing, job),
+        Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
+        Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),
+        Change::DropJobs { run, kind } => jobs::drop_for(writing, *run, *kind),
+        Change::InsertToken(token) => tokens::insert(writing, token),
+        Change::RevokeToken { token, at } => tokens::revoke(writing, *token, *at),
+        Change::TouchToken { token, at } => tokens::touch(writing, *token, *at),
+        Change::InsertIdempotencyKey { principal, key, request, run, at } => {
+            idempotency::insert(writing, principal, key, request, *run, *at)
+        }
+    }
+}

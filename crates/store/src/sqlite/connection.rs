@@ -1,0 +1,45 @@
+//! How connections are opened.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::Fault;
+use crate::StoreError;
+
+/// SQLite waits so long for another process that reads or copies the file, milliseconds.
+const BUSY_MS: u32 = 5_000;
+/// Statements kept ready on each connection; there are fewer, but filtered lists come in many forms.
+const STATEMENTS_KEPT: usize = 128;
+/// Pages in the WAL before a commit also moves them into the file: 16 MiB, so that this is rare on the hot path.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
+/// The one connection that writes. The file must exist.
+pub(super) fn to_write(path: &Path) -> Result<Connection, StoreError> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .and_then(|connection| {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            // A commit that was answered survives a power cut, not only a crash.
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "foreign_keys", true)?;
+            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+            Ok(connection)
+        })
+        .map_err(|fault| fault.into_store_error(path))
+}
+
+/// One of the connections that read.
+pub(super) fn to_read(path: &Path) -> Result<Connection, Fault> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn open(path: &Path, access: OpenFlags) -> Result<Connection, Fault> {
+    // No mutex: a connection is used by one thread at a time, which Rust proves.
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.pragma_update(None, "busy_timeout", BUSY_MS)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cache_size", -16_000)?; // KiB
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}

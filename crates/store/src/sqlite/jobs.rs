@@ -1,0 +1,152 @@
+//! Durable work: waiting, or held under a lease that runs out.
+
+use async_trait::async_trait;
+use guichet_contract::{JobId, RunId};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{
+    SqliteStore,
+    columns::{count, integer, micros, moment, word},
+    fault::{Fault, OrConflict as _},
+    writer::without_conflict,
+    writing::Writing,
+};
+use crate::{Job, JobKind, Jobs, StoreError};
+
+const ENQUEUE: &str = "INSERT INTO jobs (id, kind, run, due, attempts) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+/// New work. Conflict when its id exists.
+pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault> {
+    writing
+        .connection()
+        .prepare_cached(ENQUEUE)?
+        .execute(params![
+            job.id.to_string(),
+            job.kind.as_str(),
+            job.run.to_string(),
+            micros(job.due),
+            job.attempts
+        ])
+        .or_conflict(|| format!("job {} (its id exists)", job.id))?;
+    writing.wake_jobs();
+    Ok(())
+}
+
+/// The work is done. Conflict when it is not held under this lease.
+pub(super) fn finish(writing: &mut Writing<'_>, job: JobId, lease: &str) -> Result<(), Fault> {
+    let gone = writing
+        .connection()
+        .prepare_cached("DELETE FROM jobs WHERE id = ?1 AND lease = ?2")?
+        .execute(params![job.to_string(), lease])?;
+    held(gone, job, lease)
+}
+
+const RETRY: &str = "UPDATE jobs SET due = ?3, lease = NULL, lease_until = NULL WHERE id = ?1 AND lease = ?2";
+
+/// To be tried again. Conflict when it is not held under this lease.
+pub(super) fn retry(writing: &mut Writing<'_>, job: JobId, lease: &str, due: Timestamp) -> Result<(), Fault> {
+    let freed =
+        writing.connection().prepare_cached(RETRY)?.execute(params![job.to_string(), lease, micros(due)])?;
+    writing.wake_jobs();
+    held(freed, job, lease)
+}
+
+/// No longer needed.
+pub(super) fn drop_for(writing: &mut Writing<'_>, run: RunId, kind: JobKind) -> Result<(), Fault> {
+    writing
+        .connection()
+        .prepare_cached("DELETE FROM jobs WHERE run = ?1 AND kind = ?2")?
+        .execute(params![run.to_string(), kind.as_str()])?;
+    Ok(())
+}
+
+fn held(changed: usize, job: JobId, lease: &str) -> Result<(), Fault> {
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(Fault::Conflict(format!("job {job} (not held under the lease `{lease}`)")))
+    }
+}
+
+// What has been free longest comes first. A holder that died is one more reason to be free.
+const CLAIM: &str = "
+    UPDATE jobs SET lease = ?1, lease_until = ?3, attempts = attempts + 1
+    WHERE id IN (SELECT id FROM jobs WHERE free_at <= ?2 ORDER BY free_at, id LIMIT ?4)
+    RETURNING id, kind, run, due, attempts";
+
+fn read_row(row: &Row<'_>) -> Result<Job, Fault> {
+    let kind: String = row.get(1)?;
+    Ok(Job {
+        id: word(&row.get::<_, String>(0)?)?,
+        kind: serde_json::from_value(kind.into())?,
+        run: word(&row.get::<_, String>(2)?)?,
+        due: moment(row.get(3)?)?,
+        attempts: row.get(4)?,
+    })
+}
+
+const NEXT_DUE: &str = "SELECT free_at FROM jobs ORDER BY free_at LIMIT 1";
+
+#[async_trait]
+impl Jobs for SqliteStore {
+    async fn claim_jobs(
+        &self,
+        lease: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let lease = lease.to_owned();
+        self.write(move |writing| {
+            let mut statement = writing.connection().prepare_cached(CLAIM)?;
+            let mut rows = statement.query(params![lease, micros(now), micros(until), integer(limit)])?;
+            let mut jobs = Vec::new();
+            while let Some(row) = rows.next()? {
+                jobs.push(read_row(row)?);
+            }
+            // RETURNING promises no order.
+            jobs.sort_by_key(|job| (job.due, job.id));
+            Ok(jobs)
+        })
+        .await
+        .map_err(without_conflict)
+    }
+
+    async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError> {
+        let lease = lease.to_owned();
+        self.write(move |writing| {
+            let extended = writing
+                .connection()
+                .prepare_cached("UPDATE jobs SET lease_until = ?3 WHERE id = ?1 AND lease = ?2")?
+                .execute(params![job.to_string(), lease, micros(until)])?;
+            Ok(extended == 1)
+        })
+        .await
+        .map_err(without_conflict)
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| {
+            let free_at: Option<i64> =
+                connection.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0)).optional()?;
+            free_at.map(moment).transpose()
+        })
+        .await
+    }
+
+    async fn free_all_leases(&self) -> Result<u64, StoreError> {
+        self.write(|writing| {
+            let freed = writing
+                .connection()
+                .prepare_cached("UPDATE jobs SET lease = NULL, lease_until = NULL WHERE lease IS NOT NULL")?
+                .execute([])?;
+            if freed > 0 {
+                writing.wake_jobs();
+            }
+            count(integer(freed))
+        })
+        .await
+        .map_err(without_conflict)
+    }
+}

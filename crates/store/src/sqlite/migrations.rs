@@ -1,0 +1,54 @@
+//! The schema, as numbered SQL texts. Forward only: a file that a newer guichetd wrote is not opened.
+//!
+//! A text that was released never changes; a new one is added at the end.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::fault::Fault;
+
+/// In the header of the file, so that another program's database is never taken for a store: "Guch".
+const APPLICATION_ID: i32 = 0x4775_6368;
+
+const SCHEMA: &[(&str, &str)] = &[
+    ("0001_runs", include_str!("schema/0001_runs.sql")),
+    ("0002_tokens", include_str!("schema/0002_tokens.sql")),
+    ("0003_ledger", include_str!("schema/0003_ledger.sql")),
+];
+
+/// Brings the file up to the newest schema, each step in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+    migrate_to(connection, SCHEMA.len())
+}
+
+/// As far as version `target`; a version is the number of texts that were applied.
+pub(super) fn migrate_to(connection: &mut Connection, target: usize) -> Result<(), Fault> {
+    let version = version_of(connection)?;
+    for (position, (name, text)) in SCHEMA.iter().enumerate().take(target).skip(version) {
+        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        step.execute_batch(text)?;
+        step.pragma_update(None, "application_id", APPLICATION_ID)?;
+        step.pragma_update(None, "user_version", super::columns::integer(position + 1))?;
+        step.commit()?;
+        tracing::info!(migration = name, "the store's schema was brought forward");
+    }
+    Ok(())
+}
+
+/// How many texts were applied to the file.
+fn version_of(connection: &Connection) -> Result<usize, Fault> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let version = usize::try_from(pragma("user_version")?).unwrap_or(usize::MAX);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && pragma("application_id")? != i64::from(APPLICATION_ID) {
+        return Err(Fault::Corrupt(
+            "this database belongs to another program; give another path, Guichet makes the file".to_owned(),
+        ));
+    }
+    if version > SCHEMA.len() {
+        return Err(Fault::Corrupt(format!(
+            "a newer guichetd wrote it (schema {version}, this one knows {}); use that version or a newer one",
+            SCHEMA.len()
+        )));
+    }
+    Ok(version)
+}

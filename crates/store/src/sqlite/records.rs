@@ -1,0 +1,161 @@
+//! The audit trail. The text that is written is the text that is hashed, to the byte.
+
+use async_trait::async_trait;
+use guichet_contract::{Record, record::LedgerRecord};
+use rusqlite::{Connection, params, params_from_iter, types::Value};
+
+use super::{
+    SqliteStore,
+    columns::{count, integer, micros},
+    cursor,
+    fault::{Fault, OrConflict as _},
+    writing::Writing,
+};
+use crate::{Page, PageRequest, Records, RecordsFilter, StoreError};
+
+/// A record as it is written: its exact text, and what it is found by.
+pub(super) struct Leaf {
+    at: i64,
+    principal: Option<String>,
+    action: Option<String>,
+    run: Option<String>,
+    verb: &'static str,
+    verdict: &'static str,
+    body: String,
+}
+
+impl Leaf {
+    pub(super) fn of(record: &Record) -> Result<Self, Fault> {
+        Ok(Self {
+            at: micros(record.at),
+            principal: record.principal.as_ref().map(|principal| principal.name.clone()),
+            action: record.action.as_ref().map(|action| action.as_str().to_owned()),
+            run: record.run.map(|run| run.to_string()),
+            verb: record.verb.as_str(),
+            verdict: record.verdict.as_str(),
+            body: serde_json::to_string(record)?,
+        })
+    }
+}
+
+const APPEND: &str = "
+    INSERT INTO records (log_index, at, principal, action, run, verb, verdict, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+/// The next leaf of the ledger.
+pub(super) fn append(writing: &mut Writing<'_>, leaf: &Leaf) -> Result<(), Fault> {
+    let index = writing.next_index();
+    writing
+        .connection()
+        .prepare_cached(APPEND)?
+        .execute(params![
+            integer(index),
+            leaf.at,
+            leaf.principal,
+            leaf.action,
+            leaf.run,
+            leaf.verb,
+            leaf.verdict,
+            leaf.body
+        ])
+        .or_conflict(|| format!("record {index} (its index exists)"))?;
+    Ok(())
+}
+
+/// The index of the next record.
+pub(super) fn next_index(connection: &Connection) -> Result<i64, Fault> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(max(log_index) + 1, 0) FROM records")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+const LEAVES: &str = "SELECT log_index, body FROM records WHERE log_index >= ?1 ORDER BY log_index LIMIT ?2";
+
+#[async_trait]
+impl Records for SqliteStore {
+    async fn records(
+        &self,
+        filter: &RecordsFilter,
+        page: &PageRequest,
+    ) -> Result<Page<LedgerRecord>, StoreError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.read(move |connection| list(connection, &filter, &page)).await
+    }
+
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(LEAVES)?;
+            let rows = statement.query_map(params![integer(from), integer(limit)], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })?;
+            rows.map(|row| {
+                let (index, body) = row?;
+                Ok((count(index)?, body))
+            })
+            .collect()
+        })
+        .await
+    }
+
+    async fn record_count(&self) -> Result<u64, StoreError> {
+        self.read(|connection| count(next_index(connection)?)).await
+    }
+}
+
+/// Newest first. The conditions differ per call, so the text is put together; the values never stand in it.
+fn list(
+    connection: &Connection,
+    filter: &RecordsFilter,
+    page: &PageRequest,
+) -> Result<Page<LedgerRecord>, Fault> {
+    let mut text = "SELECT log_index, body FROM records WHERE true".to_owned();
+    let mut values: Vec<Value> = Vec::new();
+    let mut and = |condition: &str, value: Value| {
+        text.push_str(" AND ");
+        text.push_str(condition);
+        values.push(value);
+    };
+    if let Some(principal) = &filter.principal {
+        and("principal = ?", principal.clone().into());
+    }
+    if let Some(action) = &filter.action {
+        and("action = ?", action.as_str().to_owned().into());
+    }
+    if let Some(run) = &filter.run {
+        and("run = ?", run.to_string().into());
+    }
+    if let Some(verb) = &filter.verb {
+        and("verb = ?", verb.clone().into());
+    }
+    match filter.verdict.as_deref() {
+        None => {}
+        Some("allowed") => and("verdict = ?", "allowed".to_owned().into()),
+        // Says what SQLite must know to use the partial index.
+        Some(other) => and("verdict <> 'allowed' AND verdict = ?", other.to_owned().into()),
+    }
+    if let Some(since) = filter.since {
+        and("at >= ?", micros(since).into());
+    }
+    if let Some(until) = filter.until {
+        and("at < ?", micros(until).into());
+    }
+    if let Some(text_of_cursor) = &page.cursor {
+        and("log_index < ?", integer(cursor::read_record(text_of_cursor)?).into());
+    }
+    text.push_str(" ORDER BY log_index DESC LIMIT ?");
+    values.push(cursor::rows_to_read(page).into());
+
+    let mut statement = connection.prepare_cached(&text)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut items: Vec<LedgerRecord> = Vec::new();
+    while let Some(row) = rows.next()? {
+        if items.len() == cursor::limit(page) {
+            let next = items.last().map(|record| cursor::of_record(record.index));
+            return Ok(Page { items, next });
+        }
+        items.push(LedgerRecord {
+            index: count(row.get(0)?)?,
+            record: serde_json::from_str(&row.get::<_, String>(1)?)?,
+        });
+    }
+    Ok(Page { items, next: None })
+}

@@ -1,0 +1,215 @@
+//! The one thread that writes, and its group commit.
+//!
+//!   callers ──► queue (4,096) ──► BEGIN ─ unit ─ unit ─ unit … ─ COMMIT (one fsync) ──► answers ──► wakes
+//!
+//! A commit costs a disk write of some hundred microseconds to milliseconds, a unit some ten microseconds. So the
+//! thread takes all that waits and commits it together; the busier it is, the less a unit costs. Each unit has its
+//! own savepoint: one that conflicts is taken back alone. Nobody is answered, not even with a conflict, before the
+//! commit: what a unit saw may be the work of a neighbour that never becomes true.
+//!
+//! The road not taken: a mutex around the connection. It would commit one unit per disk write.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::{
+    fault::Fault,
+    ownership::Ownership,
+    records::{self, Leaf},
+    unit::{Asked, Unit, Unsaid},
+    writing::{Writing, in_transaction},
+};
+use crate::{CommitError, StoreError, Wake};
+
+/// Units that may wait. At the limit callers wait for a place: the disk sets the pace.
+const QUEUE: usize = 4_096;
+/// Units of one commit at most, so that the first of them does not wait too long for the last.
+const GROUP: usize = 1_024;
+
+/// What the thread is asked to do.
+enum Order {
+    /// Apply in a savepoint, answer after the commit.
+    Unit(Box<dyn Unit>),
+    /// Append; nobody waits for an answer.
+    Record(Leaf),
+    /// Take no more, write what waits, end.
+    Close,
+}
+
+/// The caller's side.
+pub(super) struct Writer {
+    path: PathBuf,
+    lost_records: Arc<AtomicU64>,
+    /// Closed when the thread has ended.
+    ended: watch::Receiver<()>,
+    // In this order: dropping the queue ends the thread, then the thread is waited for.
+    queue: mpsc::Sender<Order>,
+    _thread: Joined,
+}
+
+/// Waits for the thread when dropped, so that whoever opens the file next finds it free and complete.
+struct Joined(Option<thread::JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Writer {
+    /// Starts the thread, which owns the file until it ends.
+    pub(super) fn start(
+        connection: Connection,
+        path: &Path,
+        ownership: Ownership,
+        wakes: broadcast::Sender<Wake>,
+    ) -> Result<Self, StoreError> {
+        let (queue, orders) = mpsc::channel(QUEUE);
+        let (alive, ended) = watch::channel(());
+        let lost_records = Arc::new(AtomicU64::new(0));
+        let thread = WriterThread {
+            connection,
+            path: path.to_owned(),
+            wakes,
+            lost_records: Arc::clone(&lost_records),
+            _ownership: ownership,
+            _alive: alive,
+        };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || thread.run(orders))
+            .map_err(|error| StoreError::Engine(format!("the writer's thread cannot be started: {error}")))?;
+        Ok(Self { path: path.to_owned(), lost_records, ended, queue, _thread: Joined(Some(thread)) })
+    }
+
+    /// Applies the work alone in its savepoint and answers when it is durable. A caller who goes away before the
+    /// answer does not take it back.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        let (unit, said) = Asked::new(work);
+        self.queue.send(Order::Unit(Box::new(unit))).await.map_err(|_| StoreError::Closed)?;
+        match said.await.map_err(|_| StoreError::Closed)? {
+            Ok(value) => Ok(value),
+            Err(Unsaid::Alone(fault)) => Err(fault.into_commit_error(&self.path)),
+            Err(Unsaid::WithTheGroup(error)) => Err(error.into()),
+        }
+    }
+
+    /// Hands a record over; waits only while the queue is full.
+    pub(super) async fn append_soon(&self, leaf: Leaf) -> Result<(), StoreError> {
+        self.queue.send(Order::Record(leaf)).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Writes all that was handed over, then refuses more. Returns when the file is free.
+    pub(super) async fn close(&self) {
+        // An error means that it was closed before; then it is waited for all the same.
+        let _ = self.queue.send(Order::Close).await;
+        let _ = self.ended.clone().changed().await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting_orders(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    pub(super) fn lost_records(&self) -> u64 {
+        self.lost_records.load(Ordering::Relaxed)
+    }
+}
+
+/// What a write that is not conditional answers.
+pub(super) fn without_conflict(error: CommitError) -> StoreError {
+    match error {
+        CommitError::Store(error) => error,
+        CommitError::Conflict { what } => StoreError::Engine(what),
+    }
+}
+
+/// The thread's side.
+struct WriterThread {
+    connection: Connection,
+    path: PathBuf,
+    wakes: broadcast::Sender<Wake>,
+    lost_records: Arc<AtomicU64>,
+    // Dropped last and in this order: the lock after the connection, the sign of the end after the lock.
+    _ownership: Ownership,
+    _alive: watch::Sender<()>,
+}
+
+impl WriterThread {
+    fn run(self, mut orders: mpsc::Receiver<Order>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while orders.blocking_recv_many(&mut group, GROUP) > 0 {
+            if group.iter().any(|order| matches!(order, Order::Close)) {
+                // What is in the queue is still received; new orders are refused.
+                orders.close();
+            }
+            self.write_group(&mut group);
+        }
+        // All of it into the one file, so that a copy of that file is complete.
+        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::warn!(%error, "the write-ahead log could not be emptied; it will be when the store is opened");
+        }
+    }
+
+    fn write_group(&self, group: &mut Vec<Order>) {
+        let written = in_transaction(&self.connection, |writing| {
+            group.iter_mut().try_for_each(|order| match order {
+                Order::Unit(unit) => writing.in_savepoint(|writing| unit.apply(writing)),
+                Order::Record(leaf) => records::append(writing, leaf),
+                Order::Close => Ok(()),
+            })
+        });
+        match written {
+            Ok(woken) => {
+                for order in group.drain(..) {
+                    if let Order::Unit(unit) = order {
+                        unit.answer(Ok(()));
+                    }
+                }
+                woken.wake(&self.wakes);
+            }
+            Err(fault) => self.give_up(group, &fault.into_store_error(&self.path)),
+        }
+    }
+
+    /// Nothing of the group became true: all are told. Records that nobody waits for are tried once more, without
+    /// the units beside which they failed, and never lost in silence.
+    fn give_up(&self, group: &mut Vec<Order>, error: &StoreError) {
+        let mut leaves = Vec::new();
+        for order in group.drain(..) {
+            match order {
+                Order::Unit(unit) => unit.answer(Err(error)),
+                Order::Record(leaf) => leaves.push(leaf),
+                Order::Close => {}
+            }
+        }
+        if leaves.is_empty() {
+            return;
+        }
+        let written = in_transaction(&self.connection, |writing| {
+            leaves.iter().try_for_each(|leaf| records::append(writing, leaf))
+        });
+        match written {
+            Ok(woken) => woken.wake(&self.wakes),
+            Err(fault) => {
+                let error = fault.into_store_error(&self.path);
+                self.lost_records.fetch_add(leaves.len() as u64, Ordering::Relaxed);
+                tracing::error!(count = leaves.len(), %error, "records of reads could not be written and are lost");
+            }
+        }
+    }
+}
