@@ -23,8 +23,11 @@ pub enum DecisionError {
         /// When the waiting ended.
         at: Timestamp,
     },
-    /// One person, one yes.
-    #[error("you have decided already: {by} said yes at {at}, and one person counts once")]
+    /// One person, one word.
+    #[error(
+        "you have decided already: {by} said yes at {at}, and one person counts once; to stop the run after all, \
+         another approver can reject it or its requester cancel it"
+    )]
     AlreadyDecided {
         /// Who.
         by: String,
@@ -59,7 +62,7 @@ pub enum DecisionError {
 ///   them). Somebody who may lift nothing may not say no either.
 /// - `shown_binding` is what the person was shown. It is compared for a yes only: a no does no harm to what it
 ///   was not meant for, and nobody should have to look twice to stop something.
-/// - Who said yes may still say no while the run waits, but not yes again.
+/// - A yes is not taken back: one person has one word in a run, so that nobody can be counted twice in any way.
 /// - `now` may lie before earlier decisions (clocks are set back): order is not taken from it.
 ///
 /// `None` as event: the decision counts, and the run goes on waiting.
@@ -89,12 +92,12 @@ pub fn decide(
     if lifts.is_empty() {
         return Err(DecisionError::NotAnApprover);
     }
+    if let Some(earlier) = run.decisions.iter().find(|decision| decision.by == by.name) {
+        return Err(DecisionError::AlreadyDecided { by: by.name.clone(), at: earlier.at });
+    }
     if verdict == Verdict::Reject {
         let decision = Decision { by: by.name.clone(), verdict, lifts: Vec::new(), reason, at: now };
         return Ok((decision, Some(Event::Rejected)));
-    }
-    if let Some(earlier) = run.decisions.iter().find(|decision| decision.by == by.name) {
-        return Err(DecisionError::AlreadyDecided { by: by.name.clone(), at: earlier.at });
     }
     if let Some(shown) = shown_binding.filter(|shown| **shown != run.binding) {
         return Err(DecisionError::BindingChanged { shown: shown.clone(), now: run.binding.clone() });

@@ -103,6 +103,8 @@ proptest! {
         let index = index.index(usize::try_from(old).unwrap()) as u64;
         let proof = prove_inclusion(index, old, &log.tiles).unwrap();
         prop_assert_eq!(check_inclusion(&leaf_hash(entry(index).as_bytes()), index, &before, &proof), Ok(()));
+        let appended = append(&before, &[entry(old).as_bytes()], &log.tiles).unwrap();
+        prop_assert_eq!(appended.tree(), tree_of(old + 1));
     }
 
     #[test]

@@ -35,18 +35,24 @@ fn one_person_may_lift_several_conditions_at_once_but_counts_once_in_each() {
 }
 
 #[test]
-fn one_no_ends_it_whatever_was_shown_and_even_after_a_yes() {
+fn one_no_ends_it_whatever_was_shown_but_a_yes_is_not_taken_back() {
     let mut run = run(&[("data", 2)]);
+    let stale = binding("of an older plan");
+    let reject = |run: &guichet_contract::Run, lifts: &[&str]| {
+        let why = Some("it is in use".to_owned());
+        decide(run, &person("bea"), Verdict::Reject, policies(lifts), Some(&stale), why, at(11))
+    };
+    let (no, event) = reject(&run, &["data"]).unwrap();
+    assert_eq!(event, Some(Event::Rejected));
+    assert_eq!((no.lifts, no.reason.as_deref()), (Vec::new(), Some("it is in use")));
+    assert_eq!(reject(&run, &[]).unwrap_err(), DecisionError::NotAnApprover);
+
     let (yes, _) =
         decide(&run, &person("bea"), Verdict::Approve, policies(&["data"]), None, None, at(10)).unwrap();
     run.decisions.push(yes);
-    let stale = binding("of an older plan");
-    let why = Some("it is in use".to_owned());
-    let (no, event) =
-        decide(&run, &person("bea"), Verdict::Reject, policies(&["data"]), Some(&stale), why.clone(), at(11))
-            .unwrap();
-    assert_eq!(event, Some(Event::Rejected));
-    assert_eq!((no.lifts, no.reason), (Vec::new(), why));
+    let error = reject(&run, &["data"]).unwrap_err();
+    assert_eq!(error, DecisionError::AlreadyDecided { by: "bea".to_owned(), at: at(10) });
+    assert!(error.to_string().ends_with("another approver can reject it or its requester cancel it"));
 }
 
 #[test]

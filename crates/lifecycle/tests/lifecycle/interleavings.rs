@@ -152,6 +152,8 @@ proptest! {
                 .collect();
             prop_assert_eq!(yes.iter().collect::<BTreeSet<_>>().len(), yes.len(), "one person said yes twice");
             prop_assert!(!yes.contains(&"anna"), "the requester said yes");
+            let said: BTreeSet<&str> = world.run.decisions.iter().map(|decision| decision.by.as_str()).collect();
+            prop_assert_eq!(said.len(), world.run.decisions.len(), "one person has two words");
 
             if needs_approval && world.path.contains(&RunState::Queued) {
                 for approval in &world.run.approvals {
