@@ -58,12 +58,12 @@ impl IntoResponse for Answer {
                 }
                 response
             }
-            // The code `provider-silent` tells the gateway that the outcome is unknown.
-            Self::Lost => Self::problem(
-                Problem::new(code::PROVIDER_SILENT, "the provider stopped while it performed this run")
-                    .next("look whether it was done before you run it again"),
-            )
-            .into_response(),
+            // No problem+json: a problem would mean «not done». A bare 504 means that nobody knows.
+            Self::Lost => with_body(
+                StatusCode::GATEWAY_TIMEOUT,
+                "text/plain; charset=utf-8",
+                "the provider stopped while it performed this run; nobody knows how far it came\n",
+            ),
         }
     }
 }
