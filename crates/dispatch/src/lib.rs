@@ -1,1 +1,23 @@
-//! Speaks to providers: sign, deadline, stream, breaker.
+//! Speaks to providers: builds the request from the validated input, signs it, keeps its deadline, reads the answer
+//! within limits, and rests a provider that keeps failing. Over HTTP, or in process through the same router.
+//!
+//! Decides nothing about who may, and keeps nothing durable. What it cannot tell for sure it calls `Silent`: the
+//! difference between "surely not done" and "nobody can say" is made here and nowhere else.
+//!
+//! Begin reading at [`dispatch`], then [`request`] (out) and [`answer`] (in).
+
+pub mod answer;
+pub mod breaker;
+pub mod dispatch;
+pub mod document;
+pub mod provider;
+pub mod request;
+pub mod story;
+pub mod token;
+pub mod transport;
+
+pub use dispatch::Dispatch;
+pub use document::{Document, DocumentError};
+pub use provider::{Limits, Provider};
+pub use token::{Claims, SignTokens};
+pub use transport::Transport;

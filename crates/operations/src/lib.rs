@@ -1,1 +1,38 @@
-//! One file per verb.
+//! One file per verb. Each takes what a surface heard, passes the door, does its work as one unit, and answers with a
+//! value or a [`Refusal`] that is already recorded.
+//!
+//! This room owns the trait [`Providers`], by which it reaches whoever performs. It knows no HTTP and no SQL, reads no
+//! environment, and takes time from the [`Clock`](guichet_contract::Clock) it is given.
+//!
+//! Begin reading at [`submit_run`], then [`approve_run`] and [`execute_run`]: the way of one run.
+
+pub mod approve_run;
+pub mod cancel_run;
+pub mod create_token;
+pub mod decide;
+pub mod execute_run;
+pub mod expire_run;
+pub mod follow_run;
+pub mod list_options;
+pub mod perform_read;
+pub mod plan_run;
+pub mod platform;
+pub mod providers;
+pub mod read_catalogue;
+pub mod read_records;
+pub mod read_runs;
+pub mod record_outcome;
+pub mod reject_run;
+pub mod reload_settings;
+pub mod revoke_token;
+pub mod seal_records;
+pub mod sign_in;
+pub mod sign_out;
+pub mod submit_run;
+pub mod void_run;
+pub mod who_am_i;
+
+pub use guichet_admission::{Attempt, Call, Caller, Purpose, Refusal, RestCall};
+pub use guichet_store::{Page, PageRequest, RecordsFilter, RunsFilter};
+pub use platform::{Platform, Settings};
+pub use providers::{Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Reporter, Told};

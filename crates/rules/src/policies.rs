@@ -76,7 +76,7 @@ impl Policies {
         registry: &Registry,
         defaults: Defaults,
     ) -> Result<Self, Vec<Fault>> {
-        let Vocabulary { json: schema_json, schema, text: schema_text } = schema::vocabulary(catalogue)?;
+        let Vocabulary { schema, text: schema_text } = schema::vocabulary(catalogue)?;
         let names = Names::new().map_err(|why| vec![Fault::of_file("catalogue", why)])?;
         let actions = schema::action_names(catalogue);
         let mut faults = Vec::new();
@@ -118,7 +118,7 @@ impl Policies {
             return Err(faults);
         }
 
-        let version = version_of(files, registry, catalogue, defaults, &schema_json);
+        let version = version_of(files, registry, defaults);
         let slices =
             slices(&read, catalogue, &names).map_err(|why| vec![Fault::of_file("catalogue", why)])?;
         let rules = read.into_iter().map(|read| (read.rule.id.clone(), read.rule)).collect();
@@ -137,7 +137,7 @@ impl Policies {
         })
     }
 
-    /// Digest of all that decides: the files, the registry, what providers declare, the schema and the defaults.
+    /// Digest of what the company decides by: the policy files, the registry and the defaults.
     pub fn version(&self) -> &Digest {
         &self.version
     }
@@ -206,27 +206,15 @@ fn provider_policy(id: &str, action: &Action) -> Result<Policy, String> {
     .map_err(|error| format!("no policy can be made of the approval of `{}`: {error}", action.id))
 }
 
-fn version_of(
-    files: &[(String, String)],
-    registry: &Registry,
-    catalogue: &Catalogue,
-    defaults: Defaults,
-    schema: &serde_json::Value,
-) -> Digest {
+/// The catalogue is not part of it: what a provider declares is part of its action's version, which an approval is
+/// bound to as well. So a provider that changes one action does not void what waits on others.
+fn version_of(files: &[(String, String)], registry: &Registry, defaults: Defaults) -> Digest {
     let mut texts: Vec<&(String, String)> = files.iter().collect();
     texts.sort();
-    let mut declared: Vec<_> = catalogue
-        .actions
-        .iter()
-        .filter_map(|action| Some(json!([action.id, action.title, action.approval.as_ref()?])))
-        .collect();
-    declared.sort_by_key(ToString::to_string);
     Digest::of_json(&json!({
         "files": texts,
         "registry": registry.digest(),
-        "declared": declared,
         "expires": defaults.approval_expires_seconds,
-        "schema": schema,
     }))
 }
 

@@ -16,7 +16,6 @@ pub(crate) const PRINCIPALS: [&str; 3] = ["Person", "ServiceAccount", "CiJob"];
 
 /// The schema in its JSON form, and as Cedar uses it.
 pub(crate) struct Vocabulary {
-    pub(crate) json: Value,
     pub(crate) schema: Schema,
     /// In Cedar's own words, for people.
     pub(crate) text: String,
@@ -80,7 +79,7 @@ pub(crate) fn vocabulary(catalogue: &Catalogue) -> Result<Vocabulary, Vec<Fault>
     let text =
         fragment.to_cedarschema().map_or_else(|_| json.to_string(), |text| text.replace("__cedar::", ""));
     let schema = Schema::from_schema_fragments([fragment]).map_err(|error| unusable(&error))?;
-    Ok(Vocabulary { json, schema, text })
+    Ok(Vocabulary { schema, text })
 }
 
 fn entity_types() -> Value {

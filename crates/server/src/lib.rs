@@ -1,1 +1,16 @@
-//! The binary guichetd: configuration and all wiring.
+//! The binary `guichetd`: configuration and all wiring. It decides nothing.
+//!
+//! Begin reading at [`assemble`]: which room is handed what.
+
+pub mod assemble;
+pub mod commands;
+pub mod config;
+pub mod documents;
+pub mod embedded;
+pub mod keys;
+pub mod reload;
+pub mod sources;
+pub mod telemetry;
+
+pub use assemble::{Assembled, assemble};
+pub use config::Config;

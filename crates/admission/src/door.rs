@@ -1,0 +1,485 @@
+//! The itinerary of every call, top to bottom: identify, resolve, validate, authorize; and, once the provider has
+//! planned, require.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use guichet_contract::{
+    Clock, Plan, Principal, Problem, Record, RecordVerdict, Run, Surface, Verb, Verdict, code, redact,
+};
+use guichet_identity::{Identified, Identity, IdentityError, Scope};
+use guichet_rules::{self as rules, Decision, LiftRefusal, Question};
+use guichet_store::{Store, TokenKind};
+use serde_json::{Value, json};
+
+use crate::{
+    admitted::{ActionCall, Admitted, Deciding, GatewayCall},
+    caller::{Call, Caller},
+    refusal::Refusal,
+    resolve::{self, RestCall, RestMatch},
+    validate,
+    world::{CompiledAction, World},
+};
+
+/// The longest reason, characters.
+pub const REASON_MAX: usize = 2_000;
+/// Inputs larger than this (bytes of JSON) are recorded as their digest.
+const RECORDED_INPUT_MAX: usize = 16 * 1024;
+
+/// The only way in.
+pub struct Door {
+    world: ArcSwap<World>,
+    identity: Arc<Identity>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What someone wants to do: an action, an input, a reason.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// `provider.operation`.
+    pub action: String,
+    /// The flat input.
+    pub input: Value,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What the attempt is for. It is recorded under this verb when it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be performed: a read now, a change as a run.
+    Perform,
+    /// To see what it would do.
+    Plan,
+}
+
+/// What the gateway itself offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayVerb {
+    /// To see the catalogue, one's own identity, one's own runs. Open to everyone who is signed in.
+    LookAround,
+    /// To make or revoke one's own tokens; not with a personal token.
+    ManageOwnTokens,
+    /// To end one's own session.
+    SignOut,
+    /// To read the audit trail.
+    ReadRecords,
+}
+
+impl Door {
+    /// A door to this world.
+    pub fn new(world: World, identity: Arc<Identity>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { world: ArcSwap::from_pointee(world), identity, store, clock }
+    }
+
+    /// What decisions are taken against at this moment.
+    pub fn world(&self) -> Arc<World> {
+        self.world.load_full()
+    }
+
+    /// From now on, decisions are taken against this.
+    pub fn replace_world(&self, world: World) {
+        self.world.store(Arc::new(world));
+    }
+
+    /// Who is who.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// Not signed in, or credentials that do not hold; recorded.
+    pub async fn identify(&self, call: &Call) -> Result<Caller, Refusal> {
+        match self.identity.identify(call.bearer.as_deref()).await {
+            Ok(identified) => Ok(self.with_teams(identified, call)),
+            Err(error) => {
+                let problem = identity_problem(&error);
+                let mut record = self.record(Verb::Identify, RecordVerdict::Refused, call.surface);
+                record.trace_id = call.trace_id();
+                record.detail = Some(error.to_string());
+                Err(self.refuse(record, problem).await)
+            }
+        }
+    }
+
+    fn with_teams(&self, identified: Arc<Identified>, call: &Call) -> Caller {
+        let mut principal = identified.principal.clone();
+        principal.teams = self.world.load().registry.teams_of(&principal.name);
+        Caller { principal, identified, surface: call.surface, traceparent: call.traceparent.clone() }
+    }
+
+    /// What a provider's own path leads to.
+    ///
+    /// # Errors
+    /// Unknown provider, path or method; recorded.
+    pub async fn resolve_rest(&self, caller: &Caller, call: &RestCall<'_>) -> Result<RestMatch, Refusal> {
+        match resolve::resolve_rest(&self.world.load(), call) {
+            Ok(found) => Ok(found),
+            Err(problem) => {
+                let mut record = self.record_of(caller, Verb::SubmitRun, RecordVerdict::Refused);
+                record.detail = Some(format!("{} /providers/{}{}", call.method, call.provider, call.path));
+                Err(self.refuse(record, problem).await)
+            }
+        }
+    }
+
+    /// An action with an input, for this caller.
+    ///
+    /// # Errors
+    /// Unknown action, invalid input, a token without the scope, or policy; recorded.
+    pub async fn admit_action(
+        &self,
+        caller: Caller,
+        attempt: Attempt,
+        purpose: Purpose,
+    ) -> Result<Admitted<ActionCall>, Refusal> {
+        let world = self.world.load_full();
+        let verb = match purpose {
+            Purpose::Perform => Verb::SubmitRun,
+            Purpose::Plan => Verb::PlanRun,
+        };
+        let Some(action) = world.catalogue.action(&attempt.action).map(Arc::clone) else {
+            let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
+            record.detail = Some(format!("action {}", shortened(&attempt.action)));
+            return Err(self.refuse(record, unknown_action(&world, &attempt.action)).await);
+        };
+        let given = attempt.input.clone();
+        match self.check_action(&world, &caller, &action, attempt) {
+            Ok(wanted) => Ok(Admitted { caller, wanted }),
+            Err(problem) => {
+                let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
+                record.action = Some(action.action.id.clone());
+                record.action_version = Some(action.action.version.clone());
+                record.effect = Some(action.action.effect);
+                record.input = Some(recorded_input(&action, &given));
+                record.policy_version = Some(world.policies.version().clone());
+                Err(self.refuse(record, problem).await)
+            }
+        }
+    }
+
+    fn check_action(
+        &self,
+        world: &Arc<World>,
+        caller: &Caller,
+        action: &Arc<CompiledAction>,
+        attempt: Attempt,
+    ) -> Result<ActionCall, Problem> {
+        check_reason(attempt.reason.as_deref())?;
+        check_scope(&caller.identified, action.action.effect.into())?;
+        let input = validate::validate(action, attempt.input)?;
+        let resource = resource_of(action, &input)?;
+        let mut wanted = ActionCall {
+            world: Arc::clone(world),
+            action: Arc::clone(action),
+            input,
+            reason: attempt.reason.filter(|reason| !reason.trim().is_empty()),
+            owner: None,
+            resource,
+            conditions: Vec::new(),
+            policies: Vec::new(),
+        };
+        authorize(&mut wanted, &caller.principal, caller.surface)?;
+        Ok(wanted)
+    }
+
+    /// What the plan makes of it: the resource it narrows to, and what approvals that needs. Authorizes anew.
+    ///
+    /// # Errors
+    /// A plan outside the action's resource, or policy; recorded.
+    pub async fn require(
+        &self,
+        admitted: Admitted<ActionCall>,
+        plan: &Plan,
+        purpose: Purpose,
+    ) -> Result<Admitted<ActionCall>, Refusal> {
+        let Admitted { caller, mut wanted } = admitted;
+        match narrow(&mut wanted, plan).and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface)) {
+            Ok(()) => Ok(Admitted { caller, wanted }),
+            Err(problem) => {
+                let verb = if purpose == Purpose::Plan { Verb::PlanRun } else { Verb::SubmitRun };
+                let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
+                describe(&mut record, &wanted);
+                Err(self.refuse(record, problem).await)
+            }
+        }
+    }
+
+    /// The right to decide on this run.
+    ///
+    /// # Errors
+    /// The requester, an agent, a token without the scope, or not an approver; recorded.
+    pub async fn admit_decision(
+        &self,
+        caller: Caller,
+        run: &Run,
+        verdict: Verdict,
+    ) -> Result<Admitted<Deciding>, Refusal> {
+        let world = self.world.load_full();
+        let lifts = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
+            world
+                .policies
+                .can_lift(&caller.principal, run)
+                .map_err(|refusal| lift_problem(&refusal, run))
+        });
+        match lifts {
+            Ok(lifts) => Ok(Admitted { caller, wanted: Deciding { lifts } }),
+            Err(problem) => {
+                let verb = if verdict == Verdict::Approve { Verb::ApproveRun } else { Verb::RejectRun };
+                let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
+                describe_run(&mut record, run);
+                Err(self.refuse(record, problem).await)
+            }
+        }
+    }
+
+    /// Something of the gateway's own.
+    ///
+    /// # Errors
+    /// Policy, or a token that may not; recorded.
+    pub async fn admit_gateway(&self, caller: Caller, verb: GatewayVerb) -> Result<Admitted<GatewayCall>, Refusal> {
+        let world = self.world.load_full();
+        let (checked, record_verb) = match verb {
+            GatewayVerb::LookAround => (Ok(()), Verb::ReadRuns),
+            GatewayVerb::SignOut => (Ok(()), Verb::SignOut),
+            GatewayVerb::ManageOwnTokens => (only_by_session(&caller), Verb::CreateToken),
+            GatewayVerb::ReadRecords => (
+                check_scope(&caller.identified, Scope::Read)
+                    .and_then(|()| allowed_or_problem(&world.policies.may(&caller.principal, "audit", "guichet/records", &world.environment))),
+                Verb::ReadRecords,
+            ),
+        };
+        match checked {
+            Ok(()) => Ok(Admitted { caller, wanted: GatewayCall { world, verb } }),
+            Err(problem) => {
+                let record = self.record_of(&caller, record_verb, RecordVerdict::Refused);
+                Err(self.refuse(record, problem).await)
+            }
+        }
+    }
+
+    /// Whether this principal may see this run: its requester always, others by policy.
+    pub fn may_see(&self, principal: &Principal, run: &Run) -> bool {
+        let world = self.world.load();
+        run.requested_by.is_same_actor(principal)
+            || matches!(
+                world.policies.may(principal, "view_run", &run.resource, &world.environment),
+                Decision::Allowed { .. }
+            )
+            || world.policies.can_lift(principal, run).is_ok()
+    }
+
+    /// Records a refusal and makes it. A store that takes no records cannot keep this one either; the call is
+    /// refused all the same.
+    pub async fn refuse(&self, mut record: Record, mut problem: Problem) -> Refusal {
+        record.problem = Some(problem.code.clone());
+        if record.policies.is_empty() {
+            record.policies.clone_from(&problem.policies);
+        }
+        problem.trace_id.clone_from(&record.trace_id);
+        tracing::info!(verb = record.verb.as_str(), code = %problem.code, "refused");
+        if let Err(error) = self.store.append_soon(record).await {
+            tracing::error!(%error, "a refusal could not be recorded");
+        }
+        problem.into()
+    }
+
+    /// A record of this moment and environment.
+    pub fn record(&self, verb: Verb, verdict: RecordVerdict, surface: Surface) -> Record {
+        Record::new(self.clock.now(), verb, verdict, &self.world.load().environment, surface)
+    }
+
+    /// The same, by this caller.
+    pub fn record_of(&self, caller: &Caller, verb: Verb, verdict: RecordVerdict) -> Record {
+        let mut record = self.record(verb, verdict, caller.surface);
+        record.principal = Some(caller.principal.clone());
+        record.trace_id = caller.trace_id();
+        record
+    }
+}
+
+/// Fills in what a record says of an action call.
+pub fn describe(record: &mut Record, wanted: &ActionCall) {
+    let action = wanted.action();
+    record.action = Some(action.id.clone());
+    record.action_version = Some(action.version.clone());
+    record.effect = Some(action.effect);
+    record.resource = Some(wanted.resource.clone());
+    record.owner.clone_from(&wanted.owner);
+    record.input = Some(recorded_input(&wanted.action, &wanted.input));
+    record.reason.clone_from(&wanted.reason);
+    record.policies.clone_from(&wanted.policies);
+    record.policy_version = Some(wanted.policy_version().clone());
+}
+
+/// Fills in what a record says of a run. The input was told when the run was submitted.
+pub fn describe_run(record: &mut Record, run: &Run) {
+    record.run = Some(run.id);
+    record.action = Some(run.action.clone());
+    record.action_version = Some(run.action_version.clone());
+    record.effect = Some(run.effect);
+    record.resource = Some(run.resource.clone());
+    record.owner.clone_from(&run.owner);
+    record.policy_version = Some(run.policy_version.clone());
+    record.binding = Some(run.binding.clone());
+}
+
+pub(crate) fn resource_of(action: &CompiledAction, input: &Value) -> Result<String, Problem> {
+    rules::resource_of(action.action.resource.as_deref(), input, &action.action.provider, &action.action.operation)
+        .map_err(|why| Problem::new(code::INVALID_INPUT, why))
+}
+
+/// Decides, and notes who owns the resource and what must be lifted.
+pub(crate) fn authorize(wanted: &mut ActionCall, principal: &Principal, surface: Surface) -> Result<(), Problem> {
+    wanted.owner = wanted.world.registry.owner_of(&wanted.resource).map(str::to_owned);
+    let decision = wanted.world.policies.authorize(&Question {
+        principal,
+        action: &wanted.action.action,
+        input: &wanted.input,
+        resource: &wanted.resource,
+        environment: &wanted.world.environment,
+        surface,
+        reason: wanted.reason.as_deref(),
+    });
+    match decision {
+        Decision::Allowed { policies } => {
+            wanted.policies = policies;
+            wanted.conditions = Vec::new();
+            Ok(())
+        }
+        Decision::NeedsApproval { conditions, policies } => {
+            wanted.policies = policies;
+            wanted.conditions = conditions;
+            Ok(())
+        }
+        refused @ Decision::Refused { .. } => allowed_or_problem(&refused),
+    }
+}
+
+/// A plan may narrow the resource, never leave it.
+pub(crate) fn narrow(wanted: &mut ActionCall, plan: &Plan) -> Result<(), Problem> {
+    let declared = resource_of(&wanted.action, &wanted.input)?;
+    wanted.resource = match &plan.resource {
+        None => declared,
+        Some(narrower) if *narrower == declared || narrower.strip_prefix(declared.as_str()).is_some_and(|rest| rest.starts_with('/')) => {
+            narrower.clone()
+        }
+        Some(elsewhere) => {
+            return Err(Problem::new(
+                code::PROVIDER_PROTOCOL,
+                format!("the plan is about {elsewhere}, which does not lie under {declared}, the action's resource"),
+            )
+            .next("the provider must plan within its declared resource; tell its owners"));
+        }
+    };
+    Ok(())
+}
+
+pub(crate) fn check_scope(identified: &Identified, scope: Scope) -> Result<(), Problem> {
+    if identified.has_scope(scope) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        code::REFUSED,
+        format!("this token is limited to {}, and this needs {}", identified.scopes.join(", "), scope.as_str()),
+    )
+    .next("use a token with that scope, or sign in with `guichet login`"))
+}
+
+fn only_by_session(caller: &Caller) -> Result<(), Problem> {
+    if caller.identified.token_kind == TokenKind::Session {
+        return Ok(());
+    }
+    Err(Problem::new(code::REFUSED, "a personal token cannot make or revoke tokens")
+        .next("sign in with `guichet login` and do it from there"))
+}
+
+fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
+    match reason {
+        Some(reason) if reason.chars().count() > REASON_MAX => {
+            Err(Problem::new(code::INVALID_INPUT, format!("the reason is longer than {REASON_MAX} characters"))
+                .next("say it shorter, and link to the rest"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
+    let Decision::Refused { reasons } = decision else {
+        return Ok(());
+    };
+    let detail: Vec<&str> = reasons.iter().map(|reason| reason.sentence.as_str()).collect();
+    let policies: Vec<String> = reasons.iter().filter_map(|reason| reason.policy.clone()).collect();
+    let mut problem = Problem::new(code::REFUSED, detail.join("; ")).policies(policies);
+    problem.next = reasons.iter().find_map(|reason| reason.next.clone());
+    Err(problem)
+}
+
+fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
+    let who: Vec<String> = run
+        .approvals
+        .iter()
+        .map(|approval| match &approval.team {
+            Some(team) => format!("team {team}"),
+            None => "nobody (the resource has no owner)".to_owned(),
+        })
+        .collect();
+    let who = format!("it can be decided by {}", who.join(" and "));
+    match refusal {
+        LiftRefusal::OwnRun => Problem::new(code::OWN_RUN, "you asked for this run yourself, so you cannot decide on it")
+            .next(format!("ask someone else: {who}")),
+        LiftRefusal::Agent => {
+            Problem::new(code::AGENT_CANNOT_APPROVE, "an agent never decides, also not on behalf of a person")
+                .next("decide yourself, signed in as a person")
+        }
+        LiftRefusal::NotAnApprover { sentence, policies } => {
+            Problem::new(code::NOT_AN_APPROVER, sentence.clone()).policies(policies.clone()).next(who)
+        }
+    }
+}
+
+fn identity_problem(error: &IdentityError) -> Problem {
+    match error {
+        IdentityError::Missing => Problem::new(code::NOT_SIGNED_IN, error.to_string())
+            .next("sign in with `guichet login`, or send `Authorization: Bearer TOKEN`"),
+        IdentityError::TooManyAttempts => Problem::new(code::TOO_MANY_REQUESTS, error.to_string()).next("wait a minute"),
+        IdentityError::Store(_) => Problem::new(code::STORE_UNAVAILABLE, error.to_string()),
+        IdentityError::Fault(_) => Problem::new(code::INTERNAL, error.to_string()),
+        IdentityError::BadToken(_) => Problem::new(code::INVALID_INPUT, error.to_string()),
+        IdentityError::UnknownToken
+        | IdentityError::Expired(_)
+        | IdentityError::Revoked(_)
+        | IdentityError::UserGone(_)
+        | IdentityError::WrongPassword => {
+            Problem::new(code::INVALID_CREDENTIALS, error.to_string()).next("sign in again with `guichet login`")
+        }
+    }
+}
+
+/// The same words for whoever signs in.
+pub fn sign_in_problem(error: &IdentityError) -> Problem {
+    identity_problem(error)
+}
+
+fn unknown_action(world: &World, given: &str) -> Problem {
+    let ids = world.catalogue.published.actions.iter().map(|action| action.id.as_str());
+    let hint = validate::nearest(given, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    Problem::new(code::UNKNOWN_ACTION, format!("no action is called `{}`{hint}", shortened(given)))
+        .next("`guichet actions list` shows those there are")
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+fn recorded_input(action: &CompiledAction, input: &Value) -> Value {
+    let redacted = redact::redact_input(&action.action.input, input, action.action.sensitive);
+    let size = redacted.to_string().len();
+    if size <= RECORDED_INPUT_MAX {
+        return redacted;
+    }
+    json!({"digest": guichet_contract::Digest::of_json(&redacted), "bytes": size})
+}

@@ -1,0 +1,101 @@
+//! The door once more, at the moment a run is to start: what was true when it was submitted must still be true.
+
+use std::sync::Arc;
+
+use guichet_contract::{Principal, Problem, Run, approval::lifted_by, code};
+
+use crate::{
+    admitted::ActionCall,
+    door::{Door, authorize, narrow, resource_of},
+    validate,
+};
+
+/// Why a run may not start.
+#[derive(Debug, Clone)]
+pub enum Readmission {
+    /// What was approved is no longer what would run: the run is void.
+    Void(Problem),
+    /// Something of ours failed; the run may be tried again.
+    Retry(Problem),
+}
+
+impl Door {
+    /// Checks a queued run anew: the requester still exists and may; action, policies, resource and owner are those
+    /// that were shown; every approval that is needed now was given, by people who may still give it.
+    ///
+    /// # Errors
+    /// [`Readmission::Void`] with what has changed.
+    pub fn readmit(&self, run: &Run) -> Result<ActionCall, Readmission> {
+        let void = |detail: String| {
+            Readmission::Void(
+                Problem::new(code::BINDING_CHANGED, detail).next("submit it again; what will happen is shown anew"),
+            )
+        };
+        let world = self.world();
+        let Some(action) = world.catalogue.action(run.action.as_str()).map(Arc::clone) else {
+            return Err(void(format!("action {} is no longer offered", run.action)));
+        };
+        if action.action.version != run.action_version {
+            return Err(void(format!("the declaration of {} has changed since it was submitted", run.action)));
+        }
+        if *world.policies.version() != run.policy_version {
+            return Err(void("the policies have changed since it was submitted".into()));
+        }
+        if self.identity().kind_of(&run.requested_by.name) != Some(run.requested_by.kind) {
+            return Err(void(format!("{} is no longer a user of this gateway", run.requested_by.name)));
+        }
+        let input = validate::validate(&action, run.input.clone()).map_err(|problem| void(problem.detail))?;
+        let resource = resource_of(&action, &input).map_err(|problem| void(problem.detail))?;
+        let mut wanted = ActionCall {
+            world: Arc::clone(&world),
+            action,
+            input,
+            reason: run.reason.clone(),
+            resource,
+            owner: None,
+            conditions: Vec::new(),
+            policies: Vec::new(),
+        };
+        let principal = Principal {
+            teams: world.registry.teams_of(&run.requested_by.name),
+            ..run.requested_by.clone()
+        };
+        if let Some(plan) = &run.plan {
+            narrow(&mut wanted, plan).map_err(|problem| void(problem.detail))?;
+        }
+        authorize(&mut wanted, &principal, run.surface).map_err(|problem| {
+            void(format!("{} may no longer do this: {}", principal.name, problem.detail))
+        })?;
+        self.check_lifted(run, &wanted).map_err(void)?;
+        if run.compute_binding() != run.binding {
+            return Err(void("the stored run is not the one that was shown".into()));
+        }
+        Ok(wanted)
+    }
+
+    fn check_lifted(&self, run: &Run, wanted: &ActionCall) -> Result<(), String> {
+        let world = self.world();
+        for condition in &wanted.conditions {
+            let Some(approval) = run.approvals.iter().find(|approval| approval.policy == condition.policy) else {
+                return Err(format!("it now needs an approval that nobody was asked for ({})", condition.because));
+            };
+            let still_counting: Vec<_> = run
+                .decisions
+                .iter()
+                .filter(|decision| {
+                    let approver = Principal {
+                        kind: self.identity().kind_of(&decision.by).unwrap_or(guichet_contract::PrincipalKind::CiJob),
+                        teams: world.registry.teams_of(&decision.by),
+                        ..Principal::person(&decision.by)
+                    };
+                    world.policies.can_lift(&approver, run).is_ok_and(|lifts| lifts.contains(&condition.policy))
+                })
+                .cloned()
+                .collect();
+            if lifted_by(approval, &still_counting) < usize::from(condition.count.max(approval.count)) {
+                return Err(format!("an approval no longer counts ({}): who gave it may no longer give it", condition.because));
+            }
+        }
+        Ok(())
+    }
+}

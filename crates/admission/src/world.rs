@@ -1,0 +1,103 @@
+//! What a decision is taken against: catalogue, policies, registry, all of one moment. Replaced as a whole.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use guichet_contract::{Action, Catalogue};
+use guichet_rules::{Policies, Registry};
+use jsonschema::{PatternOptions, Validator};
+
+/// Everything the door decides against. Immutable; a reload makes a new one.
+#[derive(Debug)]
+pub struct World {
+    /// staging, production …
+    pub environment: String,
+    /// All actions, ready to be used.
+    pub catalogue: CompiledCatalogue,
+    /// What is allowed.
+    pub policies: Arc<Policies>,
+    /// Teams, services, owners.
+    pub registry: Arc<Registry>,
+}
+
+/// All actions with their validators and paths prepared.
+#[derive(Debug)]
+pub struct CompiledCatalogue {
+    /// As it is published.
+    pub published: Arc<Catalogue>,
+    by_id: HashMap<String, Arc<CompiledAction>>,
+    /// provider → method → paths.
+    pub(crate) paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>>,
+}
+
+/// An action with its validator.
+#[derive(Debug)]
+pub struct CompiledAction {
+    /// The declaration.
+    pub action: Action,
+    pub(crate) validator: Validator,
+}
+
+/// An action that cannot be offered.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("action {action}: {message}")]
+pub struct NotOffered {
+    /// Which.
+    pub action: String,
+    /// Why.
+    pub message: String,
+}
+
+impl CompiledCatalogue {
+    /// Prepares every action. An action whose schema does not compile, or whose path clashes with another's, is left
+    /// out and named.
+    pub fn compile(environment: &str, actions: Vec<Action>) -> (Self, Vec<NotOffered>) {
+        let mut refused = Vec::new();
+        let mut by_id = HashMap::with_capacity(actions.len());
+        let mut paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>> = HashMap::new();
+        let mut offered = Vec::with_capacity(actions.len());
+        for action in actions {
+            let validator = match compile_schema(&action) {
+                Ok(validator) => validator,
+                Err(refusal) => {
+                    refused.push(refusal);
+                    continue;
+                }
+            };
+            let compiled = Arc::new(CompiledAction { action, validator });
+            let action = &compiled.action;
+            let router = paths.entry(action.provider.clone()).or_default().entry(action.http.method.clone()).or_default();
+            if let Err(error) = router.insert(action.http.path.clone(), Arc::clone(&compiled)) {
+                // Still offered by name; only its transparent path is not.
+                refused.push(NotOffered {
+                    action: action.id.to_string(),
+                    message: format!("its path {} is not offered under /providers: {error}", action.http.path),
+                });
+            }
+            by_id.insert(action.id.to_string(), Arc::clone(&compiled));
+            offered.push(action.clone());
+        }
+        let published = Arc::new(Catalogue::new(environment, offered));
+        (Self { published, by_id, paths }, refused)
+    }
+
+    /// The action of this id.
+    pub fn action(&self, id: &str) -> Option<&Arc<CompiledAction>> {
+        self.by_id.get(id)
+    }
+}
+
+fn compile_schema(action: &Action) -> Result<Validator, NotOffered> {
+    // No fetching of anything (the crate is built without its retrievers), and patterns in linear time.
+    jsonschema::options()
+        .offline()
+        .should_validate_formats(true)
+        .with_pattern_options(PatternOptions::regex())
+        .build(&action.input)
+        .map_err(|error| NotOffered {
+            action: action.id.to_string(),
+            message: format!("its input schema is not usable at {}: {error}", error.schema_path()),
+        })
+}

@@ -1,0 +1,153 @@
+//! From a provider's answer to what it means. The head decides whether it was done; what cannot be read after a good
+//! head of a change is `Silent`, because then nobody can say.
+
+use bytes::{Bytes, BytesMut};
+use guichet_contract::{Effect, Problem, code};
+use guichet_operations::ProviderError;
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use crate::{provider::Provider, transport::AnswerBody};
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    TooLarge(usize),
+    Cut(String),
+}
+
+pub(crate) async fn read_body(mut body: AnswerBody, limit: usize) -> Result<Bytes, BodyError> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyError::Cut(error.to_string()))?;
+        if let Ok(data) = frame.into_data() {
+            if read.len() + data.len() > limit {
+                return Err(BodyError::TooLarge(limit));
+            }
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(read.freeze())
+}
+
+/// The result, when the provider says that it is done.
+pub(crate) async fn result(provider: &Provider, effect: Effect, response: Response<AnswerBody>) -> Result<Value, ProviderError> {
+    let (head, body) = response.into_parts();
+    let body = read_body(body, provider.limits.answer_bytes).await;
+    if !head.status.is_success() {
+        return Err(failure(provider, effect, head.status, &head.headers, &body.unwrap_or_default()));
+    }
+    match body {
+        Ok(body) if body.is_empty() => Ok(Value::Null),
+        Ok(body) => parse(&head.headers, &body).map_err(|why| {
+            unreadable(provider, effect, code::PROVIDER_PROTOCOL, format!("answered {} with a body that is no JSON: {why}", head.status))
+        }),
+        Err(BodyError::TooLarge(limit)) => Err(unreadable(
+            provider,
+            effect,
+            code::PROVIDER_PROTOCOL,
+            format!("answered {} with more than {limit} bytes", head.status),
+        )),
+        Err(BodyError::Cut(why)) => Err(unreadable(
+            provider,
+            effect,
+            code::PROVIDER_SILENT,
+            format!("answered {} and then closed the connection: {why}", head.status),
+        )),
+    }
+}
+
+fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("application/json");
+    if kind.starts_with("text/") {
+        return Ok(Value::String(String::from_utf8_lossy(body).into_owned()));
+    }
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+/// A good head whose body tells nothing: a read has failed, a change may have been done.
+pub(crate) fn unreadable(provider: &Provider, effect: Effect, code: &'static str, what: String) -> ProviderError {
+    let problem = Problem::new(code, format!("provider {} {what}", provider.name));
+    if effect == Effect::Read {
+        ProviderError::Failed(problem.next("try again, or tell the provider's owners"))
+    } else {
+        ProviderError::Silent(problem.next("it may have been done: look at the resource before you submit it again"))
+    }
+}
+
+/// What an answer other than 2xx means.
+pub(crate) fn failure(
+    provider: &Provider,
+    effect: Effect,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> ProviderError {
+    let told: Option<Value> = serde_json::from_slice(body).ok().filter(|_| is_json(headers));
+    let text = |name: &str| told.as_ref().and_then(|told| told.get(name)).and_then(Value::as_str);
+    let detail = text("detail").or_else(|| text("message")).or_else(|| text("error")).or_else(|| text("title"));
+    let detail = match detail {
+        Some(detail) => detail.chars().take(2_000).collect(),
+        None => format!("provider {} answered {status}", provider.name),
+    };
+    let mut problem = Problem::new(code::PROVIDER_FAILED, detail);
+    problem.next = text("next").map(str::to_owned);
+    // The provider's "no" is the caller's affair; that the gateway was not let in (401, 403, 407) or that the
+    // provider broke is not.
+    if status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 407 | 429) {
+        problem.status = status.as_u16();
+    }
+    if matches!(status.as_u16(), 401 | 407) {
+        problem.detail = format!("provider {} does not accept this gateway's token: {}", provider.name, problem.detail);
+    }
+    // 502 and 504 are said by whatever stands before the provider: the call may have reached it.
+    if effect != Effect::Read && matches!(status.as_u16(), 502 | 504) && told.is_none() {
+        return ProviderError::Silent(problem.next("it may have been done: look at the resource before you submit it again"));
+    }
+    ProviderError::Failed(problem)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains("json"))
+}
+
+/// Headers of an answer that are passed on: not those of the connection, nor what speaks of identity.
+pub(crate) fn passed_on(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    let named_by_connection: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            let name = name.as_str();
+            !NOT_PASSED_ON.contains(&name)
+                && !name.starts_with("guichet-")
+                && !named_by_connection.iter().any(|named| named == name)
+        })
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+/// Hop-by-hop (RFC 9110, section 7.6.1), and what would speak for the gateway to its callers.
+const NOT_PASSED_ON: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "set-cookie",
+    "www-authenticate",
+    "strict-transport-security",
+    "server",
+    "date",
+    "alt-svc",
+];

@@ -1,0 +1,194 @@
+//! The way of one call to a provider, top to bottom: room, circuit, token, request, deadline, answer.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use guichet_contract::{Clock, Effect, Plan, Problem, code};
+use guichet_operations::{Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Reporter};
+use http::{Response, header};
+use http_body_util::BodyExt as _;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::{
+    answer,
+    provider::Provider,
+    request::{self, Mode},
+    story,
+    token::{SignTokens, Tokens},
+    transport::{AnswerBody, NoAnswer},
+};
+
+/// Speaks to all providers.
+pub struct Dispatch {
+    providers: ArcSwap<HashMap<String, Arc<Provider>>>,
+    tokens: Tokens,
+    clock: Arc<dyn Clock>,
+    changed: Arc<Notify>,
+}
+
+impl Dispatch {
+    /// To these providers, signing with this.
+    pub fn new(providers: Vec<Provider>, signer: Arc<dyn SignTokens>, clock: Arc<dyn Clock>) -> Self {
+        let dispatch = Self {
+            providers: ArcSwap::default(),
+            tokens: Tokens::new(signer, Arc::clone(&clock)),
+            clock,
+            changed: Arc::new(Notify::new()),
+        };
+        dispatch.replace(providers.into_iter().map(Arc::new).collect());
+        dispatch
+    }
+
+    /// From now on, these providers.
+    pub fn replace(&self, providers: Vec<Arc<Provider>>) {
+        self.providers.store(Arc::new(providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect()));
+    }
+
+    /// All of them, by name.
+    pub fn providers(&self) -> Vec<Arc<Provider>> {
+        let mut providers: Vec<_> = self.providers.load().values().map(Arc::clone).collect();
+        providers.sort_by(|a, b| a.name.cmp(&b.name));
+        providers
+    }
+
+    /// Woken when an answer told that its provider's document has changed.
+    pub fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
+    fn provider(&self, name: &str) -> Result<Arc<Provider>, ProviderError> {
+        self.providers.load().get(name).map(Arc::clone).ok_or_else(|| {
+            ProviderError::NotSent(
+                Problem::new(code::UNKNOWN_PROVIDER, format!("provider {name} is no longer configured"))
+                    .next("`guichet providers list` shows those there are"),
+            )
+        })
+    }
+
+    /// Sends, within the deadline, and gives the answer's head with its body still to be read.
+    async fn send(
+        &self,
+        provider: &Provider,
+        call: &ProviderCall<'_>,
+        mode: Mode,
+    ) -> Result<(Response<AnswerBody>, OwnedSemaphorePermit), ProviderError> {
+        let room = provider.enter(self.clock.now()).await?;
+        let token = self.tokens.token(call)?;
+        let request = request::build(provider.transport.base(), call, mode, &token)?;
+        match provider.transport.send(request).await {
+            Ok(response) => {
+                if response.status() == 503 {
+                    provider.failed(self.clock.now());
+                } else {
+                    provider.succeeded();
+                }
+                self.note_document(provider, &response);
+                Ok((response, room))
+            }
+            Err(NoAnswer::NotConnected(why)) => {
+                provider.failed(self.clock.now());
+                Err(ProviderError::unreachable(&provider.name, why))
+            }
+            Err(NoAnswer::Cut(why)) => {
+                provider.failed(self.clock.now());
+                let effect = if mode == Mode::Plan { Effect::Read } else { call.action.effect };
+                Err(answer::unreadable(provider, effect, code::PROVIDER_SILENT, format!("closed the connection: {why}")))
+            }
+        }
+    }
+
+    fn note_document(&self, provider: &Provider, response: &Response<AnswerBody>) {
+        let told = response.headers().get("guichet-document").and_then(|etag| etag.to_str().ok());
+        if told.is_some_and(|told| provider.standing().etag.as_deref().is_some_and(|etag| etag != told)) {
+            self.changed.notify_one();
+        }
+    }
+
+    fn late(&self, provider: &Provider, effect: Effect, timeout: Duration) -> ProviderError {
+        provider.failed(self.clock.now());
+        answer::unreadable(
+            provider,
+            effect,
+            code::PROVIDER_SILENT,
+            format!("did not answer within {} s", timeout.as_secs_f64()),
+        )
+    }
+}
+
+#[async_trait]
+impl Providers for Dispatch {
+    async fn plan(&self, call: &ProviderCall<'_>) -> Result<Plan, ProviderError> {
+        let provider = self.provider(&call.action.provider)?;
+        // A plan changes nothing, so nothing about it is ever unknown.
+        let planned = async {
+            let (response, _room) = self.send(&provider, call, Mode::Plan).await?;
+            answer::result(&provider, Effect::Read, response).await
+        };
+        let value = tokio::time::timeout(call.timeout, planned)
+            .await
+            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, call.timeout)))?;
+        serde_json::from_value(value).map_err(|error| {
+            ProviderError::Failed(
+                Problem::new(code::PROVIDER_PROTOCOL, format!("provider {} answered no plan: {error}", provider.name))
+                    .next("tell the provider's owners; see docs/provider-protocol.md"),
+            )
+        })
+    }
+
+    async fn perform(
+        &self,
+        call: &ProviderCall<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<serde_json::Value, ProviderError> {
+        let provider = self.provider(&call.action.provider)?;
+        let effect = call.action.effect;
+        let performed = async {
+            let (response, _room) = self.send(&provider, call, Mode::Perform).await?;
+            if response.status().is_success() && is_event_stream(&response) {
+                return story::follow(&provider, effect, response.into_body(), reporter).await;
+            }
+            answer::result(&provider, effect, response).await
+        };
+        tokio::time::timeout(call.timeout, performed)
+            .await
+            .unwrap_or_else(|_| Err(self.late(&provider, effect, call.timeout)))
+    }
+
+    async fn forward(&self, call: &ProviderCall<'_>) -> Result<Forwarded, ProviderError> {
+        let provider = self.provider(&call.action.provider)?;
+        let (response, room) = tokio::time::timeout(call.timeout, self.send(&provider, call, Mode::Perform))
+            .await
+            .unwrap_or_else(|_| Err(self.late(&provider, call.action.effect, call.timeout)))?;
+        let (head, body) = response.into_parts();
+        let headers = answer::passed_on(&head.headers);
+        let limit = provider.limits.answer_bytes;
+        // The room is held until the body has been passed on.
+        let frames = stream::try_unfold((body, 0_usize, room), move |(mut body, read, room)| async move {
+            loop {
+                let Some(frame) = body.frame().await.transpose()? else { return Ok(None) };
+                let Ok(data) = frame.into_data() else { continue };
+                let read = read + data.len();
+                if read > limit {
+                    return Err(std::io::Error::other(format!("the answer is larger than {limit} bytes")));
+                }
+                return Ok(Some((data, (body, read, room))));
+            }
+        });
+        Ok(Forwarded { status: head.status.as_u16(), headers, body: frames.into_stream().boxed() })
+    }
+
+    fn status(&self) -> Vec<ProviderStatus> {
+        let now = self.clock.now();
+        self.providers().iter().map(|provider| provider.status(now)).collect()
+    }
+}
+
+fn is_event_stream(response: &Response<AnswerBody>) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("text/event-stream"))
+}

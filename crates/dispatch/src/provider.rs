@@ -1,0 +1,165 @@
+//! One provider as the gateway sees it: how to reach it, how much it may be asked, how it stands.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use guichet_contract::{Digest, Problem, code};
+use guichet_operations::{ProviderError, ProviderStatus};
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{breaker::Breaker, transport::Transport};
+
+/// How much one provider may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once; one provider's slowness does not eat another's room.
+    pub at_once: usize,
+    /// How long a call waits for room before it is told that the provider is busy.
+    pub wait: Duration,
+    /// Largest answer, bytes.
+    pub answer_bytes: usize,
+    /// Largest document, bytes.
+    pub document_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            at_once: 64,
+            wait: Duration::from_secs(2),
+            answer_bytes: 8 * 1024 * 1024,
+            document_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// One provider.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name.
+    pub name: String,
+    pub(crate) transport: Transport,
+    pub(crate) limits: Limits,
+    room: Arc<Semaphore>,
+    breaker: Mutex<Breaker>,
+    standing: Mutex<Standing>,
+}
+
+/// What is told of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    pub(crate) operations: usize,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) problem: Option<String>,
+    pub(crate) refused: bool,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) document: Option<Digest>,
+    pub(crate) etag: Option<String>,
+}
+
+impl Provider {
+    /// A provider that has not been asked anything yet.
+    pub fn new(name: impl Into<String>, transport: Transport, limits: Limits) -> Self {
+        Self {
+            name: name.into(),
+            transport,
+            limits,
+            room: Arc::new(Semaphore::new(limits.at_once.max(1))),
+            breaker: Mutex::new(Breaker::default()),
+            standing: Mutex::new(Standing::default()),
+        }
+    }
+
+    /// Room for one call, or why there is none.
+    pub(crate) async fn enter(&self, now: Timestamp) -> Result<OwnedSemaphorePermit, ProviderError> {
+        let permit = tokio::time::timeout(self.limits.wait, Arc::clone(&self.room).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(ProviderError::NotSent(
+                Problem::new(
+                    code::PROVIDER_BUSY,
+                    format!("provider {} has {} calls under way, as many as it may have", self.name, self.limits.at_once),
+                )
+                .next("nothing was done; try again in a moment"),
+            ));
+        };
+        if let Err(until) = self.breaker().may_call(now) {
+            return Err(ProviderError::NotSent(
+                Problem::new(
+                    code::PROVIDER_CIRCUIT_OPEN,
+                    format!("provider {} has failed several times in a row and is left in peace until {until:.0}", self.name),
+                )
+                .next("nothing was done; try again after that, or tell the provider's owners"),
+            ));
+        }
+        Ok(permit)
+    }
+
+    pub(crate) fn succeeded(&self) {
+        self.breaker().succeeded();
+    }
+
+    pub(crate) fn failed(&self, now: Timestamp) {
+        self.breaker().failed(now);
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn standing(&self) -> std::sync::MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what came of reading its document.
+    pub fn note_document(&self, at: Timestamp, digest: Digest, operations: usize, warnings: Vec<String>) {
+        let mut standing = self.standing();
+        standing.operations = operations;
+        standing.since = Some(at);
+        standing.problem = None;
+        standing.refused = false;
+        standing.warnings = warnings;
+        standing.document = Some(digest);
+    }
+
+    /// Notes that its document cannot be had, or cannot be used (`refused`). What was offered before stays offered.
+    pub fn note_problem(&self, at: Timestamp, problem: String, refused: bool) {
+        let mut standing = self.standing();
+        if standing.problem.as_ref() != Some(&problem) {
+            standing.since = Some(at);
+        }
+        standing.problem = Some(problem);
+        standing.refused = refused;
+    }
+
+    /// Notes that it answers; a document that was refused stays refused.
+    pub fn note_reachable(&self, at: Timestamp) {
+        let mut standing = self.standing();
+        if standing.problem.is_some() && !standing.refused {
+            standing.problem = None;
+            standing.since = Some(at);
+        }
+    }
+
+    pub(crate) fn status(&self, now: Timestamp) -> ProviderStatus {
+        let resting = self.breaker().is_open();
+        let standing = self.standing().clone();
+        let state = match (&standing.problem, standing.refused, resting) {
+            (Some(_), true, _) => "refused",
+            (_, _, true) => "resting",
+            (Some(_), false, false) => "unreachable",
+            (None, ..) => "ready",
+        };
+        ProviderStatus {
+            name: self.name.clone(),
+            state: state.to_owned(),
+            operations: standing.operations,
+            since: standing.since.unwrap_or(now),
+            problem: standing.problem,
+            warnings: standing.warnings,
+            document: standing.document,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! How a provider is reached: over HTTP with pooled connections, or in process through the same router.
+
+use std::{fmt, time::Duration};
+
+use axum::Router;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tower::ServiceExt as _;
+
+/// The body of an answer, whichever way it came.
+pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// How a provider is reached.
+#[derive(Clone)]
+pub enum Transport {
+    /// Over HTTP.
+    Http {
+        /// `http://host:port/prefix`, without a slash at the end.
+        base: String,
+        /// Shared by all providers: one pool.
+        client: HttpClient,
+    },
+    /// In this process: the same router, the same protocol, no socket.
+    Embedded(Router),
+}
+
+/// The pooled client.
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Shorter than what usual servers keep a connection for, so that none is used at the moment it is closed.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// A new pool.
+///
+/// # Errors
+/// When the machine's TLS roots cannot be used.
+pub fn http_client() -> std::io::Result<HttpClient> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_provider_and_platform_verifier(rustls::crypto::aws_lc_rs::default_provider())?
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(128)
+        .pool_timer(TokioTimer::new())
+        .build(connector))
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// The connection never came about: surely nothing was done.
+    NotConnected(String),
+    /// It was cut after the request had gone out, or may have.
+    Cut(String),
+}
+
+impl Transport {
+    /// What a path is appended to.
+    pub(crate) fn base(&self) -> &str {
+        match self {
+            Self::Http { base, .. } => base,
+            Self::Embedded(_) => "",
+        }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer> {
+        match self {
+            Self::Http { client, .. } => match client.request(request).await {
+                Ok(response) => Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())),
+                Err(error) if error.is_connect() => Err(NoAnswer::NotConnected(chain(&error))),
+                Err(error) => Err(NoAnswer::Cut(chain(&error))),
+            },
+            Self::Embedded(router) => match router.clone().oneshot(request.map(axum::body::Body::new)).await {
+                Ok(response) => Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())),
+                Err(never) => match never {},
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { base, .. } => write!(f, "Http({base})"),
+            Self::Embedded(_) => f.write_str("Embedded"),
+        }
+    }
+}
+
+/// The error and what caused it, in one line: the outermost alone says "client error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

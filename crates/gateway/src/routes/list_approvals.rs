@@ -1,0 +1,42 @@
+//! `GET /v1/approvals`: runs that wait for people.
+
+use std::sync::Arc;
+
+
+use axum::{Json, extract::State, routing::get};
+use guichet_contract::Run;
+use guichet_operations::read_runs;
+use http::Method;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{answer::{List, Refused}, api::Endpoint, extract::{Caller, Params}, routes, state::Gateway};
+
+/// Which of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    /// Only those the caller could decide on and has not.
+    #[serde(default)]
+    mine: bool,
+    /// Rows, 1–500; 50 when absent.
+    limit: Option<usize>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+pub(crate) fn endpoint() -> Endpoint {
+    Endpoint::new(Method::GET, "/v1/approvals", "list_approvals", "Runs that wait for people", get(handle))
+        .query::<Which>()
+        .answers::<List<Run>>(200, "A page of runs in `awaiting_approval`")
+}
+
+async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    Caller(call): Caller,
+    Params(which): Params<Which>,
+) -> Result<Json<List<Run>>, Refused> {
+    let page = routes::page(which.limit, which.cursor)?;
+    let found = read_runs::list_approvals(&gateway.platform, &call, which.mine, &page).await?;
+    Ok(Json(List { items: found.items, next: found.next }))
+}

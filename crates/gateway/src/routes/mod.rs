@@ -1,0 +1,85 @@
+//! One file per route. [`endpoints`] is the whole list.
+
+pub mod approve_run;
+pub mod cancel_run;
+pub mod create_token;
+pub mod export_records;
+pub mod follow_run;
+pub mod list_approvals;
+pub mod list_options;
+pub mod list_providers;
+pub mod list_records;
+pub mod list_runs;
+pub mod list_tokens;
+pub mod openapi;
+pub mod plan_run;
+pub mod probes;
+pub mod provider_paths;
+pub mod read_actions;
+pub mod read_catalogue;
+pub mod read_keys;
+pub mod read_ledger;
+pub mod read_run;
+pub mod reject_run;
+pub mod revoke_token;
+pub mod sign_in;
+pub mod sign_out;
+pub mod submit_run;
+pub mod who_am_i;
+
+use guichet_contract::{Problem, code};
+
+use crate::{answer::Refused, api::Endpoint};
+
+/// Every endpoint with a name of its own. The providers' own paths are in [`provider_paths`].
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        sign_in::endpoint(),
+        who_am_i::endpoint(),
+        sign_out::endpoint(),
+        create_token::endpoint(),
+        list_tokens::endpoint(),
+        revoke_token::endpoint(),
+        read_catalogue::endpoint(),
+        read_actions::search(),
+        read_actions::one(),
+        plan_run::endpoint(),
+        list_options::endpoint(),
+        submit_run::endpoint(),
+        list_runs::endpoint(),
+        read_run::endpoint(),
+        follow_run::endpoint(),
+        cancel_run::endpoint(),
+        approve_run::endpoint(),
+        reject_run::endpoint(),
+        list_approvals::endpoint(),
+        list_records::endpoint(),
+        read_ledger::checkpoint(),
+        read_ledger::tile(),
+        read_ledger::key(),
+        export_records::endpoint(),
+        list_providers::endpoint(),
+        read_keys::endpoint(),
+        openapi::endpoint(),
+        probes::healthz(),
+        probes::readyz(),
+        probes::metrics(),
+    ]
+}
+
+/// Rows of a page when the caller does not say.
+pub(crate) const PAGE: usize = 50;
+
+/// Which part of a list, from the query.
+pub(crate) fn page(limit: Option<usize>, cursor: Option<String>) -> Result<guichet_operations::PageRequest, Refused> {
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=500).contains(&limit) {
+        return Err(Problem::new(code::BAD_REQUEST, format!("`limit` is between 1 and 500, not {limit}")).into());
+    }
+    Ok(guichet_operations::PageRequest { limit, cursor })
+}
+
+/// A word of a query as one of ours.
+pub(crate) fn word<T: std::str::FromStr<Err = String>>(text: &str) -> Result<T, Refused> {
+    text.parse().map_err(|why: String| Problem::new(code::BAD_REQUEST, why).into())
+}

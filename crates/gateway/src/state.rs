@@ -1,0 +1,79 @@
+//! What every route has at hand.
+
+use std::sync::Arc;
+
+use guichet_contract::Clock;
+use guichet_operations::Platform;
+use tokio_util::sync::CancellationToken;
+
+use crate::{limits::RateLimit, metrics::Metrics, trace::Tracer};
+
+/// The gateway's HTTP side.
+pub struct Gateway {
+    /// The verbs' platform.
+    pub platform: Arc<Platform>,
+    /// What it tells of itself.
+    pub info: Info,
+    /// Limits.
+    pub settings: Settings,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// Requests at once.
+    pub room: tokio::sync::Semaphore,
+    /// Calls per token.
+    pub rate: RateLimit,
+    /// How traces begin.
+    pub tracer: Arc<dyn Tracer>,
+    /// Cancelled when the gateway drains: streams end, readiness says no.
+    pub draining: CancellationToken,
+}
+
+/// What the gateway tells of itself to anyone.
+#[derive(Debug, Clone, Default)]
+pub struct Info {
+    /// Its version.
+    pub version: String,
+    /// Key id and public key (PASERK) of the tokens that providers get; the signing one first.
+    pub provider_keys: Vec<(String, String)>,
+    /// The ledger's verifier key (signed-note form).
+    pub ledger_key: String,
+}
+
+/// Limits of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Largest request body, bytes.
+    pub body_bytes: usize,
+    /// Requests at once, streams not counted; beyond it 503.
+    pub requests_at_once: usize,
+    /// Requests per second of one token, with bursts of as many; 0 for no limit.
+    pub requests_per_second: u32,
+    /// Streams (followers of runs) at once.
+    pub streams_at_once: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { body_bytes: 1024 * 1024, requests_at_once: 1024, requests_per_second: 500, streams_at_once: 10_000 }
+    }
+}
+
+impl Gateway {
+    /// A gateway over this platform.
+    pub fn new(
+        platform: Arc<Platform>,
+        info: Info,
+        settings: Settings,
+        tracer: Arc<dyn Tracer>,
+        draining: CancellationToken,
+    ) -> Self {
+        let rate = RateLimit::new(settings.requests_per_second);
+        let settings_room = settings.requests_at_once;
+        Self { platform, info, settings, metrics: Metrics::default(), room: tokio::sync::Semaphore::new(settings_room), rate, tracer, draining }
+    }
+
+    /// What time it is.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.platform.clock
+    }
+}

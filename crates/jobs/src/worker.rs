@@ -1,0 +1,194 @@
+//! One worker: claims what is due, performs it under a lease that it keeps alive, hands back what failed.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use guichet_contract::Clock;
+use guichet_store::{Change, CommitError, Job, Store, UnitOfWork, Wake};
+use jiff::{SignedDuration, Timestamp};
+use tokio::{
+    sync::{Semaphore, broadcast::{self, error::RecvError}},
+    task::JoinSet,
+    time,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Does what a job asks for, and finishes it in the same unit of work as its effect.
+#[async_trait]
+pub trait Perform: Send + Sync + 'static {
+    /// Performs. `Ok` means the job is finished or was taken away; an error means it shall be tried again.
+    async fn perform(&self, job: &Job, lease: &str) -> Result<(), CommitError>;
+}
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// How many jobs at once, at least 1.
+    pub at_once: usize,
+    /// How long a lease holds without a sign of life, at least 3 s.
+    pub lease: Duration,
+    /// How long a stopping worker waits for what it has begun.
+    pub drain: Duration,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { at_once: 64, lease: Duration::from_secs(30), drain: Duration::from_secs(20) }
+    }
+}
+
+/// Takes jobs up until it is told to stop.
+pub struct Worker {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    perform: Arc<dyn Perform>,
+    settings: WorkerSettings,
+    /// This worker's name on the leases it holds.
+    lease: String,
+}
+
+/// The longest a worker sleeps without a look, should a wake ever be lost.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+/// The pause after the store has failed, and between tries of one job, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+impl Worker {
+    /// A worker under a name of its own.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        perform: Arc<dyn Perform>,
+        settings: WorkerSettings,
+    ) -> Self {
+        let lease = clock.new_uuid().to_string();
+        Self { store, clock, perform, settings, lease }
+    }
+
+    /// Works until `stop`, then waits for what it has begun, at most `drain`. What is still running then keeps its
+    /// lease until that runs out.
+    pub async fn work(self, stop: CancellationToken) {
+        let worker = Arc::new(self);
+        let permits = Arc::new(Semaphore::new(worker.settings.at_once.max(1)));
+        let mut wakes = worker.store.wakes();
+        let mut begun = JoinSet::new();
+        let mut failures = 0_u32;
+        while !stop.is_cancelled() {
+            while begun.try_join_next().is_some() {}
+            let free = permits.available_permits();
+            let pause = if free == 0 {
+                LOOK_AT_LEAST_EVERY
+            } else {
+                match worker.claim(free).await {
+                    Ok(jobs) => {
+                        failures = 0;
+                        let claimed = jobs.len();
+                        for job in jobs {
+                            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+                            let worker = Arc::clone(&worker);
+                            begun.spawn(async move {
+                                worker.perform_one(&job).await;
+                                drop(permit);
+                            });
+                        }
+                        if claimed == free { Duration::ZERO } else { worker.until_next_due().await }
+                    }
+                    Err(error) => {
+                        failures += 1;
+                        tracing::error!(%error, "no jobs could be claimed");
+                        pause_after(failures)
+                    }
+                }
+            };
+            if pause.is_zero() && permits.available_permits() > 0 {
+                continue;
+            }
+            let full = permits.available_permits() == 0;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = time::sleep(pause), if !full => {}
+                () = woken(&mut wakes), if !full && failures == 0 => {}
+                _ = begun.join_next(), if full => {}
+            }
+        }
+        let rest = async { while begun.join_next().await.is_some() {} };
+        if time::timeout(worker.settings.drain, rest).await.is_err() {
+            tracing::warn!("stopping while jobs are still running; their runs will be told as unknown");
+        }
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<Job>, guichet_store::StoreError> {
+        let now = self.clock.now();
+        self.store.claim_jobs(&self.lease, now, self.lease_until(now), limit).await
+    }
+
+    async fn until_next_due(&self) -> Duration {
+        match self.store.next_due().await {
+            Ok(None) => LOOK_AT_LEAST_EVERY,
+            Ok(Some(due)) => {
+                let wait = due.duration_since(self.clock.now());
+                // A millisecond more, so that a rounded clock does not look just before.
+                Duration::try_from(wait).map_or(Duration::from_millis(1), |wait| wait + Duration::from_millis(1)).min(LOOK_AT_LEAST_EVERY)
+            }
+            Err(_) => PAUSE.0,
+        }
+    }
+
+    fn lease_until(&self, now: Timestamp) -> Timestamp {
+        now + SignedDuration::try_from(self.settings.lease).unwrap_or(SignedDuration::from_secs(30))
+    }
+
+    async fn perform_one(&self, job: &Job) {
+        let work = self.perform.perform(job, &self.lease);
+        tokio::pin!(work);
+        let mut sign_of_life = time::interval(self.settings.lease / 3);
+        sign_of_life.tick().await; // the first tick is now
+        let result = loop {
+            tokio::select! {
+                result = &mut work => break result,
+                _ = sign_of_life.tick() => {
+                    let until = self.lease_until(self.clock.now());
+                    match self.store.extend_lease(job.id, &self.lease, until).await {
+                        Ok(true) => {}
+                        // The work goes on: its own conditional change decides whether it still counts.
+                        Ok(false) => tracing::warn!(job = %job.id, "the lease was lost while the job was performed"),
+                        Err(error) => tracing::warn!(job = %job.id, %error, "the lease could not be extended"),
+                    }
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::warn!(job = %job.id, run = %job.run, attempts = job.attempts, %error, "the job is tried again");
+            let pause = SignedDuration::try_from(pause_after(job.attempts.max(1))).unwrap_or(SignedDuration::from_secs(60));
+            let again = Change::RetryJob { job: job.id, lease: self.lease.clone(), due: self.clock.now() + pause };
+            if let Err(error) = self.store.commit(UnitOfWork::new().with(again)).await {
+                tracing::warn!(job = %job.id, %error, "the job keeps its lease until that runs out");
+            }
+        }
+    }
+}
+
+/// 1 s, 2 s, 4 s … 60 s.
+fn pause_after(failures: u32) -> Duration {
+    PAUSE.0.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(PAUSE.1)
+}
+
+async fn woken(wakes: &mut broadcast::Receiver<Wake>) {
+    loop {
+        match wakes.recv().await {
+            Ok(Wake::Job) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let seconds: Vec<u64> = (1..9).map(|n| pause_after(n).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+}

@@ -1,0 +1,188 @@
+//! What `approve_run` and `reject_run` share: find the run, pass the door, decide, write it all together, and look
+//! again when someone else was quicker.
+
+use std::sync::Arc;
+
+use guichet_admission::{Admitted, Call, Caller, Deciding, Refusal, door};
+use guichet_contract::{
+    Decision, Digest, EventKind, JobId, Problem, RecordVerdict, Run, RunState, Verb, Verdict, code,
+};
+use guichet_lifecycle::{self as lifecycle, DecisionError, Event};
+use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
+
+use crate::{platform::Platform, providers::{ProviderCall, ProviderError}, read_runs, void_run};
+
+/// How often a decision is taken anew because someone else decided at the same instant.
+const LOOKS: usize = 10;
+
+/// One person's word on a run.
+#[derive(Debug, Clone)]
+pub struct Word {
+    /// Yes or no.
+    pub verdict: Verdict,
+    /// The binding of the card the person saw, when the surface sends it.
+    pub shown: Option<Digest>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+pub(crate) async fn decide(platform: &Arc<Platform>, call: &Call, run: &str, word: Word) -> Result<Run, Refusal> {
+    let caller = platform.door.identify(call).await?;
+    let verb = match word.verdict {
+        Verdict::Approve => Verb::ApproveRun,
+        Verdict::Reject => Verb::RejectRun,
+    };
+    let mut run = read_runs::find(platform, &caller, run, verb).await?;
+    for _ in 0..LOOKS {
+        let admitted = platform.door.admit_decision(caller.clone(), &run, word.verdict).await?;
+        let (decision, event) = match take(platform, &admitted, &run, &word) {
+            Ok(taken) => taken,
+            Err(error) => return Err(refuse(platform, &caller, verb, &run, &error).await),
+        };
+        if word.verdict == Verdict::Approve {
+            check_drift(platform, &caller, &run).await?;
+        }
+        match platform.store.commit(unit(platform, &caller, verb, &run, &decision, event)).await {
+            Ok(()) => return read_runs::reload(platform, run.id).await.map(|run| platform.shown(run)),
+            Err(CommitError::Conflict { .. }) => run = read_runs::reload(platform, run.id).await?,
+            Err(error) => {
+                let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
+                door::describe_run(&mut record, &run);
+                return Err(platform.store_refusal(record, error).await);
+            }
+        }
+    }
+    let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
+    door::describe_run(&mut record, &run);
+    let problem = Problem::new(code::WRONG_STATE, "too many people decide on this run at the same time").next("try again");
+    Err(platform.door.refuse(record, problem).await)
+}
+
+fn take(
+    platform: &Platform,
+    admitted: &Admitted<Deciding>,
+    run: &Run,
+    word: &Word,
+) -> Result<(Decision, Option<Event>), DecisionError> {
+    lifecycle::decide(
+        run,
+        &admitted.caller().principal,
+        word.verdict,
+        admitted.wanted().lifts().to_vec(),
+        word.shown.as_ref(),
+        word.reason.clone(),
+        platform.clock.now(),
+    )
+}
+
+/// A yes is given to what was shown. If the provider would now do something else, the run is void. A provider that
+/// cannot be asked does not stand in the way: the plan is compared once more before anything happens.
+async fn check_drift(platform: &Arc<Platform>, caller: &Caller, run: &Run) -> Result<(), Refusal> {
+    match planned_anew(platform, run).await {
+        Ok(()) | Err(Drift::CannotTell(_)) => Ok(()),
+        Err(Drift::Drifted(problem)) => {
+            let by = Some(caller.principal.clone());
+            void_run::void_run(platform, run, RunState::AwaitingApproval, problem.clone(), by, None).await;
+            let mut record = platform.door.record_of(caller, Verb::ApproveRun, RecordVerdict::Refused);
+            door::describe_run(&mut record, run);
+            Err(platform.door.refuse(record, problem).await)
+        }
+    }
+}
+
+/// What a second look at the plan tells.
+pub(crate) enum Drift {
+    /// It would now do something else, or cannot be done any more.
+    Drifted(Problem),
+    /// The provider cannot be asked.
+    CannotTell(Problem),
+}
+
+/// Plans the run again and compares.
+pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<(), Drift> {
+    let Some(plan) = &run.plan else {
+        return Ok(());
+    };
+    let world = platform.door.world();
+    let Some(action) = world.catalogue.action(run.action.as_str()) else {
+        return Ok(()); // readmission voids it, with its own words
+    };
+    let call = ProviderCall::of(&action.action, &run.input, &run.requested_by, &run.environment);
+    let voided = "this run is void; submit it again, and what will happen is shown anew";
+    match platform.providers.plan(&call).await {
+        Ok(now) if now.digest() == plan.digest() => Ok(()),
+        Ok(now) => Err(Drift::Drifted(
+            Problem::new(
+                code::PLAN_DRIFTED,
+                format!("it was: {}. It would now be: {}{}", plan.sentence, now.sentence, changed_facts(plan, &now)),
+            )
+            .next(voided),
+        )),
+        Err(ProviderError::Failed(problem)) => Err(Drift::Drifted(
+            Problem::new(
+                code::PLAN_DRIFTED,
+                format!("it was: {}. The provider now says: {}", plan.sentence, problem.detail),
+            )
+            .next(voided),
+        )),
+        Err(ProviderError::NotSent(problem) | ProviderError::Silent(problem)) => Err(Drift::CannotTell(problem)),
+    }
+}
+
+fn changed_facts(before: &guichet_contract::Plan, now: &guichet_contract::Plan) -> String {
+    let changed: Vec<&str> = before
+        .facts
+        .iter()
+        .filter(|fact| !fact.moves)
+        .filter(|fact| now.facts.iter().find(|other| other.name == fact.name).map(|other| &other.value) != Some(&fact.value))
+        .map(|fact| fact.name.as_str())
+        .collect();
+    if changed.is_empty() { String::new() } else { format!(" (changed: {})", changed.join(", ")) }
+}
+
+/// Decision, state, record, event and next job: together or not at all.
+fn unit(
+    platform: &Platform,
+    caller: &Caller,
+    verb: Verb,
+    run: &Run,
+    decision: &Decision,
+    event: Option<Event>,
+) -> UnitOfWork {
+    let now = decision.at;
+    let mut record = platform.door.record_of(caller, verb, RecordVerdict::Allowed);
+    door::describe_run(&mut record, run);
+    record.reason.clone_from(&decision.reason);
+    record.policies.clone_from(&decision.lifts);
+    let mut work = UnitOfWork::new()
+        .with(Change::AddDecision { run: run.id, seen: run.decisions.len(), decision: decision.clone() })
+        .append_record(record)
+        .append_event(run.id, now, EventKind::Decision { decision: decision.clone() });
+    if let Some(to) = event.and_then(|event| lifecycle::next(run.state, event).ok()) {
+        work.add(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None });
+        work.add(Change::DropJobs { run: run.id, kind: JobKind::ExpireRun });
+        work = work.append_event(run.id, now, EventKind::State { state: to, because: decision.reason.clone() });
+        if to == RunState::Queued {
+            let job = Job { id: JobId::new(&*platform.clock), kind: JobKind::ExecuteRun, run: run.id, due: now, attempts: 0 };
+            work = work.enqueue_job(job);
+        }
+    }
+    work
+}
+
+async fn refuse(platform: &Platform, caller: &Caller, verb: Verb, run: &Run, error: &DecisionError) -> Refusal {
+    let mut record = platform.door.record_of(caller, verb, RecordVerdict::Refused);
+    door::describe_run(&mut record, run);
+    let (code, next) = match error {
+        DecisionError::NotWaiting { state: RunState::Expired } => (code::APPROVAL_EXPIRED, "the requester can submit it again"),
+        DecisionError::NotWaiting { state: RunState::Voided } => (code::PLAN_DRIFTED, "the requester can submit it again"),
+        DecisionError::NotWaiting { .. } => (code::WRONG_STATE, "nothing is left to decide"),
+        DecisionError::Expired { .. } => (code::APPROVAL_EXPIRED, "the requester can submit it again"),
+        DecisionError::AlreadyDecided { .. } => (code::ALREADY_DECIDED, "someone else must decide now"),
+        DecisionError::OwnRun => (code::OWN_RUN, "ask someone else"),
+        DecisionError::AgentCannotApprove => (code::AGENT_CANNOT_APPROVE, "decide yourself, signed in as a person"),
+        DecisionError::BindingChanged { .. } => (code::BINDING_CHANGED, "look at the run again, then decide"),
+        DecisionError::NotAnApprover => (code::NOT_AN_APPROVER, "ask one of the approvers"),
+    };
+    platform.door.refuse(record, Problem::new(code, error.to_string()).next(next)).await
+}

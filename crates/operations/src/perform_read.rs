@@ -1,0 +1,115 @@
+//! A read takes the short way: admitted, performed, recorded, without a job and without waiting for the disk.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use guichet_admission::{ActionCall, Admitted, Attempt, Purpose, Refusal, door};
+use guichet_contract::{RecordVerdict, Verb};
+use serde_json::Value;
+
+use crate::{
+    platform::{Platform, store_problem},
+    providers::{Forwarded, ProviderCall, ProviderError, Reporter, Told},
+};
+
+/// Performs an admitted read and gives its result.
+///
+/// # Errors
+/// The provider's refusal or failure; a store that takes no records.
+pub async fn perform_admitted(
+    platform: &Arc<Platform>,
+    admitted: Admitted<ActionCall>,
+    verb: Verb,
+) -> Result<Value, Refusal> {
+    let started = platform.clock.now();
+    let answer = platform.providers.perform(&call_of(&admitted), &NobodyListens).await;
+    finish(platform, &admitted, verb, started, answer.as_ref().err()).await?;
+    answer.map_err(|error| error.into_problem().into())
+}
+
+/// Performs an admitted read and passes the answer on as it comes. The record tells the time to its head.
+///
+/// # Errors
+/// The provider's failure; a store that takes no records. A refusal the provider words itself is passed on.
+pub async fn forward_admitted(platform: &Arc<Platform>, admitted: Admitted<ActionCall>) -> Result<Forwarded, Refusal> {
+    let started = platform.clock.now();
+    let answer = platform.providers.forward(&call_of(&admitted)).await;
+    match answer {
+        Ok(forwarded) => {
+            let mut record = record_of(platform, &admitted, Verb::PerformRead, started);
+            if forwarded.status >= 400 {
+                record.verdict = RecordVerdict::Failed;
+                record.detail = Some(format!("status {}", forwarded.status));
+            }
+            append(platform, record).await?;
+            Ok(forwarded)
+        }
+        Err(error) => {
+            finish(platform, &admitted, Verb::PerformRead, started, Some(&error)).await?;
+            Err(error.into_problem().into())
+        }
+    }
+}
+
+/// Identify, admit and perform in one.
+///
+/// # Errors
+/// As the door and [`perform_admitted`].
+pub async fn perform_read(
+    platform: &Arc<Platform>,
+    caller: guichet_admission::Caller,
+    attempt: Attempt,
+    verb: Verb,
+) -> Result<Value, Refusal> {
+    let admitted = platform.door.admit_action(caller, attempt, Purpose::Perform).await?;
+    perform_admitted(platform, admitted, verb).await
+}
+
+fn call_of(admitted: &Admitted<ActionCall>) -> ProviderCall<'_> {
+    let (caller, wanted) = (admitted.caller(), admitted.wanted());
+    ProviderCall {
+        traceparent: caller.traceparent.as_deref(),
+        ..ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment())
+    }
+}
+
+fn record_of(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+    verb: Verb,
+    started: jiff::Timestamp,
+) -> guichet_contract::Record {
+    let mut record = platform.door.record_of(admitted.caller(), verb, RecordVerdict::Allowed);
+    door::describe(&mut record, admitted.wanted());
+    record.duration_ms = u64::try_from(record.at.duration_since(started).as_millis()).ok();
+    record
+}
+
+async fn finish(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+    verb: Verb,
+    started: jiff::Timestamp,
+    error: Option<&ProviderError>,
+) -> Result<(), Refusal> {
+    let mut record = record_of(platform, admitted, verb, started);
+    if let Some(error) = error {
+        record.verdict = RecordVerdict::Failed;
+        record.problem = Some(error.problem().code.clone());
+        record.detail = Some(error.problem().detail.chars().take(500).collect());
+    }
+    append(platform, record).await
+}
+
+/// What cannot be recorded is not answered.
+async fn append(platform: &Platform, record: guichet_contract::Record) -> Result<(), Refusal> {
+    platform.store.append_soon(record).await.map_err(|error| store_problem(&error).into())
+}
+
+/// A read's progress interests nobody.
+struct NobodyListens;
+
+#[async_trait]
+impl Reporter for NobodyListens {
+    async fn tell(&self, _: Told) {}
+}

@@ -1,0 +1,77 @@
+//! What every verb needs at hand.
+
+use std::sync::Arc;
+
+use guichet_admission::{Door, Refusal};
+use guichet_contract::{Clock, Problem, Record, Run, code, redact};
+use guichet_store::{CommitError, Store, StoreError};
+use serde_json::{Map, Value, json};
+
+use crate::providers::Providers;
+
+/// The door, the store, the providers, the clock.
+pub struct Platform {
+    /// The only way in.
+    pub door: Door,
+    /// What is kept.
+    pub store: Arc<dyn Store>,
+    /// Who performs.
+    pub providers: Arc<dyn Providers>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Limits.
+    pub settings: Settings,
+}
+
+/// Limits of the verbs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many runs one principal may have that are not final. Beyond it, submitting is refused.
+    pub open_runs_per_principal: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { open_runs_per_principal: 200 }
+    }
+}
+
+impl Platform {
+    /// The run as it may be seen: sensitive members of its input redacted. When the action is no longer known as it
+    /// was, nobody can say which members are sensitive, so all are hidden.
+    pub fn shown(&self, mut run: Run) -> Run {
+        let world = self.door.world();
+        let known = world.catalogue.action(run.action.as_str()).filter(|action| action.action.version == run.action_version);
+        run.input = match known {
+            Some(action) => redact::redact_input(&action.action.input, &run.input, action.action.sensitive),
+            None => match run.input {
+                Value::Object(members) => {
+                    members.into_iter().map(|(name, _)| (name, json!(redact::REDACTED))).collect::<Map<_, _>>().into()
+                }
+                _ => json!(redact::REDACTED),
+            },
+        };
+        if let Some(plan) = &mut run.plan {
+            // What the provider binds itself to is between it and the gateway.
+            plan.bound = None;
+        }
+        run
+    }
+
+    /// A refusal because the store does not take it.
+    pub async fn store_refusal(&self, record: Record, error: CommitError) -> Refusal {
+        let problem = match error {
+            CommitError::Conflict { what } => {
+                Problem::new(code::WRONG_STATE, format!("{what}; someone was quicker")).next("look again, then decide anew")
+            }
+            CommitError::Store(error) => store_problem(&error),
+        };
+        self.door.refuse(record, problem).await
+    }
+}
+
+/// What a caller is told when the store does not answer.
+pub fn store_problem(error: &StoreError) -> Problem {
+    Problem::new(code::STORE_UNAVAILABLE, error.to_string())
+        .next("nothing was done; try again when the operators have mended it")
+}

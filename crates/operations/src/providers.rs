@@ -1,0 +1,156 @@
+//! How the verbs reach whoever performs an action. The room `dispatch` implements it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use guichet_contract::{Action, Digest, Plan, Principal, Problem, RunId, code};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// One call to a provider.
+#[derive(Debug, Clone)]
+pub struct ProviderCall<'a> {
+    /// Which operation.
+    pub action: &'a Action,
+    /// The validated flat input.
+    pub input: &'a Value,
+    /// Who calls.
+    pub principal: &'a Principal,
+    /// Where.
+    pub environment: &'a str,
+    /// The run it belongs to; `None` for reads and plans.
+    pub run: Option<RunId>,
+    /// The plan that is being performed.
+    pub plan: Option<&'a Plan>,
+    /// Who approved it.
+    pub approved_by: &'a [String],
+    /// W3C `traceparent` of the caller's span.
+    pub traceparent: Option<&'a str>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl<'a> ProviderCall<'a> {
+    /// A call without run or plan.
+    pub fn of(action: &'a Action, input: &'a Value, principal: &'a Principal, environment: &'a str) -> Self {
+        Self {
+            action,
+            input,
+            principal,
+            environment,
+            run: None,
+            plan: None,
+            approved_by: &[],
+            traceparent: None,
+            timeout: Duration::from_secs(u64::from(action.timeout_seconds)),
+        }
+    }
+}
+
+/// A provider's answer, passed on as it comes.
+pub struct Forwarded {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers that may be passed on.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body, limited in size.
+    pub body: BoxStream<'static, Result<Bytes, std::io::Error>>,
+}
+
+/// Why a provider's answer is missing or is not a success.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ProviderError {
+    /// The call never left, or never arrived: surely nothing was done.
+    #[error("{0}")]
+    NotSent(Problem),
+    /// The call went out and its answer never came: nobody can say.
+    #[error("{0}")]
+    Silent(Problem),
+    /// The provider says no, or says that it failed.
+    #[error("{0}")]
+    Failed(Problem),
+}
+
+impl ProviderError {
+    /// What a caller is told.
+    pub fn problem(&self) -> &Problem {
+        match self {
+            Self::NotSent(problem) | Self::Silent(problem) | Self::Failed(problem) => problem,
+        }
+    }
+    /// Owned.
+    pub fn into_problem(self) -> Problem {
+        match self {
+            Self::NotSent(problem) | Self::Silent(problem) | Self::Failed(problem) => problem,
+        }
+    }
+    /// Not reached, for this reason.
+    pub fn unreachable(provider: &str, why: impl std::fmt::Display) -> Self {
+        Self::NotSent(
+            Problem::new(code::PROVIDER_UNREACHABLE, format!("provider {provider} cannot be reached: {why}"))
+                .next("nothing was done; try again, or ask the provider's owners"),
+        )
+    }
+}
+
+/// What a provider tells while it works.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// A line of its log.
+    Log(String),
+    /// How far it is.
+    Progress {
+        /// 0–100.
+        percent: Option<f64>,
+        /// What it does.
+        message: Option<String>,
+    },
+    /// A named step began, or ended with a result.
+    Step {
+        /// Its name.
+        name: String,
+        /// Its result.
+        result: Option<Value>,
+    },
+}
+
+/// Where it is told.
+#[async_trait]
+pub trait Reporter: Send + Sync {
+    /// Takes it; waits when the listener is slow.
+    async fn tell(&self, told: Told);
+}
+
+/// How a provider stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderStatus {
+    /// Its name.
+    pub name: String,
+    /// `ready`, `unreachable`, `refused` (its document), `resting` (circuit open).
+    pub state: String,
+    /// How many operations it offers.
+    pub operations: usize,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// What is wrong.
+    pub problem: Option<String>,
+    /// What is odd in its document.
+    pub warnings: Vec<String>,
+    /// Digest of its document.
+    pub document: Option<Digest>,
+}
+
+/// Whoever performs actions.
+#[async_trait]
+pub trait Providers: Send + Sync + 'static {
+    /// Asks what it would do. Changes nothing.
+    async fn plan(&self, call: &ProviderCall<'_>) -> Result<Plan, ProviderError>;
+    /// Has it done, and waits for the result.
+    async fn perform(&self, call: &ProviderCall<'_>, reporter: &dyn Reporter) -> Result<Value, ProviderError>;
+    /// Has a read done and passes the answer on as it comes.
+    async fn forward(&self, call: &ProviderCall<'_>) -> Result<Forwarded, ProviderError>;
+    /// How each of them stands.
+    fn status(&self) -> Vec<ProviderStatus>;
+}

@@ -1,0 +1,121 @@
+//! Runs and approvals, for those who may see them.
+
+use std::sync::Arc;
+
+use guichet_admission::{Call, Caller, Refusal};
+use guichet_contract::{Problem, RecordVerdict, Run, RunId, RunState, Verb, code};
+use guichet_store::{Page, PageRequest, RunsFilter};
+
+use crate::platform::{Platform, store_problem};
+
+/// One run.
+///
+/// # Errors
+/// Unknown, or not for this caller's eyes, which reads the same.
+pub async fn read_run(platform: &Arc<Platform>, call: &Call, run: &str) -> Result<Run, Refusal> {
+    let caller = platform.door.identify(call).await?;
+    find(platform, &caller, run, Verb::ReadRuns).await.map(|run| platform.shown(run))
+}
+
+/// A page of runs, newest first; those the caller may not see are left out, so a page can be short.
+///
+/// # Errors
+/// A cursor that is not ours; the store.
+pub async fn list_runs(
+    platform: &Arc<Platform>,
+    call: &Call,
+    filter: &RunsFilter,
+    page: &PageRequest,
+) -> Result<Page<Run>, Refusal> {
+    let caller = platform.door.identify(call).await?;
+    visible(platform, &caller, filter, page, |_| true).await
+}
+
+/// Runs that wait for people; with `mine`, those this caller could decide on.
+///
+/// # Errors
+/// As [`list_runs`].
+pub async fn list_approvals(
+    platform: &Arc<Platform>,
+    call: &Call,
+    mine: bool,
+    page: &PageRequest,
+) -> Result<Page<Run>, Refusal> {
+    let caller = platform.door.identify(call).await?;
+    let filter = RunsFilter { states: vec![RunState::AwaitingApproval], ..RunsFilter::default() };
+    let world = platform.door.world();
+    visible(platform, &caller, &filter, page, |run| {
+        !mine
+            || (world.policies.can_lift(&caller.principal, run).is_ok()
+                && !run.decisions.iter().any(|decision| decision.by == caller.principal.name))
+    })
+    .await
+}
+
+async fn visible(
+    platform: &Arc<Platform>,
+    caller: &Caller,
+    filter: &RunsFilter,
+    page: &PageRequest,
+    also: impl Fn(&Run) -> bool,
+) -> Result<Page<Run>, Refusal> {
+    let found = platform.store.runs(filter, page).await.map_err(|error| Refusal::from(store_problem(&error)))?;
+    let items = found
+        .items
+        .into_iter()
+        .filter(|run| platform.door.may_see(&caller.principal, run) && also(run))
+        .map(|run| platform.shown(run))
+        .collect();
+    Ok(Page { items, next: found.next })
+}
+
+/// The run of this full or short id, with its true input. One the caller may not see is answered like one that is not.
+pub(crate) async fn find(platform: &Platform, caller: &Caller, id: &str, verb: Verb) -> Result<Run, Refusal> {
+    let problem = match look_up(platform, id).await {
+        Ok(run) if platform.door.may_see(&caller.principal, &run) => return Ok(run),
+        Ok(_) => unknown(id),
+        Err(problem) => problem,
+    };
+    let mut record = platform.door.record_of(caller, verb, RecordVerdict::Refused);
+    record.detail = Some(format!("run {}", id.chars().take(64).collect::<String>()));
+    Err(platform.door.refuse(record, problem).await)
+}
+
+async fn look_up(platform: &Platform, id: &str) -> Result<Run, Problem> {
+    let id = if let Ok(full) = id.parse::<RunId>() {
+        full
+    } else {
+        let short = id.to_ascii_lowercase();
+        if short.len() != 8 || !short.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Problem::new(code::UNKNOWN_RUN, "a run has an id like 0192f0c1-…, or its last eight digits")
+                .next("`guichet runs list` shows the ids"));
+        }
+        let found = platform.store.runs_by_short_id(&short).await.map_err(|error| store_problem(&error))?;
+        match found.as_slice() {
+            [one] => *one,
+            [] => return Err(unknown(id)),
+            several => {
+                let ids: Vec<String> = several.iter().map(RunId::to_string).collect();
+                return Err(Problem::new(code::AMBIGUOUS_ID, format!("{id} is short for {}", ids.join(", ")))
+                    .next("use the whole id"));
+            }
+        }
+    };
+    match platform.store.run(id).await {
+        Ok(Some(run)) => Ok(run),
+        Ok(None) => Err(unknown(&id.to_string())),
+        Err(error) => Err(store_problem(&error)),
+    }
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::new(code::UNKNOWN_RUN, format!("there is no run {id} that you may see")).next("`guichet runs list` shows the ids")
+}
+
+pub(crate) async fn reload(platform: &Platform, id: RunId) -> Result<Run, Refusal> {
+    match platform.store.run(id).await {
+        Ok(Some(run)) => Ok(run),
+        Ok(None) => Err(unknown(&id.to_string()).into()),
+        Err(error) => Err(store_problem(&error).into()),
+    }
+}

@@ -1,0 +1,65 @@
+//! What came of a run: state, record, event and the end of its job, together.
+
+use guichet_admission::door;
+use guichet_contract::{EventKind, Outcome, OutcomeStatus, RecordVerdict, Run, Surface, Verb};
+use guichet_lifecycle::{self as lifecycle, Event};
+use guichet_store::{Change, CommitError, UnitOfWork};
+use std::time::Duration;
+
+use crate::{execute_run::{Held, approvers}, platform::Platform};
+
+/// An outcome that cannot be written is tried this often, a second apart and more, before the run is left to
+/// the next attempt, which calls it unknown.
+const TRIES: u32 = 6;
+
+/// Writes the outcome.
+///
+/// # Errors
+/// When the store takes nothing for about a minute.
+pub(crate) async fn record_outcome(
+    platform: &Platform,
+    run: &Run,
+    event: Event,
+    outcome: Outcome,
+    held: Option<&Held<'_>>,
+) -> Result<(), CommitError> {
+    let Ok(to) = lifecycle::next(run.state, event) else {
+        tracing::error!(run = %run.id, state = %run.state, ?event, "an outcome that the run's state does not allow");
+        return Ok(());
+    };
+    let now = platform.clock.now();
+    let verdict = match outcome.status {
+        OutcomeStatus::Succeeded => RecordVerdict::Allowed,
+        OutcomeStatus::Failed | OutcomeStatus::Cancelled => RecordVerdict::Failed,
+        OutcomeStatus::Unknown => RecordVerdict::Unknown,
+    };
+    let mut record = platform.door.record(Verb::RecordOutcome, verdict, Surface::Gateway);
+    door::describe_run(&mut record, run);
+    record.principal = Some(run.requested_by.clone());
+    record.approved_by = approvers(run);
+    record.problem = outcome.problem.as_ref().map(|problem| problem.code.clone());
+    record.detail = outcome.problem.as_ref().map(|problem| problem.detail.chars().take(500).collect());
+    record.duration_ms = u64::try_from(now.duration_since(run.created_at).as_millis()).ok();
+    record.trace_id.clone_from(&run.trace_id);
+    let because = outcome.problem.as_ref().map(|problem| problem.detail.clone());
+    let mut work = UnitOfWork::new()
+        .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: Some(outcome.clone()) })
+        .append_record(record)
+        .append_event(run.id, now, EventKind::Outcome { outcome })
+        .append_event(run.id, now, EventKind::State { state: to, because });
+    if let Some(held) = held {
+        work.add(held.finish());
+    }
+    let mut pause = Duration::from_secs(1);
+    for _ in 1..TRIES {
+        match platform.store.commit(work.clone()).await {
+            Err(CommitError::Store(error)) => {
+                tracing::error!(run = %run.id, %error, "the outcome could not be recorded; trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            other => return other,
+        }
+    }
+    platform.store.commit(work).await
+}

@@ -1,0 +1,100 @@
+//! The sealer: orders new records into the Merkle log and signs a checkpoint, within a second of the first of them.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use guichet_contract::Clock;
+use guichet_ledger::{self as ledger, LedgerError, NoteError, Signer, Tree};
+use guichet_store::{CommitError, Store, StoreError, Wake};
+use tokio::{sync::broadcast::error::RecvError, time};
+use tokio_util::sync::CancellationToken;
+
+/// How long records are gathered before they are sealed together.
+const GATHER: Duration = Duration::from_millis(500);
+/// How many records are sealed at once; more are sealed in several steps.
+const BATCH: usize = 20_000;
+/// The pause after a failure.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Why nothing was sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The new state was not taken.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The tiles are not those that were signed: somebody changed them.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The last checkpoint was signed with another key, or changed.
+    #[error("the last checkpoint does not open with this ledger's key: {0}")]
+    Note(#[from] NoteError),
+}
+
+/// Seals whenever there are new records, until `stop`; then once more, so that nothing that was recorded stays unsealed.
+pub async fn work(store: Arc<dyn Store>, signer: Arc<Signer>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut wakes = store.wakes();
+    loop {
+        let pause = match seal_records(&*store, &signer, &*clock).await {
+            Ok(()) => None,
+            Err(SealError::Store(StoreError::Closed)) => return,
+            Err(error) => {
+                tracing::error!(%error, "records could not be sealed; they are kept and sealed later");
+                Some(PAUSE)
+            }
+        };
+        if stop.is_cancelled() {
+            return;
+        }
+        let next = async {
+            if let Some(pause) = pause {
+                time::sleep(pause).await;
+                return;
+            }
+            loop {
+                match wakes.recv().await {
+                    Ok(Wake::Record) | Err(RecvError::Lagged(_)) => break,
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+            time::sleep(GATHER).await;
+        };
+        tokio::select! {
+            () = next => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Seals all records that are not sealed yet.
+///
+/// # Errors
+/// The store's, or a ledger that is not the one that was signed: then nothing more is sealed, and `guichet audit verify`
+/// tells where it was changed.
+pub async fn seal_records(store: &dyn Store, signer: &Signer, clock: &dyn Clock) -> Result<(), SealError> {
+    loop {
+        let before = match store.latest_checkpoint().await? {
+            Some((_, note)) => ledger::open(&note, signer.verifier())?.tree(),
+            None => Tree::EMPTY,
+        };
+        let leaves = store.leaves(before.size, BATCH).await?;
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        let mut tiles = HashMap::new();
+        for (level, index) in ledger::edge_tiles(before.size) {
+            if let Some(hashes) = store.tile(level, index).await? {
+                tiles.insert((level, index), hashes);
+            }
+        }
+        let texts: Vec<&[u8]> = leaves.iter().map(|(_, text)| text.as_bytes()).collect();
+        let appended = ledger::append(&before, &texts, &tiles)?;
+        let note = ledger::sign(&appended.tree(), signer);
+        store.seal(appended.size, &note, clock.now(), &appended.tiles).await?;
+        if leaves.len() < BATCH {
+            return Ok(());
+        }
+    }
+}

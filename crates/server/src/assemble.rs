@@ -1,0 +1,199 @@
+//! All wiring: which room is handed what. `guichetd serve` and the test bench both start here.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use axum::Router;
+use guichet_admission::Door;
+use guichet_contract::{Clock, RecordVerdict, Surface, Verb};
+use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport, transport};
+use guichet_gateway::{self as gateway, Gateway, Info, Tracer};
+use guichet_identity::{Identity, KeyRing, ProviderClaims};
+use guichet_jobs::{Perform, Worker, WorkerSettings};
+use guichet_ledger::Signer;
+use guichet_operations::{Platform, Settings, execute_run, expire_run, reload_settings, seal_records};
+use guichet_store::{CommitError, Job, JobKind, Jobs as _, Store, sqlite::SqliteStore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Reached},
+    documents::Documents,
+    embedded, keys,
+    reload::{self, Reloader},
+};
+
+/// A gateway ready to be served.
+pub struct Assembled {
+    /// All routes.
+    pub router: Router,
+    /// The verbs' platform.
+    pub platform: Arc<Platform>,
+    /// What is kept.
+    pub store: Arc<dyn Store>,
+    /// The providers.
+    pub dispatch: Arc<Dispatch>,
+    reloader: Reloader,
+    signer: Arc<Signer>,
+    worker: Worker,
+    clock: Arc<dyn Clock>,
+    draining: CancellationToken,
+}
+
+/// Puts everything together: opens the store, reads keys, policies, registry and documents.
+///
+/// # Errors
+/// Everything that is wrong, so that it can be mended at once.
+pub async fn assemble(config: &Config, clock: Arc<dyn Clock>, tracer: Arc<dyn Tracer>) -> anyhow::Result<Assembled> {
+    let key_folder = keys::folder(&config.data)?;
+    let ring = Arc::new(keys::provider_keys(&key_folder)?);
+    let signer = keys::ledger_signer(&key_folder, &config.environment)?;
+    let store = SqliteStore::open(&config.data.join("guichet.sqlite")).context("the store cannot be opened")?;
+    // This process owns the file alone: whoever held a lease on a job is gone.
+    store.free_all_leases().await.context("the store cannot be used")?;
+    let store: Arc<dyn Store> = Arc::new(store);
+
+    let providers = providers(config, &ring)?;
+    let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
+    let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
+    let strict: BTreeMap<String, bool> = config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
+    let mut documents = Documents::kept(&config.data, strict);
+    documents.refresh(&dispatch.providers(), &*clock).await;
+
+    let sources = reload::read_sources(config, &documents).map_err(|faults| anyhow!(faults.join("\n")))?;
+    let built = reload_settings::build_world(&sources).map_err(|faults| anyhow!(faults.join("\n")))?;
+    let identity = Identity::new(Arc::clone(&store), Arc::clone(&clock), config.users())?;
+    let door = Door::new(built.world, Arc::new(identity), Arc::clone(&store), Arc::clone(&clock));
+    let platform = Arc::new(Platform {
+        door,
+        store: Arc::clone(&store),
+        providers: Arc::clone(&dispatch) as Arc<dyn guichet_operations::Providers>,
+        clock: Arc::clone(&clock),
+        settings: Settings { open_runs_per_principal: config.limits.open_runs_per_principal },
+    });
+    let reloader = Reloader {
+        config: config.clone(),
+        platform: Arc::clone(&platform),
+        dispatch: Arc::clone(&dispatch),
+        documents,
+        clock: Arc::clone(&clock),
+    };
+    reloader.note(&built.providers, &built.refused);
+    start_record(&platform).await?;
+
+    let draining = CancellationToken::new();
+    let info = Info {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        provider_keys: ring.public_keys(),
+        ledger_key: signer.verifier().to_string(),
+    };
+    let http = Gateway::new(Arc::clone(&platform), info, http_settings(config), tracer, draining.clone());
+    let router = gateway::router(Arc::new(http));
+    let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
+    let worker_settings = WorkerSettings { at_once: config.limits.runs_at_once, ..WorkerSettings::default() };
+    let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), performer, worker_settings);
+    Ok(Assembled { router, platform, store, dispatch, reloader, signer, worker, clock, draining })
+}
+
+impl Assembled {
+    /// Works in the background until `stop`; then drains: streams end, runs under way finish, all records are sealed,
+    /// the store is closed. The returned future ends when that is done.
+    pub fn work(self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+        let Self { store, reloader, signer, worker, clock, draining, .. } = self;
+        let sealed = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(worker.work(stop.clone()));
+        tasks.spawn(reloader.work(stop.clone()));
+        let drain = stop.clone();
+        tasks.spawn(async move {
+            drain.cancelled().await;
+            draining.cancel();
+        });
+        let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), signer, clock, sealed.clone()));
+        async move {
+            while tasks.join_next().await.is_some() {}
+            sealed.cancel();
+            if tokio::time::timeout(Duration::from_secs(10), sealer).await.is_err() {
+                tracing::warn!("not all records were sealed; they are at the next start");
+            }
+            store.close().await;
+        }
+    }
+}
+
+fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
+    let client = transport::http_client().context("the HTTP client cannot be made")?;
+    let embedded_keys = Arc::new(guichet_provider_sdk::KeyRing::new());
+    embedded_keys.replace(ring.public_keys().iter().map(|(_, public)| public)).context("the gateway's own keys")?;
+    config
+        .providers
+        .iter()
+        .map(|provider| {
+            let transport = match &provider.reached {
+                Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
+                Reached::Embedded { kind, settings } => {
+                    Transport::Embedded(embedded::router(kind, &provider.name, settings, &embedded_keys)?)
+                }
+            };
+            let limits =
+                Limits { at_once: provider.calls_at_once, answer_bytes: provider.answer_bytes, ..Limits::default() };
+            Ok(Provider::new(&provider.name, transport, limits))
+        })
+        .collect()
+}
+
+async fn start_record(platform: &Platform) -> anyhow::Result<()> {
+    let world = platform.door.world();
+    let mut record = platform.door.record(Verb::StartGateway, RecordVerdict::Allowed, Surface::Gateway);
+    record.policy_version = Some(world.policies.version().clone());
+    record.detail = Some(format!("version {}, catalogue {}", env!("CARGO_PKG_VERSION"), world.catalogue.published.digest));
+    let work = guichet_store::UnitOfWork::new().append_record(record);
+    platform.store.commit(work).await.context("the store takes no records, so nothing can be served")
+}
+
+fn http_settings(config: &Config) -> gateway::Settings {
+    gateway::Settings {
+        body_bytes: config.limits.body_bytes,
+        requests_at_once: config.limits.requests_at_once,
+        requests_per_second: config.limits.requests_per_second,
+        streams_at_once: config.limits.streams_at_once,
+    }
+}
+
+/// Signs providers' tokens with the gateway's ring.
+struct RingSigner {
+    ring: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+}
+
+impl SignTokens for RingSigner {
+    fn sign(&self, claims: &Claims<'_>) -> Result<String, String> {
+        let claims = ProviderClaims {
+            provider: claims.provider,
+            principal: claims.principal,
+            environment: claims.environment,
+            operation: claims.operation,
+            run: claims.run.clone(),
+            input: claims.input.clone(),
+            plan: claims.plan.clone(),
+            approved_by: claims.approved_by,
+        };
+        self.ring.sign(&*self.clock, &claims).map_err(|error| error.to_string())
+    }
+}
+
+/// Does what jobs ask for.
+struct Performer {
+    platform: Arc<Platform>,
+}
+
+#[async_trait]
+impl Perform for Performer {
+    async fn perform(&self, job: &Job, lease: &str) -> Result<(), CommitError> {
+        match job.kind {
+            JobKind::ExecuteRun => execute_run::execute_run(&self.platform, job, lease).await,
+            JobKind::ExpireRun => expire_run::expire_run(&self.platform, job, lease).await,
+        }
+    }
+}

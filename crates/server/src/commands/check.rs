@@ -1,0 +1,95 @@
+//! `guichetd check`: everything that would be wrong at the start or at a reload, with its place; nothing is changed.
+
+use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use guichet_contract::SystemClock;
+use guichet_dispatch::{Limits, Provider, Transport, transport};
+use guichet_operations::reload_settings;
+
+use super::{fail, say};
+use crate::{
+    config::{Config, Reached},
+    documents::Documents,
+    embedded, reload,
+};
+
+/// Checks; exits 0 when all is well, 1 otherwise.
+///
+/// # Errors
+/// What keeps it from checking at all.
+pub fn check(file: &Path, offline: bool) -> anyhow::Result<ExitCode> {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            return Ok(told(&faults));
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
+    runtime.block_on(check_config(&config, offline))
+}
+
+async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode> {
+    let mut faults = Vec::new();
+    let client = transport::http_client().context("the HTTP client cannot be made")?;
+    let keys = Arc::new(guichet_provider_sdk::KeyRing::new());
+    let mut providers = Vec::new();
+    for provider in &config.providers {
+        let transport = match &provider.reached {
+            Reached::Url(_) if offline => continue,
+            Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
+            Reached::Embedded { kind, settings } => match embedded::router(kind, &provider.name, settings, &keys) {
+                Ok(router) => Transport::Embedded(router),
+                Err(error) => {
+                    faults.push(format!("{}: {error:#}", settings.display()));
+                    continue;
+                }
+            },
+        };
+        providers.push(Arc::new(Provider::new(&provider.name, transport, Limits::default())));
+    }
+    let strict: BTreeMap<String, bool> = config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
+    let mut documents = Documents::kept(&config.data, strict);
+    documents.refresh(&providers, &SystemClock).await;
+    for provider in &config.providers {
+        if !documents.current().contains_key(&provider.name) {
+            say(&format!("note: provider {} was not reached; policies that name its actions cannot be checked", provider.name));
+        }
+    }
+    match reload::read_sources(config, &documents) {
+        Err(more) => faults.extend(more),
+        Ok(sources) => match reload_settings::build_world(&sources) {
+            Err(more) => faults.extend(more),
+            Ok(built) => {
+                faults.extend(built.refused.iter().map(|(name, why)| format!("provider {name}: {why}")));
+                for (name, (operations, odd)) in &built.providers {
+                    say(&format!("provider {name}: {operations} actions"));
+                    odd.iter().for_each(|warning| say(&format!("warning: provider {name}: {warning}")));
+                }
+                for warning in built.world.policies.warnings() {
+                    say(&format!("warning: {warning}"));
+                }
+                say(&format!(
+                    "{} actions, {} policies, {} users; policy version {}",
+                    built.world.catalogue.published.actions.len(),
+                    built.world.policies.rules().count(),
+                    config.users.len(),
+                    built.world.policies.version().short(),
+                ));
+            }
+        },
+    }
+    Ok(told(&faults))
+}
+
+fn told(faults: &[String]) -> ExitCode {
+    if faults.is_empty() {
+        say("all is well");
+        return ExitCode::SUCCESS;
+    }
+    for fault in faults {
+        fail(fault);
+    }
+    fail(&format!("{} faults; nothing was changed", faults.len()))
+}

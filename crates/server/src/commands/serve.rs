@@ -1,0 +1,65 @@
+//! `guichetd serve`: until SIGTERM or Ctrl-C, then drained.
+
+use std::{fs, path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, anyhow};
+use guichet_contract::SystemClock;
+use guichet_gateway::ServeSettings;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{assemble::assemble, config::Config, telemetry};
+
+/// Serves.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub fn serve(file: &Path, ready_file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let config = Config::load(file).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow!("the configuration is not usable:\n{}", faults.join("\n"))
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
+    runtime.block_on(serve_config(&config, ready_file))
+}
+
+async fn serve_config(config: &Config, ready_file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let telemetry = telemetry::install(&config.telemetry, &config.environment)?;
+    let assembled = assemble(config, Arc::new(SystemClock), Arc::clone(&telemetry.tracer)).await?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("{} cannot be listened on; choose another `listen`", config.listen))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let stop = CancellationToken::new();
+    let router = assembled.router.clone();
+    let work = tokio::spawn(assembled.work(stop.clone()));
+    let settings = ServeSettings { connections: config.limits.connections, ..ServeSettings::default() };
+    let server = tokio::spawn(guichet_gateway::serve(listener, router, settings, stop.clone()));
+    if let Some(path) = ready_file {
+        let text = serde_json::json!({"url": url}).to_string();
+        let unfinished = path.with_extension("new");
+        fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).context("the ready file cannot be written")?;
+    }
+    tracing::info!(url, environment = config.environment, "guichetd answers");
+    stopped().await?;
+    tracing::info!("stopping: no new work is taken, what has begun finishes");
+    stop.cancel();
+    let (served, worked) = tokio::join!(server, work);
+    telemetry.flush();
+    served.and(worked).context("a part of the gateway failed while it stopped")?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

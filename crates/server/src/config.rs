@@ -1,0 +1,389 @@
+//! `guichet.toml`: read, checked, with file, line and column for whatever is wrong. See `docs/configuration.md`.
+
+use std::{
+    collections::BTreeSet,
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use guichet_contract::PrincipalKind;
+use guichet_identity::{User, Users, password};
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The whole configuration, paths made absolute.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it was read from.
+    pub file: PathBuf,
+    /// staging, production …
+    pub environment: String,
+    /// Where requests are answered; port 0 lets the system pick.
+    pub listen: SocketAddr,
+    /// Database, keys and last known documents.
+    pub data: PathBuf,
+    /// `*.cedar`.
+    pub policy: PathBuf,
+    /// `*.yaml`.
+    pub registry: PathBuf,
+    /// Seconds after which a request for approval expires where no policy says.
+    pub approval_expires_seconds: u32,
+    /// Limits of the HTTP side and of submitting.
+    pub limits: Limits,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+    /// Local people.
+    pub users: Vec<User>,
+    /// Who performs.
+    pub providers: Vec<ProviderConfig>,
+}
+
+/// One provider.
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    /// Its name.
+    pub name: String,
+    /// How it is reached.
+    pub reached: Reached,
+    /// Unknown `x-guichet` fields are errors.
+    pub strict: bool,
+    /// Calls at once.
+    pub calls_at_once: usize,
+    /// Largest answer, bytes.
+    pub answer_bytes: usize,
+}
+
+/// How a provider is reached.
+#[derive(Debug, Clone)]
+pub enum Reached {
+    /// In this process; the file with its settings.
+    Embedded {
+        /// Which of the providers built in.
+        kind: String,
+        /// Its settings.
+        settings: PathBuf,
+    },
+    /// Over HTTP, `http://host:port/prefix`.
+    Url(String),
+}
+
+/// Something in the configuration that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFault {
+    /// The file.
+    pub file: PathBuf,
+    /// From 1; 0 when the whole file is meant.
+    pub line: usize,
+    /// From 1.
+    pub column: usize,
+    /// What, why, what to do.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            write!(f, "{}: {}", self.file.display(), self.message)
+        } else {
+            write!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.message)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    environment: Spanned<String>,
+    #[serde(default = "default_listen")]
+    listen: SocketAddr,
+    #[serde(default = "default_data")]
+    data: PathBuf,
+    #[serde(default = "default_policy")]
+    policy: PathBuf,
+    #[serde(default = "default_registry")]
+    registry: PathBuf,
+    #[serde(default)]
+    approval: RawApproval,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    telemetry: Telemetry,
+    #[serde(default)]
+    user: Vec<RawUser>,
+    #[serde(default)]
+    provider: Vec<RawProvider>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawApproval {
+    expires_seconds: Option<Spanned<u32>>,
+}
+
+/// Limits. Every queue has one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest request body, bytes.
+    pub body_bytes: usize,
+    /// Requests at once.
+    pub requests_at_once: usize,
+    /// Requests per second of one token; 0 for no limit.
+    pub requests_per_second: u32,
+    /// Connections at once.
+    pub connections: usize,
+    /// Followers of runs at once.
+    pub streams_at_once: usize,
+    /// Runs that one principal may have unfinished.
+    pub open_runs_per_principal: usize,
+    /// Runs performed at once.
+    pub runs_at_once: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1024 * 1024,
+            requests_at_once: 1024,
+            requests_per_second: 500,
+            connections: 10_000,
+            streams_at_once: 10_000,
+            open_runs_per_principal: 200,
+            runs_at_once: 64,
+        }
+    }
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// A filter as tracing-subscriber takes it: `info`, `warn,guichet_gateway=info`.
+    pub log: String,
+    /// OTLP endpoint over gRPC, `http://127.0.0.1:4317`; no traces are exported when absent.
+    pub otlp: Option<String>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".into(), otlp: None }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawUser {
+    name: Spanned<String>,
+    password_hash: Spanned<String>,
+    kind: Option<PrincipalKind>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProvider {
+    name: Spanned<String>,
+    url: Option<Spanned<String>>,
+    embedded: Option<Spanned<String>>,
+    settings: Option<PathBuf>,
+    strict: Option<bool>,
+    calls_at_once: Option<usize>,
+    answer_bytes: Option<usize>,
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7070))
+}
+fn default_data() -> PathBuf {
+    "data".into()
+}
+fn default_policy() -> PathBuf {
+    "policy".into()
+}
+fn default_registry() -> PathBuf {
+    "registry".into()
+}
+
+/// The time a request for approval waits where nobody says: 4 hours.
+const APPROVAL_EXPIRES_SECONDS: u32 = 4 * 3600;
+
+impl Config {
+    /// Reads and checks.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place.
+    pub fn load(file: &Path) -> Result<Self, Vec<ConfigFault>> {
+        let whole = |message: String| vec![ConfigFault { file: file.to_owned(), line: 0, column: 0, message }];
+        let text = fs::read_to_string(file)
+            .map_err(|error| whole(format!("the configuration cannot be read: {error}; name another with --config")))?;
+        let place = |at: usize| place(&text, at);
+        let raw: Raw = toml::from_str(&text).map_err(|error| {
+            let (line, column) = error.span().map_or((0, 0), |span| place(span.start));
+            vec![ConfigFault { file: file.to_owned(), line, column, message: error.message().to_owned() }]
+        })?;
+        let mut faults = Vec::new();
+        let mut fault = |at: usize, message: String| {
+            let (line, column) = place(at);
+            faults.push(ConfigFault { file: file.to_owned(), line, column, message });
+        };
+        if !is_name(raw.environment.get_ref()) {
+            fault(raw.environment.span().start, "an environment is named with a–z, 0–9 and -, 1–50 characters".into());
+        }
+        if let Some(seconds) = raw.approval.expires_seconds.as_ref().filter(|s| !(1..=2_592_000).contains(s.get_ref())) {
+            fault(seconds.span().start, "an approval expires after 1 second to 30 days (2592000)".into());
+        }
+        let users = raw.user.into_iter().collect::<Vec<_>>();
+        let mut names = BTreeSet::new();
+        for user in &users {
+            let name = user.name.get_ref();
+            if name.trim().is_empty() || name.chars().count() > 100 {
+                fault(user.name.span().start, "a user's name has 1 to 100 characters".into());
+            }
+            if !names.insert(name.clone()) {
+                fault(user.name.span().start, format!("there are two users called `{name}`: rename or remove one"));
+            }
+            if let Err(why) = password::check_hash(user.password_hash.get_ref()) {
+                fault(user.password_hash.span().start, format!("the password hash of `{name}` is not usable: {why}"));
+            }
+        }
+        let base = file.parent().map(Path::to_owned).unwrap_or_default();
+        let mut providers = Vec::new();
+        let mut names = BTreeSet::new();
+        for provider in raw.provider {
+            let at = provider.name.span().start;
+            let name = provider.name.into_inner();
+            if !is_name(&name) {
+                fault(at, "a provider is named with a–z, 0–9 and -, 1–50 characters".into());
+            }
+            if !names.insert(name.clone()) {
+                fault(at, format!("there are two providers called `{name}`: rename or remove one"));
+            }
+            let strict = provider.strict.unwrap_or(provider.embedded.is_some());
+            let reached = match (provider.url, provider.embedded) {
+                (Some(url), None) => match check_url(url.get_ref()) {
+                    Ok(url) => Reached::Url(url),
+                    Err(why) => {
+                        fault(url.span().start, why);
+                        continue;
+                    }
+                },
+                (None, Some(kind)) => {
+                    if !crate::embedded::KINDS.contains(&kind.get_ref().as_str()) {
+                        let known = crate::embedded::KINDS.join(", ");
+                        fault(kind.span().start, format!("no provider `{}` is built in; there is {known}", kind.get_ref()));
+                        continue;
+                    }
+                    let settings = provider.settings.unwrap_or_else(|| format!("{name}.toml").into());
+                    Reached::Embedded { kind: kind.into_inner(), settings: base.join(settings) }
+                }
+                _ => {
+                    fault(at, format!("provider `{name}` needs either `url` or `embedded`, not both"));
+                    continue;
+                }
+            };
+            providers.push(ProviderConfig {
+                name,
+                reached,
+                strict,
+                calls_at_once: provider.calls_at_once.unwrap_or(64).max(1),
+                answer_bytes: provider.answer_bytes.unwrap_or(8 * 1024 * 1024),
+            });
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Self {
+            file: file.to_owned(),
+            environment: raw.environment.into_inner(),
+            listen: raw.listen,
+            data: base.join(raw.data),
+            policy: base.join(raw.policy),
+            registry: base.join(raw.registry),
+            approval_expires_seconds: raw.approval.expires_seconds.map_or(APPROVAL_EXPIRES_SECONDS, Spanned::into_inner),
+            limits: raw.limits,
+            telemetry: raw.telemetry,
+            users: users
+                .into_iter()
+                .map(|user| User {
+                    name: user.name.into_inner(),
+                    password_hash: user.password_hash.into_inner(),
+                    kind: user.kind.unwrap_or(PrincipalKind::Person),
+                })
+                .collect(),
+            providers,
+        })
+    }
+
+    /// The local people.
+    pub fn users(&self) -> Users {
+        Users::new(self.users.iter().cloned())
+    }
+}
+
+/// Line and column, from 1, of a byte.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=50).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn check_url(text: &str) -> Result<String, String> {
+    let uri: http::Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+        return Err(format!("`{text}` is not of the form http://host:port or https://host"));
+    }
+    if uri.query().is_some() || text.contains('@') {
+        return Err("a provider's URL has no query and no user name".into());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("guichet.toml");
+        fs::write(&file, text).unwrap();
+        let faults = Config::load(&file).expect_err("this has faults");
+        faults.iter().map(|fault| format!("{}:{} {}", fault.line, fault.column, fault.message)).collect()
+    }
+
+    #[test]
+    fn each_fault_has_its_place() {
+        let cases = [
+            ("environment = \"Prod\"", "1:15 an environment is named"),
+            ("environment = \"staging\"\nlisten = \"nowhere\"", "2:10 "),
+            ("environment = \"staging\"\n[limit]\n", "2:2 unknown field `limit`"),
+            ("environment = \"staging\"\n[[user]]\nname = \"a\"\npassword_hash = \"x\"", "4:17 the password hash of `a`"),
+            ("environment = \"staging\"\n[[provider]]\nname = \"p\"", "3:8 provider `p` needs either"),
+            ("environment = \"staging\"\n[[provider]]\nname = \"p\"\nembedded = \"oracle\"", "4:12 no provider `oracle`"),
+            ("environment = \"staging\"\n[[provider]]\nname = \"p\"\nurl = \"ftp://x\"", "4:7 `ftp://x` is not of the form"),
+            ("environment = \"staging\"\n[approval]\nexpires_seconds = 0", "3:19 an approval expires after"),
+        ];
+        for (text, expected) in cases {
+            let found = faults(text);
+            assert!(found.iter().any(|fault| fault.starts_with(expected)), "{text}\n{found:?}");
+        }
+    }
+
+    #[test]
+    fn little_is_enough_and_paths_follow_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("guichet.toml");
+        fs::write(&file, "environment = \"staging\"\n[[provider]]\nname = \"shop\"\nurl = \"http://127.0.0.1:9/api/\"").unwrap();
+        let config = Config::load(&file).unwrap();
+        assert_eq!(config.data, folder.path().join("data"));
+        assert!(matches!(&config.providers[0].reached, Reached::Url(url) if url == "http://127.0.0.1:9/api"));
+        assert_eq!(config.approval_expires_seconds, 14_400);
+    }
+}

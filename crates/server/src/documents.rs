@@ -1,0 +1,101 @@
+//! Providers' documents: read at the start, when an answer says that one has changed, and now and then. The last good
+//! one of each is kept on disk, so that a gateway starts while a provider is down.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use guichet_contract::{Clock, Digest};
+use guichet_dispatch::{Document, DocumentError, Provider};
+use guichet_operations::reload_settings::Source;
+use serde_json::Value;
+
+/// The documents in force.
+pub struct Documents {
+    folder: PathBuf,
+    strict: BTreeMap<String, bool>,
+    current: BTreeMap<String, Source>,
+}
+
+impl Documents {
+    /// With those that were kept at the last run, for the providers that are configured.
+    pub fn kept(data: &Path, strict: BTreeMap<String, bool>) -> Self {
+        let folder = data.join("documents");
+        let mut current = BTreeMap::new();
+        for (name, strict) in &strict {
+            let kept = fs::read(folder.join(format!("{name}.json"))).ok();
+            if let Some(document) = kept.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) {
+                current.insert(name.clone(), Source { digest: Digest::of_json(&document), document, strict: *strict });
+            }
+        }
+        Self { folder, strict, current }
+    }
+
+    /// As they stand.
+    pub fn current(&self) -> &BTreeMap<String, Source> {
+        &self.current
+    }
+
+    /// Asks every provider; gives whether any document has changed.
+    pub async fn refresh(&mut self, providers: &[Arc<Provider>], clock: &dyn Clock) -> bool {
+        let asked: Vec<_> = providers
+            .iter()
+            .map(|provider| {
+                let provider = Arc::clone(provider);
+                tokio::spawn(async move {
+                    let read = provider.read_document().await;
+                    (provider, read)
+                })
+            })
+            .collect();
+        let mut changed = false;
+        for answer in asked {
+            let Ok((provider, read)) = answer.await else { continue };
+            changed |= self.take(&provider, read, clock);
+        }
+        changed
+    }
+
+    fn take(&mut self, provider: &Provider, read: Result<Option<Document>, DocumentError>, clock: &dyn Clock) -> bool {
+        match read {
+            Ok(None) => {
+                // Not changed, and reachable again if it was not.
+                provider.note_reachable(clock.now());
+                false
+            }
+            Ok(Some(document)) => {
+                let strict = self.strict.get(&provider.name).copied().unwrap_or(false);
+                let known = self.current.get(&provider.name).map(|source| &source.digest);
+                let changed = known != Some(&document.digest);
+                let source = Source { document: document.value, digest: document.digest, strict };
+                self.current.insert(provider.name.clone(), source);
+                // Also when it is the one that was kept: its operations are noted by the reload.
+                if changed {
+                    tracing::info!(provider = provider.name, "the provider's document was read");
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(provider = provider.name, %error, "the provider's document cannot be had");
+                let refused = matches!(error, DocumentError::Unusable(_));
+                provider.note_problem(clock.now(), error.to_string(), refused);
+                false
+            }
+        }
+    }
+
+    /// Keeps a document that was found good.
+    pub fn keep(&self, name: &str) {
+        let Some(source) = self.current.get(name) else { return };
+        let path = self.folder.join(format!("{name}.json"));
+        let written = fs::create_dir_all(&self.folder)
+            .and_then(|()| fs::write(path.with_extension("new"), source.document.to_string()))
+            .and_then(|()| fs::rename(path.with_extension("new"), &path));
+        if let Err(error) = written {
+            tracing::warn!(provider = name, %error, "the document could not be kept for the next start");
+        }
+    }
+}

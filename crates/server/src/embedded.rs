@@ -1,0 +1,27 @@
+//! Providers that are built in: by kind, so that the rest of the gateway knows none by name.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use axum::Router;
+use guichet_provider_sdk::{KeyRing, Keys, Provider};
+
+/// What can stand in `embedded = "…"`.
+pub const KINDS: &[&str] = &["postgres"];
+
+/// The provider of this kind, under this name, ready to be called in process.
+///
+/// # Errors
+/// Settings that cannot be read, or a declaration that contradicts itself.
+pub fn router(kind: &str, name: &str, settings: &Path, keys: &Arc<KeyRing>) -> anyhow::Result<Router> {
+    let provider: Provider = match kind {
+        "postgres" => {
+            let settings = guichet_provider_postgres::Settings::load(settings)
+                .with_context(|| format!("settings of provider {name}"))?;
+            guichet_provider_postgres::provider_named(name, settings)
+        }
+        other => anyhow::bail!("no provider `{other}` is built in"),
+    };
+    provider.check().with_context(|| format!("provider {name}"))?;
+    Ok(provider.router(Keys::shared(Arc::clone(keys))))
+}

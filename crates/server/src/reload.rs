@@ -1,0 +1,161 @@
+//! Live reload: configuration, policies, registry and providers' documents. A bad change keeps the old world and says so.
+//!
+//! Files are looked at once a second (a handful of `stat` calls): unlike inotify this also sees the way Kubernetes
+//! swaps mounted configuration.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use guichet_contract::Clock;
+use guichet_dispatch::Dispatch;
+use guichet_operations::{
+    Platform,
+    reload_settings::{self, Sources},
+};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, documents::Documents, sources};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often providers are asked for their document when nothing hints at a change; sooner while one is unreachable.
+const ASK: (u32, u32) = (30, 3);
+
+/// What a reload needs at hand.
+pub struct Reloader {
+    /// Where things are.
+    pub config: Config,
+    /// The verbs' platform.
+    pub platform: Arc<Platform>,
+    /// The providers.
+    pub dispatch: Arc<Dispatch>,
+    /// Their documents.
+    pub documents: Documents,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The sources of a world, read from files.
+///
+/// # Errors
+/// A folder or file that cannot be read.
+pub fn read_sources(config: &Config, documents: &Documents) -> Result<Sources, Vec<String>> {
+    let policies = sources::read_folder(&config.policy, "cedar").map_err(|why| vec![why])?;
+    let registry = sources::read_folder(&config.registry, "yaml").map_err(|why| vec![why])?;
+    Ok(Sources {
+        environment: config.environment.clone(),
+        policies,
+        registry,
+        documents: documents.current().clone(),
+        approval_expires_seconds: config.approval_expires_seconds,
+    })
+}
+
+impl Reloader {
+    /// Watches until `stop`.
+    pub async fn work(mut self, stop: CancellationToken) {
+        let hint = self.dispatch.changed();
+        let mut seen = self.fingerprint();
+        let mut looks = 0_u32;
+        loop {
+            let hinted = tokio::select! {
+                () = stop.cancelled() => return,
+                () = hint.notified() => true,
+                () = time::sleep(LOOK) => false,
+            };
+            looks += 1;
+            let due = if self.someone_is_unreachable() { ASK.1 } else { ASK.0 };
+            let mut changed = false;
+            if hinted || looks >= due {
+                looks = 0;
+                changed = self.documents.refresh(&self.dispatch.providers(), &*self.clock).await;
+            }
+            let now = self.fingerprint();
+            if now != seen {
+                seen = now;
+                self.reload_config();
+                changed = true;
+            }
+            if changed {
+                self.reload().await;
+            }
+        }
+    }
+
+    fn fingerprint(&self) -> Vec<impl PartialEq + use<>> {
+        sources::fingerprint(
+            std::slice::from_ref(&self.config.file),
+            &[(Path::new(&self.config.policy), "cedar"), (Path::new(&self.config.registry), "yaml")],
+        )
+    }
+
+    fn someone_is_unreachable(&self) -> bool {
+        use guichet_operations::Providers as _;
+        self.dispatch.status().iter().any(|provider| provider.state == "unreachable")
+    }
+
+    /// Users are taken over live; what only a restart can change is told.
+    fn reload_config(&mut self) {
+        match Config::load(&self.config.file) {
+            Ok(new) => {
+                if new.users != self.config.users {
+                    self.platform.door.identity().replace_users(new.users());
+                    tracing::info!(users = new.users.len(), "the users were reloaded");
+                }
+                if format!("{:?}", new.providers) != format!("{:?}", self.config.providers)
+                    || new.listen != self.config.listen
+                    || new.data != self.config.data
+                    || new.environment != self.config.environment
+                {
+                    tracing::warn!("listen, data, environment and providers take effect at the next start");
+                }
+                self.config.users = new.users;
+                self.config.policy = new.policy;
+                self.config.registry = new.registry;
+                self.config.approval_expires_seconds = new.approval_expires_seconds;
+            }
+            Err(faults) => {
+                for fault in faults {
+                    tracing::error!(%fault, "the configuration was not reloaded; the old one stays in force");
+                }
+            }
+        }
+    }
+
+    /// Makes a new world and puts it in force, or keeps the old one.
+    pub async fn reload(&mut self) {
+        let sources = match read_sources(&self.config, &self.documents) {
+            Ok(sources) => sources,
+            Err(faults) => return told(&faults),
+        };
+        match reload_settings::reload_settings(&self.platform, &sources).await {
+            Ok((offered, refused)) => {
+                self.note(&offered, &refused);
+                tracing::info!(policy_version = %self.platform.door.world().policies.version(), "reloaded");
+            }
+            Err(faults) => told(&faults),
+        }
+    }
+
+    /// Tells how each provider stands, and keeps the documents that are good.
+    pub fn note(&self, offered: &BTreeMap<String, (usize, Vec<String>)>, refused: &BTreeMap<String, String>) {
+        let now = self.clock.now();
+        for provider in self.dispatch.providers() {
+            if let Some(why) = refused.get(&provider.name) {
+                tracing::error!(provider = provider.name, why, "the provider's document is refused");
+                provider.note_problem(now, why.clone(), true);
+            } else if let (Some((operations, odd)), Some(source)) =
+                (offered.get(&provider.name), self.documents.current().get(&provider.name))
+            {
+                provider.note_document(now, source.digest.clone(), *operations, odd.clone());
+                self.documents.keep(&provider.name);
+            }
+        }
+    }
+}
+
+fn told(faults: &[String]) {
+    for fault in faults {
+        tracing::error!(fault, "not reloaded; what was in force stays in force");
+    }
+}
