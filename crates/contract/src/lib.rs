@@ -10,6 +10,7 @@ pub mod action;
 pub mod approval;
 pub mod catalogue;
 pub mod clock;
+pub mod coerce;
 pub mod digest;
 pub mod event;
 pub mod id;
@@ -20,6 +21,7 @@ pub mod problem;
 pub mod record;
 pub mod redact;
 pub mod run;
+pub mod sse;
 
 pub use action::{Action, ActionId, Effect};
 pub use approval::{Approval, Approvers, Decision, Verdict};

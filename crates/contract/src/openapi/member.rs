@@ -1,0 +1,95 @@
+//! One member of the flat input while it is being put together: from a parameter or from the body.
+
+use serde_json::{Map, Value, json};
+
+use crate::action::Place;
+
+use super::{
+    extension::MemberExtension,
+    finding::Findings,
+    place::At,
+    schema::{Schemas, keep_marks_of_secrecy},
+};
+
+/// When a member must be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needed {
+    Always,
+    /// When any other member of an optional body is given.
+    WithBody,
+    No,
+}
+
+/// A member of the flat input, not yet named.
+#[derive(Debug)]
+pub(super) struct Member {
+    /// Where it is declared.
+    pub(super) pointer: String,
+    pub(super) wire_name: String,
+    pub(super) place: Place,
+    pub(super) needed: Needed,
+    pub(super) explode: bool,
+    pub(super) schema: Map<String, Value>,
+    pub(super) extension: MemberExtension,
+}
+
+impl Member {
+    /// From where it is declared and where its schema stands. `also`: an object that may bear an `x-guichet` of
+    /// its own and comes before the schema's (a parameter).
+    pub(super) fn new<'a>(
+        (place, wire_name, needed): (Place, &str, Needed),
+        declared: &At<'a>,
+        schema: Option<&At<'a>>,
+        schemas: &mut Schemas<'a>,
+        findings: &mut Findings,
+    ) -> Self {
+        let mut extension = MemberExtension::default();
+        let own = schema.is_none_or(|schema| schema.pointer != declared.pointer).then_some(declared);
+        let read = schema.map(|schema| schemas.member(schema, findings));
+        let (schema, sources) = read.map_or_else(Default::default, |read| (read.schema, read.sources));
+        for said in own.into_iter().chain(&sources).filter_map(|source| source.member("x-guichet")) {
+            super::extension::member(&said, &mut extension, findings);
+        }
+        let mut member = Self {
+            pointer: declared.pointer.clone(),
+            wire_name: wire_name.to_owned(),
+            place,
+            needed,
+            explode: false,
+            schema,
+            extension,
+        };
+        if let Some(said) = member.extension.sensitive {
+            member.mark_sensitive(said);
+        }
+        member
+    }
+
+    /// Says in the schema whether the value is to be hidden wherever it is shown.
+    pub(super) fn mark_sensitive(&mut self, sensitive: bool) {
+        self.extension.sensitive = Some(sensitive);
+        self.schema.insert("x-guichet".to_owned(), json!({"sensitive": sensitive}));
+        keep_marks_of_secrecy(&mut self.schema);
+    }
+
+    /// The types its values may have, as far as its schema says so plainly.
+    pub(super) fn types(&self) -> Vec<&str> {
+        match self.schema.get("type") {
+            Some(Value::String(name)) => vec![name],
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            _ if self.schema.contains_key("properties") => vec!["object"],
+            _ if self.schema.contains_key("items") => vec!["array"],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The word for a place in a name that was taken: `body_name`.
+pub(super) fn place_word(place: Place) -> &'static str {
+    match place {
+        Place::Path => "path",
+        Place::Query => "query",
+        Place::Header => "header",
+        Place::BodyMember | Place::Body => "body",
+    }
+}

@@ -1,0 +1,174 @@
+//! The paths of a document and the operations on them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::{
+    command,
+    finding::Findings,
+    operation::Found,
+    place::{At, kind},
+    reference,
+    sheet::Sheet,
+};
+
+/// The methods that become actions. HEAD, OPTIONS and TRACE ask about an operation and are none themselves.
+const METHODS: [(&str, &str); 5] =
+    [("get", "GET"), ("put", "PUT"), ("post", "POST"), ("delete", "DELETE"), ("patch", "PATCH")];
+/// What else a path may have (OpenAPI 3.1, Path Item Object).
+const OTHER_FIELDS: [&str; 8] =
+    ["$ref", "summary", "description", "servers", "parameters", "head", "options", "trace"];
+
+/// All operations, of paths that can be read.
+pub(super) fn operations<'a>(document: &'a Value, paths: &At<'a>, sheet: &mut Sheet) -> Vec<Found<'a>> {
+    let mut found = Vec::new();
+    // Path without the names of its parameters → the path that has it.
+    let mut shapes: HashMap<String, &str> = HashMap::new();
+    for (path, at) in paths.members().filter(|(path, _)| !path.starts_with("x-")) {
+        let mut findings = sheet.findings();
+        check_path(path, &at.pointer, &mut findings);
+        if let Some(other) = shapes.insert(shape(path), path) {
+            findings.fault(
+                &at.pointer,
+                format!("`{path}` and `{other}` are the same path with other names in it; merge them"),
+            );
+        }
+        let item = path_item(document, &at, &mut findings);
+        if !sheet.settle(&format!("the path `{path}`"), &at.pointer, findings) {
+            continue;
+        }
+        for (field, method) in METHODS {
+            if let Some(operation) = item.member(field) {
+                found.push(named(method, path, &item, operation, sheet));
+            }
+        }
+    }
+    found
+}
+
+fn path_item<'a>(document: &'a Value, at: &At<'a>, findings: &mut Findings) -> At<'a> {
+    match reference::resolve(document, at) {
+        Ok(item) => {
+            if !item.value.is_object() {
+                findings.fault(&item.pointer, format!("a path is an object; this is {}", kind(item.value)));
+            }
+            check_fields(&item, findings);
+            item
+        }
+        Err(fault) => {
+            findings.add(fault);
+            at.clone()
+        }
+    }
+}
+
+fn named<'a>(
+    method: &'static str,
+    path: &'a str,
+    path_item: &At<'a>,
+    at: At<'a>,
+    sheet: &mut Sheet,
+) -> Found<'a> {
+    let id = match at.value.get("operationId") {
+        Some(Value::String(id)) if !id.trim().is_empty() => id.clone(),
+        said => {
+            let id = command::operation_name(method, path);
+            // A wrong one is a fault of the operation.
+            if said.is_none() {
+                let message = format!(
+                    "`{method} {path}` has no `operationId` and is called `{id}`; give it one that stays"
+                );
+                sheet.warn(&at.pointer, message);
+            }
+            id
+        }
+    };
+    Found { method, path, path_item: path_item.clone(), at, id }
+}
+
+/// Checks what makes an operation one of its own. `bearers`: all operations by id, in lower case.
+pub(super) fn check_operation(
+    found: &Found<'_>,
+    bearers: &BTreeMap<String, Vec<&Found<'_>>>,
+    findings: &mut Findings,
+) {
+    let at = &found.at;
+    if !at.value.is_object() {
+        findings.fault(&at.pointer, format!("an operation is an object; this is {}", kind(at.value)));
+    }
+    if let Some(id) = at.value.get("operationId")
+        && !id
+            .as_str()
+            .is_some_and(|id| !id.trim().is_empty() && id.len() <= 200 && !id.chars().any(char::is_control))
+    {
+        findings.fault(at.below("operationId"), "`operationId` is a text of 1 to 200 letters");
+    }
+    let same = bearers.get(&found.id.to_lowercase()).map_or(&[][..], Vec::as_slice);
+    if let Some(other) = same.iter().find(|other| (other.method, other.path) != (found.method, found.path)) {
+        findings.fault(
+            at.below("operationId"),
+            format!(
+                "the id `{}` is that of `{} {}` as well (case does not count); give each operation its own `operationId`",
+                found.id, other.method, other.path
+            ),
+        );
+    }
+}
+
+fn check_path(path: &str, pointer: &str, findings: &mut Findings) {
+    let mut fault = |why: &str| findings.fault(pointer, format!("`{path}` is no path: {why}"));
+    if !path.starts_with('/') {
+        fault("a path begins with `/`");
+    }
+    if path.contains(['?', '#', '\\'])
+        || path.chars().any(|letter| letter.is_control() || letter.is_whitespace())
+    {
+        fault("`?`, `#`, `\\` and white space do not belong in one; declare query parameters as parameters");
+    }
+    if path.split('/').any(|part| part == "." || part == "..") {
+        fault("`.` and `..` would lead to another path");
+    }
+    let mut open = false;
+    let balanced = path.chars().all(|letter| match letter {
+        '{' if open => false,
+        '}' if !open => false,
+        '{' | '}' => {
+            open = !open;
+            true
+        }
+        '/' => !open,
+        _ => true,
+    });
+    if !balanced || open || path.contains("{}") {
+        fault("each `{` needs its `}` in the same part, with a name between");
+    }
+}
+
+fn check_fields(item: &At<'_>, findings: &mut Findings) {
+    for (field, place) in item.members() {
+        if field == "x-guichet" {
+            findings.doubt(place.pointer, "`x-guichet` means nothing on a path; put it on each operation");
+        } else if !field.starts_with("x-")
+            && !OTHER_FIELDS.contains(&field)
+            && !METHODS.iter().any(|(method, _)| *method == field)
+        {
+            findings.warn(place.pointer, format!("`{field}` is no field of a path; nothing is made of it"));
+        }
+    }
+}
+
+/// A path with the names of its parameters taken out.
+fn shape(path: &str) -> String {
+    let mut inside = false;
+    path.chars()
+        .filter(|letter| {
+            match letter {
+                '{' => inside = true,
+                '}' => inside = false,
+                _ => return !inside,
+            }
+            true
+        })
+        .collect()
+}

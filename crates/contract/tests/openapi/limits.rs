@@ -1,0 +1,114 @@
+//! A document cannot make the gateway work or hold without end.
+
+use guichet_contract::openapi::{DEEPEST_NESTING, MOST_OPERATIONS, Strictness, read};
+use serde_json::{Map, Value, json};
+
+use super::{body, document, faults, only, posting};
+
+fn nested(depth: usize) -> Value {
+    (0..depth)
+        .fold(json!({}), |inner, level| if level % 2 == 0 { json!({"items": inner}) } else { json!([inner]) })
+}
+
+#[test]
+fn nesting_has_a_limit_and_it_is_told_where() {
+    let mut document = document(json!({}), json!({}));
+    document["x-deep"] = nested(DEEPEST_NESTING - 2);
+    assert!(read("test", &document, Strictness::Strict).is_ok());
+    document["x-deep"] = nested(DEEPEST_NESTING - 1);
+    for strictness in [Strictness::Strict, Strictness::Lenient] {
+        let faults = read("test", &document, strictness).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].pointer.starts_with("/x-deep/"), "{}", faults[0]);
+        assert!(document.pointer(&faults[0].pointer).is_some());
+        assert!(faults[0].message.contains("more than 64 deep"), "{}", faults[0]);
+    }
+}
+
+#[test]
+fn so_many_operations_and_no_more() {
+    let paths = |count: usize| -> Value {
+        let path =
+            |number: usize| (format!("/p{number}"), json!({"get": {"operationId": format!("o{number}")}}));
+        Value::Object((0..count).map(path).collect::<Map<_, _>>())
+    };
+    assert_eq!(
+        read("test", &document(paths(MOST_OPERATIONS), json!({})), Strictness::Lenient)
+            .unwrap()
+            .actions
+            .len(),
+        MOST_OPERATIONS
+    );
+    let faults =
+        read("test", &document(paths(MOST_OPERATIONS + 1), json!({})), Strictness::Lenient).unwrap_err();
+    assert_eq!(faults[0].pointer, "/paths");
+    assert!(faults[0].message.contains("10001 operations"));
+}
+
+#[test]
+fn a_small_document_cannot_ask_for_a_huge_input() {
+    // Members that reference each other in doubling ways: what is shared is taken once.
+    let mut schemas = Map::new();
+    for level in 0..40 {
+        let next = json!({"$ref": format!("#/components/schemas/L{}", level + 1)});
+        schemas.insert(format!("L{level}"), json!({"type": "object", "properties": {"a": next, "b": next}}));
+    }
+    schemas.insert("L40".to_owned(), json!({"type": "string"}));
+    let fields = json!({"requestBody": body(json!({"$ref": "#/components/schemas/L0"}))});
+    let action = only(&posting(fields, json!({"schemas": schemas})));
+    assert_eq!(action.input["$defs"].as_object().unwrap().len(), 39);
+
+    // The same for the parts of a body.
+    let mut schemas = Map::new();
+    for level in 0..14 {
+        let next = json!({"$ref": format!("#/components/schemas/L{}", level + 1)});
+        schemas.insert(format!("L{level}"), json!({"allOf": vec![next; 14]}));
+    }
+    schemas.insert("L14".to_owned(), json!({"type": "object", "properties": {"x": {}}}));
+    let fields = json!({"requestBody": body(json!({"$ref": "#/components/schemas/L0"}))});
+    assert_eq!(super::members(&only(&posting(fields, json!({"schemas": schemas})))), ["thing", "x"]);
+
+    // One large component, used by many operations.
+    let large = json!({"enum": (0..50_000).collect::<Vec<_>>()});
+    let paths: Map<String, Value> = (0..100)
+        .map(|number| {
+            let schema = json!({"$ref": "#/components/schemas/Large"});
+            (
+                format!("/p{number}"),
+                json!({"post": {"operationId": format!("o{number}"), "requestBody": body(schema)}}),
+            )
+        })
+        .collect();
+    let large = document(Value::Object(paths), json!({"schemas": {"Large": large}}));
+    let reading = read("test", &large, Strictness::Lenient).unwrap();
+    assert_eq!((reading.actions.len(), reading.refused.len()), (59, 41));
+    assert!(reading.refused[40].message.contains("split"), "{}", reading.refused[40]);
+}
+
+#[test]
+fn long_chains_of_references_end() {
+    let mut schemas = Map::new();
+    for level in 0..100 {
+        schemas.insert(format!("L{level}"), json!({"$ref": format!("#/components/schemas/L{}", level + 1)}));
+    }
+    schemas.insert("L100".to_owned(), json!({"type": "string"}));
+    let fields = json!({"requestBody": body(json!({"$ref": "#/components/schemas/L0"}))});
+    let faults = faults(&posting(fields, json!({"schemas": schemas})));
+    assert!(faults[0].message.contains("more than 32 references"), "{}", faults[0]);
+}
+
+#[test]
+fn faults_without_end_are_cut_off_but_stay_faults() {
+    let parameters: Vec<Value> =
+        (0..400).map(|number| json!({"name": format!("p{number}"), "in": "nowhere"})).collect();
+    let paths: Map<String, Value> = (0..100)
+        .map(|number| {
+            (
+                format!("/p{number}"),
+                json!({"get": {"operationId": format!("o{number}"), "parameters": parameters}}),
+            )
+        })
+        .collect();
+    let count = faults(&document(Value::Object(paths), json!({}))).len();
+    assert_eq!(count, 1_000);
+}
