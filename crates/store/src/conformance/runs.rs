@@ -42,6 +42,12 @@ pub async fn a_move_needs_the_state_it_starts_from(premises: &impl Premises) {
     assert!(what.contains(&run.id.to_string()) && what.contains("awaiting_approval"), "{what}");
     conflict(store.commit(unit(moved(run_id(), RunState::Queued, RunState::Running))).await);
 
+    // Legal from where the run stands, but not from where its author believes it to be.
+    let running = run_in(RunState::Running);
+    insert(&*store, &running).await;
+    conflict(store.commit(unit(moved(running.id, RunState::Queued, RunState::Cancelled))).await);
+    assert_eq!(store.run(running.id).await.unwrap(), Some(running));
+
     let racers = (0..8).map(|_| {
         let (store, to_running) = (Arc::clone(&store), moved(run.id, RunState::Queued, RunState::Running));
         async move { store.commit(unit(to_running)).await }
@@ -119,7 +125,9 @@ pub async fn a_person_decides_once(premises: &impl Premises) {
     store.commit(decide(0, "grace")).await.unwrap();
     let what = conflict(store.commit(decide(1, "grace")).await);
     assert!(what.contains("grace"), "{what}");
-    conflict(store.commit(decide(0, "alan")).await);
+    for wrongly_seen in [0, 2, 7] {
+        conflict(store.commit(decide(wrongly_seen, "alan")).await);
+    }
     store.commit(decide(1, "alan")).await.unwrap();
     let decisions = store.run(run.id).await.unwrap().unwrap().decisions;
     assert_eq!(decisions, [yes_by("grace"), yes_by("alan")]);

@@ -1,13 +1,13 @@
 //! The embedded store: one SQLite file in WAL mode, owned by one process.
 //!
-//! All writes go through one thread that puts many callers' units into one disk write ([`writer`]); reads go to a
-//! few read-only connections ([`readers`]). A file by noun holds the statements and the functions that run them,
-//! and carries the noun's trait. The schema is numbered SQL text ([`migrations`]), forward only.
+//! All writes go through one thread that puts many callers' units into one disk write (`writer`); reads go to a
+//! few read-only connections (`readers`). A file by noun holds the statements and the functions that run them,
+//! and carries the noun's trait. The schema is numbered SQL text (`migrations`), forward only.
 //!
 //! Moments are kept to the microsecond. Nothing here decides: a condition is a `WHERE`, and the number of changed
 //! rows is checked.
 //!
-//! Begin reading at [`writer`], then [`runs`].
+//! Begin reading at `writer`, then `runs`.
 
 mod backup;
 mod change;

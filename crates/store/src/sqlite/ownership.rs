@@ -15,7 +15,15 @@ use crate::StoreError;
 
 /// Holds the lock as long as it lives.
 pub(super) struct Ownership {
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Ownership {
+    fn drop(&mut self) {
+        // Said, and not left to the closing of the file: a process that is being started elsewhere may hold a copy
+        // of the handle for a moment, and with it the lock.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Ownership {
@@ -34,7 +42,7 @@ impl Ownership {
         // For the message of whoever comes second; nobody relies on it.
         let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
         make_private_file(path).map_err(|error| cannot_open(path, &error))?;
-        Ok(Self { _lock: lock })
+        Ok(Self { lock })
     }
 }
 

@@ -90,6 +90,22 @@ fn a_path_that_is_a_directory_is_named() {
     assert!(error.to_string().contains("guichet.db"), "{error}");
 }
 
+/// A kill tells nothing about a power cut; what does is whether the log is synced at every commit.
+#[tokio::test]
+async fn commits_are_synced() {
+    let directory = Directory::fresh();
+    let store = directory.store();
+    let (journal, synchronous): (String, i64) = store
+        .write(|writing| {
+            let connection = writing.connection();
+            let journal = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            Ok((journal, connection.pragma_query_value(None, "synchronous", |row| row.get(0))?))
+        })
+        .await
+        .unwrap();
+    assert_eq!((journal.as_str(), synchronous), ("wal", 2), "2 is FULL");
+}
+
 /// A version-1 file held runs, decisions, events, jobs and keys.
 #[tokio::test]
 async fn a_file_of_version_1_is_brought_forward() {
