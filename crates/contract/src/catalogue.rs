@@ -2,14 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{action::Action, digest::Digest};
 
 /// All actions a gateway knows, in the order of their commands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Catalogue {
-    /// Digest over the versions of all actions; the ETag of `GET /v1/catalogue`.
+    /// Digest over all actions; the ETag of `GET /v1/catalogue`.
     pub digest: Digest,
     /// The environment this gateway serves: `staging`, `production` …
     pub environment: String,
@@ -22,9 +21,9 @@ impl Catalogue {
     pub fn new(environment: impl Into<String>, mut actions: Vec<Action>) -> Self {
         actions.sort_by(|a, b| a.command.cmp(&b.command).then_with(|| a.id.cmp(&b.id)));
         let environment = environment.into();
-        let versions: Vec<Value> =
-            actions.iter().map(|action| Value::from(format!("{} {}", action.id, action.version))).collect();
-        let digest = Digest::of_json(&serde_json::json!({"environment": environment, "actions": versions}));
+        // All that surfaces draw, so that a new title or example reaches them too.
+        let drawn = serde_json::to_value(&actions).unwrap_or_default();
+        let digest = Digest::of_json(&serde_json::json!({"environment": environment, "actions": drawn}));
         Self { digest, environment, actions }
     }
 

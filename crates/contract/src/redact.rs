@@ -5,74 +5,102 @@ use serde_json::{Value, json};
 /// What stands in place of a sensitive value.
 pub const REDACTED: &str = "[redacted]";
 
+/// How deep inputs and schemas are followed; beyond it everything is hidden.
+const DEEPEST: u8 = 32;
+/// How many schemas may speak of one value; beyond it the value is hidden.
+const MOST_VOICES: usize = 256;
+
 /// The input with every sensitive member replaced by [`REDACTED`].
 ///
-/// A member is sensitive when its schema says `writeOnly: true`, `format: password` or
-/// `x-guichet: {sensitive: true}`; in an input marked `all_sensitive`, also when its schema does not say
-/// `x-guichet: {sensitive: false}`: a field that no one classified counts as sensitive. Looks through local
-/// `$ref`s, objects and arrays.
+/// A member is sensitive when any schema that speaks of it (through `$ref`, `allOf`, `anyOf`, `oneOf`, `if`/`then`/`else`,
+/// `patternProperties`) says `writeOnly: true`, `format: password` or `x-guichet: {sensitive: true}`; in an input marked
+/// `all_sensitive`, also when none says `x-guichet: {sensitive: false}`: a field that no one classified counts as
+/// sensitive.
 pub fn redact_input(schema: &Value, input: &Value, all_sensitive: bool) -> Value {
-    redact(schema, schema, input, all_sensitive, 0)
+    let voices = voices_of(schema, schema);
+    redact(schema, &voices, input, all_sensitive, 0)
 }
 
-fn redact(root: &Value, schema: &Value, value: &Value, all_sensitive: bool, depth: u8) -> Value {
-    if depth > 32 {
+fn redact(root: &Value, voices: &[&Value], value: &Value, all_sensitive: bool, depth: u8) -> Value {
+    if depth > DEEPEST || voices.len() > MOST_VOICES {
         return json!(REDACTED);
     }
-    let schema = resolve(root, schema);
-    match value {
-        Value::Object(members) => {
-            let properties = schema.get("properties");
-            members
-                .iter()
-                .map(|(name, member)| {
-                    let member_schema = properties
-                        .and_then(|properties| properties.get(name))
-                        .or_else(|| schema.get("additionalProperties"))
-                        .map_or(&Value::Null, |member_schema| resolve(root, member_schema));
-                    let shown = if is_sensitive(member_schema, all_sensitive) {
-                        json!(REDACTED)
-                    } else {
-                        redact(root, member_schema, member, all_sensitive, depth + 1)
-                    };
-                    (name.clone(), shown)
-                })
-                .collect()
+    let shown = |about: Vec<&Value>, part: &Value, unclassified: bool| {
+        let voices: Vec<&Value> = about.into_iter().flat_map(|schema| voices_of(root, schema)).collect();
+        if is_sensitive(&voices, unclassified) {
+            json!(REDACTED)
+        } else {
+            redact(root, &voices, part, all_sensitive, depth + 1)
         }
+    };
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| (name.clone(), shown(schemas_of_member(voices, name), member, all_sensitive)))
+            .collect(),
+        // An item belongs to a member that was classified above: it is hidden when a schema says so.
         Value::Array(items) => {
-            let item_schema = schema.get("items").unwrap_or(&Value::Null);
-            if is_sensitive(resolve(root, item_schema), false) {
-                return json!(REDACTED);
-            }
-            items.iter().map(|item| redact(root, item_schema, item, all_sensitive, depth + 1)).collect()
+            items.iter().enumerate().map(|(position, item)| shown(schemas_of_item(voices, position), item, false)).collect()
         }
         scalar => scalar.clone(),
     }
 }
 
-fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
-    let mut schema = schema;
-    for _ in 0..16 {
-        let Some(pointer) = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#')) else {
-            return schema;
-        };
-        match root.pointer(pointer) {
-            Some(target) => schema = target,
-            None => return schema,
+/// All schemas that speak of the same value: the schema, what it refers to, and its branches.
+fn voices_of<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let mut voices: Vec<&Value> = Vec::new();
+    let mut open = vec![schema];
+    while let Some(schema) = open.pop() {
+        if voices.len() > MOST_VOICES || voices.iter().any(|voice| std::ptr::eq(*voice, schema)) {
+            continue;
         }
+        voices.push(schema);
+        let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+        open.extend(pointer.and_then(|pointer| root.pointer(pointer)));
+        for keyword in ["allOf", "anyOf", "oneOf"] {
+            open.extend(schema.get(keyword).and_then(Value::as_array).into_iter().flatten());
+        }
+        open.extend(["if", "then", "else"].into_iter().filter_map(|keyword| schema.get(keyword)));
+        open.extend(schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|map| map.values()));
     }
-    schema
+    voices
 }
 
-fn is_sensitive(schema: &Value, all_sensitive: bool) -> bool {
-    match schema.pointer("/x-guichet/sensitive").and_then(Value::as_bool) {
-        Some(said) => said,
-        None => {
-            all_sensitive
-                || schema.get("writeOnly").and_then(Value::as_bool) == Some(true)
-                || schema.get("format").and_then(Value::as_str) == Some("password")
-        }
+fn schemas_of_member<'a>(voices: &[&'a Value], name: &str) -> Vec<&'a Value> {
+    let mut found = Vec::new();
+    for voice in voices {
+        found.extend(voice.get("properties").and_then(|properties| properties.get(name)));
+        // Which pattern fits is not worth a regular expression here: all of them are heard.
+        found.extend(voice.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.values()));
+        found.extend(["additionalProperties", "unevaluatedProperties"].into_iter().filter_map(|keyword| voice.get(keyword)));
     }
+    found
+}
+
+fn schemas_of_item<'a>(voices: &[&'a Value], position: usize) -> Vec<&'a Value> {
+    let mut found = Vec::new();
+    for voice in voices {
+        found.extend(voice.get("prefixItems").and_then(|items| items.get(position)));
+        found.extend(["items", "contains", "unevaluatedItems"].into_iter().filter_map(|keyword| voice.get(keyword)));
+    }
+    found
+}
+
+fn is_sensitive(voices: &[&Value], unclassified: bool) -> bool {
+    let said = |wanted: bool| {
+        voices.iter().any(|voice| voice.pointer("/x-guichet/sensitive").and_then(Value::as_bool) == Some(wanted))
+    };
+    if said(true) {
+        return true;
+    }
+    if said(false) {
+        return false;
+    }
+    unclassified
+        || voices.iter().any(|voice| {
+            voice.get("writeOnly").and_then(Value::as_bool) == Some(true)
+                || voice.get("format").and_then(Value::as_str) == Some("password")
+        })
 }
 
 #[cfg(test)]
@@ -89,16 +117,32 @@ mod tests {
                 "key": {"$ref": "#/$defs/Key"},
                 "nested": {"type": "object", "properties": {"pin": {"writeOnly": true}, "city": {}}},
                 "list": {"type": "array", "items": {"properties": {"token": {"x-guichet": {"sensitive": true}}}}},
+                "keys": {"type": "array", "items": {"$ref": "#/$defs/Key"}},
             },
             "$defs": {"Key": {"type": "string", "writeOnly": true}},
         });
         let input = json!({"name": "a", "password": "p", "key": "k", "nested": {"pin": 1, "city": "Lyon"},
-            "list": [{"token": "t", "x": 1}]});
+            "list": [{"token": "t", "x": 1}], "keys": ["k"]});
         assert_eq!(
             redact_input(&schema, &input, false),
             json!({"name": "a", "password": REDACTED, "key": REDACTED,
-                "nested": {"pin": REDACTED, "city": "Lyon"}, "list": [{"token": REDACTED, "x": 1}]})
+                "nested": {"pin": REDACTED, "city": "Lyon"}, "list": [{"token": REDACTED, "x": 1}], "keys": [REDACTED]})
         );
+    }
+
+    #[test]
+    fn one_branch_that_says_so_is_enough() {
+        let secret = json!({"properties": {"secret": {"writeOnly": true}}});
+        for schema in [
+            json!({"allOf": [{}, secret]}),
+            json!({"anyOf": [{"properties": {"secret": {}}}, secret]}),
+            json!({"oneOf": [{"$ref": "#/$defs/S"}], "$defs": {"S": secret}}),
+            json!({"if": {}, "then": secret}),
+            json!({"patternProperties": {"^sec": {"format": "password"}}}),
+            json!({"properties": {"secret": {"allOf": [{"format": "password"}]}}}),
+        ] {
+            assert_eq!(redact_input(&schema, &json!({"secret": 1}), false), json!({"secret": REDACTED}), "{schema}");
+        }
     }
 
     #[test]
@@ -108,5 +152,15 @@ mod tests {
             redact_input(&schema, &json!({"open": 1, "other": 2, "undeclared": 3}), true),
             json!({"open": 1, "other": REDACTED, "undeclared": REDACTED})
         );
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_itself_ends() {
+        let schema = json!({"$ref": "#/$defs/T", "$defs": {"T": {"properties": {"next": {"$ref": "#/$defs/T"}, "pin": {"writeOnly": true}}}}});
+        let mut input = json!({"pin": 1});
+        for _ in 0..50 {
+            input = json!({"next": input});
+        }
+        assert!(!redact_input(&schema, &input, false).to_string().contains("1}"));
     }
 }

@@ -6,7 +6,7 @@
 //! stands behind a forbid that people may lift. No policy is evaluated twice.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -76,16 +76,38 @@ impl Policies {
         registry: &Registry,
         defaults: Defaults,
     ) -> Result<Self, Vec<Fault>> {
+        Self::load_without(&BTreeSet::new(), files, catalogue, registry, defaults)
+    }
+
+    /// The same while some providers are `absent`: configured, but their document was never read. A policy that names
+    /// actions of theirs alone is passed over with a warning, since nothing it speaks of is offered; one that names
+    /// other actions too is a fault, since passing it over could drop a `forbid`.
+    ///
+    /// # Errors
+    /// As [`Policies::load`].
+    pub fn load_without(
+        absent: &BTreeSet<String>,
+        files: &[(String, String)],
+        catalogue: &Catalogue,
+        registry: &Registry,
+        defaults: Defaults,
+    ) -> Result<Self, Vec<Fault>> {
         let Vocabulary { schema, text: schema_text } = schema::vocabulary(catalogue)?;
         let names = Names::new().map_err(|why| vec![Fault::of_file("catalogue", why)])?;
         let actions = schema::action_names(catalogue);
         let mut faults = Vec::new();
+        let mut warnings = Vec::new();
         let mut read = Vec::new();
         for (file, text) in files {
             let page = Page { file, text, registry, actions: &actions, defaults };
             let statements = source::statements(text);
             let mut found = Vec::new();
             for statement in &statements {
+                if let Some(provider) = speaks_of_absent(statement, absent) {
+                    let message = format!("passed over: provider `{provider}` has not been reached yet");
+                    warnings.push(Fault::at(file, text, statement.start, message));
+                    continue;
+                }
                 match read_policy(&page, statement) {
                     Ok(policy) => read.push(policy),
                     Err(faults) => found.extend(faults),
@@ -96,7 +118,6 @@ impl Policies {
             }
             faults.extend(found);
         }
-        let mut warnings = Vec::new();
         for action in &catalogue.actions {
             if let Some(declared) = &action.approval {
                 let rule = Rule::of_provider(action, declared, defaults);
@@ -204,6 +225,17 @@ fn provider_policy(id: &str, action: &Action) -> Result<Policy, String> {
         format!("forbid (principal, action == Action::\"{name}\", resource);"),
     )
     .map_err(|error| format!("no policy can be made of the approval of `{}`: {error}", action.id))
+}
+
+/// The absent provider, when all actions that the policy names are of absent ones.
+fn speaks_of_absent<'a>(statement: &Statement<'_>, absent: &'a BTreeSet<String>) -> Option<&'a str> {
+    let provider_of = |id: &str| {
+        let name = id.strip_prefix("provider:").or_else(|| id.split_once('.').map(|(provider, _)| provider))?;
+        absent.get(name).map(String::as_str)
+    };
+    let mut actions = statement.literals.iter().filter(|literal| literal.type_name == "Action");
+    let first = provider_of(actions.next()?.id)?;
+    actions.all(|literal| provider_of(literal.id).is_some()).then_some(first)
 }
 
 /// The catalogue is not part of it: what a provider declares is part of its action's version, which an approval is

@@ -21,6 +21,9 @@ pub enum StoreError {
     /// It stops or has stopped.
     #[error("the store is closing")]
     Closed,
+    /// A cursor that this store did not give.
+    #[error("the cursor is none that this gateway gave")]
+    BadCursor,
     /// What is in it cannot be understood.
     #[error("the store holds something that cannot be read: {0}")]
     Corrupt(String),
@@ -43,7 +46,7 @@ pub struct Page<T> {
 pub struct PageRequest {
     /// At most so many rows, 1–500.
     pub limit: usize,
-    /// `Page::next` of the page before. Opaque; one that is not understood reads as `StoreError::Corrupt`.
+    /// `Page::next` of the page before. Opaque; one that is not understood is `StoreError::BadCursor`.
     pub cursor: Option<String>,
 }
 

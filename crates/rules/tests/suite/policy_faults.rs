@@ -143,12 +143,29 @@ fn the_version_changes_with_everything_that_decides() {
     asking.approval = Some(serde_json::from_value(json!({"by": "owner"})).unwrap());
     for other in [
         version(&[("p", &format!("{text} "))], activity(), 60),
-        version(&[("p", text)], vec![action("postgres.cancel-query")], 60),
-        version(&[("p", text)], vec![asking], 60),
         version(&[("p", text)], activity(), 61),
     ] {
         assert_ne!(first, other);
     }
+    // What a provider declares is bound by its action's own version.
+    assert_eq!(first, version(&[("p", text)], vec![action("postgres.cancel-query"), asking], 60));
+}
+
+#[test]
+fn a_policy_on_a_provider_that_was_never_reached_is_passed_over_and_no_forbid_is_lost() {
+    let absent = std::collections::BTreeSet::from(["kafka".to_owned()]);
+    let load = |text: &str| {
+        let actions = catalogue_of(vec![action("postgres.activity")]);
+        Policies::load_without(&absent, &files(&[("p", text)]), &actions, &registry(), Defaults::default())
+    };
+    let alone = "@id(\"k\") forbid (principal, action == Action::\"kafka.delete-topic\", resource);";
+    let policies = load(alone).unwrap();
+    assert!(policies.warnings()[0].to_string().contains("`kafka` has not been reached"), "{:?}", policies.warnings());
+    assert_eq!(policies.rules().count(), 0);
+    let mixed = "@id(\"m\") forbid (principal, action in [Action::\"kafka.delete-topic\", Action::\"postgres.activity\"], resource);";
+    let faults = load(mixed).unwrap_err();
+    assert!(faults[0].to_string().contains("kafka.delete-topic"), "{faults:?}");
+    assert!(load("@id(\"x\") forbid (principal, action == Action::\"kafca.delete\", resource);").is_err());
 }
 
 #[test]

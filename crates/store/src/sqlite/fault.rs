@@ -11,7 +11,9 @@ use crate::{CommitError, StoreError};
 pub(super) enum Fault {
     /// The world was not as the caller believed; says what was different.
     Conflict(String),
-    /// The file holds something that cannot be read, or a caller handed in a cursor that is none.
+    /// A caller handed in a cursor that is none.
+    BadCursor,
+    /// The file holds something that cannot be read.
     Corrupt(String),
     /// SQLite's own words.
     Engine(Error),
@@ -22,6 +24,7 @@ impl Fault {
         let file = path.display();
         let error = match self {
             Self::Conflict(what) => return StoreError::Engine(format!("{file}: {what}")),
+            Self::BadCursor => return StoreError::BadCursor,
             Self::Corrupt(what) => return StoreError::Corrupt(format!("{file}: {what}")),
             Self::Engine(error) => error,
         };
