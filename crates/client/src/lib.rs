@@ -1,1 +1,27 @@
-//! Typed calls to the gateway.
+//! Typed calls to the gateway: one method per route, named by the verb the whole house uses.
+//!
+//! For the surfaces: command line, portal, agents. It knows the words of `contract` and HTTP, and decides
+//! nothing: what may happen is the gateway's affair. It prints nothing, reads no settings and keeps no
+//! token anywhere; a lost connection to an event stream is taken up again by itself ([`Client::follow_run`]).
+//!
+//! Begin reading at [`Client`], then `follow.rs`.
+
+mod address;
+mod catalogue;
+mod client;
+mod error;
+mod follow;
+mod ledger;
+mod lines;
+mod runs;
+mod secret;
+mod session;
+mod sse;
+
+pub use catalogue::{CatalogueAnswer, OptionItem, ProviderStatus};
+pub use client::{Client, Page, Timeouts};
+pub use error::Error;
+pub use ledger::RecordFilter;
+pub use runs::{Planned, PlannedDecision, RunFilter, Submission, Submitted};
+pub use secret::Secret;
+pub use session::{Identity, NewSession, NewToken, TokenInfo};
