@@ -1,0 +1,241 @@
+//! The built-in commands. Names and flags only; what they do is in `commands/`, one file each.
+
+use clap::{Arg, ArgAction, Command};
+use guichet_contract::{RunState, Verb};
+
+use crate::{
+    arguments::globals::{self, context_candidates},
+    settings::Settings,
+};
+
+/// First words that belong to no provider.
+pub(crate) const NAMES: [&str; 13] = [
+    "login",
+    "logout",
+    "whoami",
+    "context",
+    "actions",
+    "runs",
+    "approvals",
+    "audit",
+    "tokens",
+    "providers",
+    "completion",
+    "version",
+    "help",
+];
+
+fn group(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+}
+
+fn command(name: &'static str, about: &'static str) -> Command {
+    Command::new(name).about(about)
+}
+
+fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn limit() -> Arg {
+    text("limit", "COUNT", "At most so many, the newest first [default: 50]")
+        .value_parser(clap::value_parser!(u16).range(1..=500))
+}
+
+fn run_id() -> Arg {
+    Arg::new("run").value_name("RUN").required(true).help("Id of the run, or its last eight digits")
+}
+
+/// All of them, in the order of the help page.
+pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
+    vec![
+        login(),
+        command("logout", "End the session with this gateway"),
+        command("whoami", "Who you are for this gateway, and until when"),
+        context(settings),
+        actions(),
+        runs(),
+        approvals(),
+        audit(),
+        tokens(),
+        command("providers", "Services that perform the actions")
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .disable_help_subcommand(true)
+            .subcommand(command("list", "All of them, and how they are")),
+        command("completion", "Print the script that makes TAB work in your shell").arg(
+            Arg::new("shell")
+                .value_name("SHELL")
+                .required(true)
+                .value_parser(["bash", "zsh", "fish"])
+                .help("bash: source <(guichet completion bash)"),
+        ),
+        command("version", "Version of this program, and the gateway it speaks to"),
+    ]
+}
+
+fn login() -> Command {
+    command("login", "Sign in to a gateway, and remember it as a context")
+        .arg(text("gateway", "URL", "Address of the gateway [default: that of the context]"))
+        .arg(text("user", "NAME", "Your name there; asked for on a terminal"))
+        .arg(switch("password-stdin", "Read the password from standard input, to the end of its first line"))
+        .arg(text("name", "NAME", "Name of the context [default: the gateway's environment]"))
+        .arg(switch("insecure", "Take plain http:// to any host: password and token travel in the clear"))
+}
+
+fn context(settings: &Settings) -> Command {
+    let name = || Arg::new("name").value_name("NAME").required(true).help("Name of a context");
+    let known = || name().add(context_candidates(settings));
+    group("context", "Gateways by name: list, choose, add")
+        .subcommand(command("list", "All contexts; the one in use is marked"))
+        .subcommand(command("use", "Use this context from now on").arg(known()))
+        .subcommand(command("show", "Where this command would go, and why"))
+        .subcommand(
+            command("add", "Name a gateway")
+                .arg(name())
+                .arg(text("gateway", "URL", "Its address").required(true))
+                .arg(switch("insecure", "Take plain http:// to any host: the token travels in the clear")),
+        )
+        .subcommand(command("remove", "Forget a context, its session and its cache").arg(known()))
+}
+
+fn actions() -> Command {
+    group("actions", "Find out what can be done")
+        .subcommand(command("list", "All actions"))
+        .subcommand(
+            command("search", "Actions that answer to these words, the nearest first").arg(
+                Arg::new("words").value_name("WORDS").required(true).num_args(1..).help("A few letters do"),
+            ),
+        )
+        .subcommand(
+            command("show", "All about one action").arg(
+                Arg::new("action")
+                    .value_name("ACTION")
+                    .required(true)
+                    .num_args(1..)
+                    .help("Its id (postgres.cancel-query) or the words of its command"),
+            ),
+        )
+}
+
+fn runs() -> Command {
+    let states = RunState::ALL.into_iter().filter(|state| *state != RunState::Planned);
+    group("runs", "What was asked for, and what came of it")
+        .subcommand(
+            command("list", "Runs, the newest first")
+                .arg(
+                    text("state", "STATE", "Only in this state (may be repeated)")
+                        .action(ArgAction::Append)
+                        .value_parser(states.map(RunState::as_str).collect::<Vec<_>>()),
+                )
+                .arg(text("action", "ACTION", "Only of this action, by its id"))
+                .arg(text("requested-by", "NAME", "Only by this principal"))
+                .arg(limit()),
+        )
+        .subcommand(command("show", "One run with its plan, approvals and outcome").arg(run_id()))
+        .subcommand(command("watch", "Follow a run to its end").arg(run_id()).arg(globals::timeout()))
+        .subcommand(command("cancel", "Withdraw a run, or ask the provider to stop it").arg(run_id()))
+}
+
+fn approvals() -> Command {
+    let several = || {
+        Arg::new("run")
+            .value_name("RUN")
+            .required(true)
+            .num_args(1..)
+            .help("Ids of runs, or their last eight digits")
+    };
+    group("approvals", "What waits for a yes or a no")
+        .subcommand(
+            command("list", "Runs that wait for you")
+                .arg(switch("all", "Also those that wait for others"))
+                .arg(limit()),
+        )
+        .subcommand(command("show", "The card of one run: what will happen, who asks, why").arg(run_id()))
+        .subcommand(command("approve", "Show the card and say yes to exactly that").arg(several()))
+        .subcommand(command("reject", "Say no; --reason is required").arg(several()))
+}
+
+fn audit() -> Command {
+    let verbs = [
+        Verb::PerformRead,
+        Verb::PlanRun,
+        Verb::SubmitRun,
+        Verb::ApproveRun,
+        Verb::RejectRun,
+        Verb::CancelRun,
+        Verb::ExpireRun,
+        Verb::VoidRun,
+        Verb::ExecuteRun,
+        Verb::RecordOutcome,
+        Verb::SignIn,
+        Verb::SignOut,
+        Verb::CreateToken,
+        Verb::RevokeToken,
+        Verb::Identify,
+        Verb::ListOptions,
+        Verb::ReadRuns,
+        Verb::ReadRecords,
+        Verb::StartGateway,
+        Verb::ReloadSettings,
+        Verb::RegisterProvider,
+    ];
+    group("audit", "The audit trail: search, export, verify")
+        .subcommand(
+            command("list", "Records, the newest first")
+                .arg(text("principal", "NAME", "Only by this principal"))
+                .arg(text("action", "ACTION", "Only of this action, by its id"))
+                .arg(text("run", "RUN", "Only of this run"))
+                .arg(text("verb", "VERB", "Only of this kind").value_parser(verbs.map(Verb::as_str)))
+                .arg(
+                    text("verdict", "VERDICT", "Only with this verdict")
+                        .value_parser(["allowed", "refused", "failed", "unknown"]),
+                )
+                .arg(text("since", "TIME", "Not before: 2026-11-21T08:00:00Z, or 2h, 7d ago"))
+                .arg(text("until", "TIME", "Before"))
+                .arg(limit()),
+        )
+        .subcommand(command("export", "Print every record exactly as it was hashed, one a line").arg(
+            text("from", "INDEX", "From this record on [default: 0]").value_parser(clap::value_parser!(u64)),
+        ))
+        .subcommand(
+            command("verify", "Prove that the trail is whole: nothing edited, removed, reordered, cut off")
+                .arg(
+                    text("file", "FILE", "Verify this export instead of the gateway's trail")
+                        .requires_all(["checkpoint", "key"]),
+                )
+                .arg(text("checkpoint", "FILE", "Signed checkpoint that belongs to it").requires("file"))
+                .arg(text("key", "KEY|@FILE", "Key that signs checkpoints [default: as first met]"))
+                .arg(
+                    switch("tiles", "Say which entry was changed, by the ledger's tiles")
+                        .conflicts_with("file"),
+                ),
+        )
+        .subcommand(command("checkpoint", "Print the newest signed checkpoint"))
+}
+
+fn tokens() -> Command {
+    group("tokens", "Personal tokens for scripts and tools")
+        .subcommand(command("list", "Your tokens, without their text"))
+        .subcommand(
+            command("create", "Make a token; its text is shown once, on standard output")
+                .arg(Arg::new("name").value_name("NAME").required(true).help("What it is for"))
+                .arg(
+                    text("expires-in", "DAYS", "Days it lives [default: 30]")
+                        .value_parser(clap::value_parser!(u32).range(1..=3650)),
+                )
+                .arg(text("scope", "SCOPE", "Limit it to this (may be repeated)").action(ArgAction::Append)),
+        )
+        .subcommand(
+            command("revoke", "Make a token worthless")
+                .arg(Arg::new("id").value_name("ID").required(true).help("Id of the token")),
+        )
+}

@@ -1,0 +1,74 @@
+//! What was typed, as the flat JSON input of an action.
+
+use std::fs;
+
+use clap::{ArgMatches, parser::ValueSource};
+use serde_json::{Map, Value};
+
+use crate::{
+    arguments::{
+        action::{id, no_id},
+        schema::{Kind, Member, read_secret},
+    },
+    failure::Failure,
+};
+
+/// `--input` first, then the flags, which win.
+pub(crate) fn collect(matches: &ArgMatches, members: &[Member]) -> Result<Map<String, Value>, Failure> {
+    let mut input = match matches.get_one::<String>("input") {
+        Some(given) => whole(given)?,
+        None => Map::new(),
+    };
+    for member in members {
+        if let Some(mut value) = typed(matches, member) {
+            if member.kind == Kind::Secret {
+                let text = value.as_str().unwrap_or_default();
+                let secret =
+                    read_secret(text).map_err(|why| Failure::usage(format!("--{}: {why}", member.flag)))?;
+                value = secret.into();
+            }
+            input.insert(member.name.clone(), value);
+        }
+    }
+    Ok(input)
+}
+
+fn typed(matches: &ArgMatches, member: &Member) -> Option<Value> {
+    let was_typed = |id: &str| {
+        matches.try_contains_id(id).unwrap_or(false)
+            && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let name = id(&member.name);
+    match member.kind {
+        Kind::Boolean if was_typed(&name) => Some(Value::Bool(true)),
+        Kind::Boolean if was_typed(&no_id(&member.name)) => Some(Value::Bool(false)),
+        Kind::Boolean => None,
+        Kind::Array(_) if was_typed(&name) => {
+            Some(matches.get_many::<Value>(&name)?.cloned().collect::<Vec<_>>().into())
+        }
+        _ if was_typed(&name) => matches.get_one::<Value>(&name).cloned(),
+        _ => None,
+    }
+}
+
+/// `JSON`, `@FILE` or `-`.
+fn whole(given: &str) -> Result<Map<String, Value>, Failure> {
+    let (text, place) = match given.strip_prefix('@') {
+        Some(path) => {
+            let text = fs::read_to_string(path);
+            (text.map_err(|error| Failure::usage(format!("--input: {path}: {error}")))?, path)
+        }
+        None if given == "-" => {
+            let text = std::io::read_to_string(std::io::stdin());
+            (text.map_err(|error| Failure::usage(format!("--input: {error}")))?, "standard input")
+        }
+        None => (given.to_owned(), "--input"),
+    };
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::usage(format!("{place} is not a JSON object: {error}")))
+}
+
+/// The required members that are not there yet.
+pub(crate) fn missing<'m>(members: &'m [Member], input: &Map<String, Value>) -> Vec<&'m Member> {
+    members.iter().filter(|member| member.required && !input.contains_key(&member.name)).collect()
+}

@@ -1,0 +1,150 @@
+//! The card: what an approver reads before saying yes, and what `runs show` tells.
+
+use guichet_client::Planned;
+use guichet_contract::{Action, Approval, Plan, Run, RunState, Verdict, approval::lifted_by};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::printer::{
+    Row,
+    text::{cell, duration, moment, plain, took, words},
+};
+
+/// Labels and what stands beside them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Card(Vec<(String, String)>);
+
+impl Card {
+    /// Adds a line.
+    #[must_use]
+    pub(crate) fn with(mut self, label: &str, value: impl Into<String>) -> Self {
+        self.0.push((plain(label), plain(&value.into())));
+        self
+    }
+
+    /// Adds a line when there is something to say.
+    #[must_use]
+    pub(crate) fn maybe(self, label: &str, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.with(label, value),
+            None => self,
+        }
+    }
+
+    fn plan(mut self, plan: Option<&Plan>) -> Self {
+        let Some(plan) = plan else { return self };
+        self = self.with("What happens", plan.sentence.clone());
+        for fact in &plan.facts {
+            self = self.with(&format!("  {}", fact.name), cell(&fact.value));
+        }
+        self
+    }
+
+    /// As text; `bold` makes a label stand out.
+    pub(crate) fn draw(&self, bold: impl Fn(&str) -> String) -> String {
+        let width = self.0.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        let mut text = String::new();
+        for (label, value) in &self.0 {
+            let gap = " ".repeat(width - label.chars().count() + 2);
+            text.push_str(format!("{}{gap}{value}", bold(label)).trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// As one row of a spreadsheet.
+    pub(crate) fn row(&self) -> Row {
+        self.0.iter().map(|(label, value)| (label.trim().to_owned(), Value::from(value.clone()))).collect()
+    }
+
+    /// Of a run. `command` is the command line that asks for the same.
+    pub(crate) fn of_run(run: &Run, command: &str, now: Timestamp, verbose: bool) -> Self {
+        let mut card = Self::default()
+            .with(
+                "Run",
+                if verbose { run.id.to_string() } else { format!("{} ({})", run.id.short(), run.id) },
+            )
+            .with("Environment", run.environment.clone())
+            .with("Action", format!("{} ({})", run.title, run.effect.as_str()))
+            .with("Command", command)
+            .with("Reason", run.reason.clone().unwrap_or_else(|| "none given".to_owned()))
+            .plan(run.plan.as_ref())
+            .with("Resource", with_owner(&run.resource, run.owner.as_deref()))
+            .with("Requested by", format!("{}, {}", run.requested_by, moment(run.created_at)));
+        for approval in &run.approvals {
+            card = card.with("Approval", approval_line(approval, run));
+        }
+        for decision in &run.decisions {
+            let label = match decision.verdict {
+                Verdict::Approve => "Approved by",
+                Verdict::Reject => "Rejected by",
+            };
+            let reason = decision.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            card = card.with(label, format!("{}, {}{reason}", decision.by, moment(decision.at)));
+        }
+        card = card.with("State", words(run.state.as_str()));
+        if run.state == RunState::AwaitingApproval {
+            let left = run.expires_at.map(|at| duration(at.duration_since(now)));
+            card = card.maybe("Expires in", left);
+        }
+        if let (Some(from), Some(to)) = (run.started_at, run.finished_at) {
+            card = card.with("Took", took(from, to));
+        }
+        if let Some(outcome) = &run.outcome {
+            card = card.maybe("Problem", outcome.problem.as_ref().map(ToString::to_string));
+            card = card.maybe("Result", outcome.result.as_ref().filter(|r| !r.is_null()).map(cell));
+        }
+        if verbose {
+            return card
+                .with("Binding", run.binding.to_string())
+                .with("Action version", run.action_version.to_string())
+                .with("Policy version", run.policy_version.to_string())
+                .maybe("Trace", run.trace_id.clone());
+        }
+        card.with("Binding", run.binding.short())
+    }
+
+    /// Of a plan that is not yet a run.
+    pub(crate) fn of_plan(planned: &Planned, action: &Action, environment: &str, command: &str) -> Self {
+        let mut card = Self::default()
+            .with("Environment", environment)
+            .with("Action", format!("{} ({})", action.title, action.effect.as_str()))
+            .with("Command", command);
+        card = match &planned.plan {
+            Some(plan) => card.plan(Some(plan)),
+            None => card.with("What happens", "the provider offers no plan for this action"),
+        };
+        card = card.maybe(
+            "Resource",
+            planned.resource.as_deref().map(|resource| with_owner(resource, planned.owner.as_deref())),
+        );
+        if planned.approvals.is_empty() {
+            return card.with("Approval", "not needed");
+        }
+        for approval in &planned.approvals {
+            let line = format!("{} of {} ({})", approval.count, who(approval), approval.because);
+            card = card.with("Approval", line);
+        }
+        card
+    }
+}
+
+fn with_owner(resource: &str, owner: Option<&str>) -> String {
+    match owner {
+        Some(owner) => format!("{resource}, owned by team {owner}"),
+        None => format!("{resource}, without an owner"),
+    }
+}
+
+fn approval_line(approval: &Approval, run: &Run) -> String {
+    let lifted = lifted_by(approval, &run.decisions);
+    format!("{lifted} of {} by {} ({})", approval.count, who(approval), approval.because)
+}
+
+/// Who can lift it.
+pub(crate) fn who(approval: &Approval) -> String {
+    match &approval.team {
+        Some(team) => format!("team {team}"),
+        None => "the owner, but nobody owns this: nobody can approve".to_owned(),
+    }
+}

@@ -1,0 +1,113 @@
+//! The audit trail: search, export, and proofs that do not trust the gateway.
+
+use insta::assert_snapshot;
+
+use crate::fake::{Fake, signed_leaves};
+
+fn with_ledger() -> Fake {
+    let fake = Fake::start();
+    fake.part.lock().unwrap().sign(1, &signed_leaves());
+    fake
+}
+
+#[test]
+fn records_are_searched() {
+    let fake = Fake::start();
+    assert_snapshot!(
+        "audit_list",
+        fake.told("audit list --principal dana --verb submit_run --since 2026-11-21T00:00:00Z")
+    );
+    let asked = fake.seen("GET /v1/records")[0].line.clone();
+    assert!(
+        asked.contains("principal=dana&verb=submit_run&since=2026-11-21T00%3A00%3A00Z&limit=50"),
+        "{asked}"
+    );
+    assert_eq!(fake.run(&["audit", "list", "--principal", "nobody"]).2, "no records\n");
+}
+
+#[test]
+fn the_export_is_exactly_what_was_hashed() {
+    let fake = with_ledger();
+    let (exit, out, err) = fake.run(&["audit", "export"]);
+    assert_eq!((exit, out), (0, signed_leaves().join("\n") + "\n"), "{err}");
+    let (_, out, _) = fake.run(&["audit", "export", "--from", "4"]);
+    assert_eq!(out, signed_leaves()[4].clone() + "\n");
+}
+
+#[test]
+fn a_whole_ledger_verifies_and_is_remembered() {
+    let fake = with_ledger();
+    assert_snapshot!("verify_first", fake.told("audit verify"));
+    let mut longer = signed_leaves();
+    longer.push("{\"n\":5}".to_owned());
+    fake.part.lock().unwrap().sign(1, &longer);
+    let (exit, out, err) = fake.run(&["audit", "verify"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(out.contains("the 5 entries that were verified here before"), "{out}");
+    assert!(!err.contains("taken on trust"), "{err}");
+}
+
+/// What was done, the leaves after it, the seed of the key that signed anew, and what is told.
+type Deed = (&'static str, Vec<String>, Option<u8>, &'static str);
+
+#[test]
+fn what_was_done_to_the_ledger_is_told() {
+    let edited = || {
+        let mut leaves = signed_leaves();
+        leaves[2] = leaves[2].replace('2', "7");
+        leaves
+    };
+    let cut = || signed_leaves()[..3].to_vec();
+    let deeds: [Deed; 5] = [
+        ("an entry was edited", edited(), None, "the ledger was changed"),
+        ("the end was cut off", cut(), None, "the ledger was cut off"),
+        ("an entry was edited and all signed anew", edited(), Some(1), "the past was rewritten"),
+        ("the end was cut off and the rest signed anew", cut(), Some(1), "it was cut off"),
+        ("signed with another key", signed_leaves(), Some(2), "key is not the one met before"),
+    ];
+    for (deed, leaves, signed_anew, told) in deeds {
+        let fake = with_ledger();
+        assert_eq!(fake.run(&["audit", "verify"]).0, 0);
+        {
+            let mut part = fake.part.lock().unwrap();
+            match signed_anew {
+                Some(seed) => part.sign(seed, &leaves),
+                None => part.leaves = leaves,
+            }
+        }
+        let (exit, out, err) = fake.run(&["audit", "verify"]);
+        assert_eq!((exit, out.as_str()), (1, ""), "{deed}");
+        assert!(err.contains(told), "{deed}: {err}");
+    }
+}
+
+#[test]
+fn the_tiles_say_which_entry_was_changed() {
+    let fake = with_ledger();
+    let mut leaves = signed_leaves();
+    leaves[2] = leaves[2].replace('2', "7");
+    fake.part.lock().unwrap().leaves = leaves;
+    let (exit, _, err) = fake.run(&["audit", "verify", "--tiles"]);
+    assert_eq!(exit, 1);
+    assert!(err.contains("entry 2 was edited"), "{err}");
+}
+
+#[test]
+fn an_export_verifies_without_any_gateway() {
+    let mut fake = with_ledger();
+    let path = |name: &str| fake.home().join(name).display().to_string();
+    let (export, checkpoint, key) = (path("export.ndjson"), path("checkpoint"), path("key"));
+    std::fs::write(&export, fake.run(&["audit", "export"]).1).unwrap();
+    std::fs::write(&checkpoint, fake.run(&["audit", "checkpoint"]).1).unwrap();
+    let public = fake.part.lock().unwrap().signer.as_ref().unwrap().verifier().to_string();
+    std::fs::write(&key, public).unwrap();
+    fake.stop();
+    let key = format!("@{key}");
+    let verify = ["audit", "verify", "--file", &export, "--checkpoint", &checkpoint, "--key", &key];
+    let (exit, _, err) = fake.run(&verify);
+    assert_eq!(exit, 0, "{err}");
+    let text = std::fs::read_to_string(&export).unwrap();
+    std::fs::write(&export, text.replace("\"n\":3", "\"n\":4")).unwrap();
+    assert_eq!(fake.run(&verify).0, 1);
+    assert_eq!(fake.run(&["audit", "verify", "--file", &export]).0, 2, "checkpoint and key are needed");
+}
