@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use guichet_contract::{Problem, code};
+use guichet_contract::Problem;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::Value;
 
