@@ -38,15 +38,14 @@ pub enum Error {
 
 impl Error {
     /// Whether the same call, with the same `Idempotency-Key`, is worth a second try: nobody answered, a
-    /// proxy before the gateway answered in its place, or the gateway said that it cannot work right now.
+    /// proxy before the gateway answered in its place, or the gateway said that it cannot work right now or has too much of it.
     pub fn is_passing(&self) -> bool {
         use guichet_contract::code;
         match self {
             Self::Unreachable { .. } => true,
             Self::Protocol { status, .. } => matches!(status, Some(502..=504)),
-            Self::Problem(problem) => {
-                [code::STORE_UNAVAILABLE, code::SHUTTING_DOWN].contains(&problem.code.as_str())
-            }
+            Self::Problem(problem) => [code::STORE_UNAVAILABLE, code::SHUTTING_DOWN, code::TOO_MANY_REQUESTS]
+                .contains(&problem.code.as_str()),
             Self::Address { .. } => false,
         }
     }

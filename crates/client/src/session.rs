@@ -43,6 +43,9 @@ pub struct Identity {
     /// `session`, `personal` …
     #[serde(default)]
     pub token_kind: Option<String>,
+    /// What the token is limited to; everything its owner may do when empty.
+    #[serde(default)]
+    pub scopes: Vec<String>,
 }
 
 /// A personal token that was just made. Its text is shown this once.

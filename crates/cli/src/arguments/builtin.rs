@@ -230,9 +230,16 @@ fn tokens() -> Command {
                 .arg(Arg::new("name").value_name("NAME").required(true).help("What it is for"))
                 .arg(
                     text("expires-in", "DAYS", "Days it lives [default: 30]")
-                        .value_parser(clap::value_parser!(u32).range(1..=3650)),
+                        .value_parser(clap::value_parser!(u32).range(1..=366)),
                 )
-                .arg(text("scope", "SCOPE", "Limit it to this (may be repeated)").action(ArgAction::Append)),
+                .arg(
+                    text(
+                        "scope",
+                        "SCOPE",
+                        "Limit it to this: read, change, destroy or approve (may be repeated)",
+                    )
+                    .action(ArgAction::Append),
+                ),
         )
         .subcommand(
             command("revoke", "Make a token worthless")

@@ -24,7 +24,9 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
             prompt::ask_optional("User:")?.ok_or_else(|| Failure::usage("a name is needed to sign in"))?
         }
         None => {
-            return Err(Failure::usage("--user is missing").next("guichet login --user NAME --password-stdin"));
+            return Err(
+                Failure::usage("--user is missing").next("guichet login --user NAME --password-stdin")
+            );
         }
     };
     let password = password(matches, &user, &target.gateway)?;

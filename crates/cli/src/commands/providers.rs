@@ -6,7 +6,10 @@ use crate::{
     commands::Cx,
     exit::Exit,
     failure::Failure,
-    printer::{Printer, Row, text::cell},
+    printer::{
+        Printer, Row,
+        text::{cell, moment},
+    },
 };
 
 pub(crate) fn run(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
@@ -17,11 +20,13 @@ pub(crate) fn run(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
                 Some(detail) => cell(detail),
                 None => cell(problem),
             });
+            let since = provider.since.as_deref();
+            let since = since.map(|text| text.parse().map_or_else(|_| text.to_owned(), moment));
             Row::from_iter([
                 ("name".to_owned(), json!(provider.name)),
                 ("state".to_owned(), json!(provider.state)),
                 ("operations".to_owned(), provider.operations.clone()),
-                ("since".to_owned(), json!(provider.since)),
+                ("since".to_owned(), json!(since)),
                 ("warnings".to_owned(), json!(provider.warnings.len())),
                 ("problem".to_owned(), json!(problem)),
             ])

@@ -17,6 +17,7 @@ pub(crate) fn run(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
             .with("Environment", identity.environment.clone())
             .with("Gateway", client.url())
             .maybe("Signed in by", identity.token_kind.clone())
+            .maybe("Limited to", (!identity.scopes.is_empty()).then(|| identity.scopes.join(", ")))
             .maybe("Until", identity.expires_at.map(moment));
         printer.card(&identity, &card);
         Ok(Exit::Done)
