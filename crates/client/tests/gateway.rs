@@ -82,6 +82,16 @@ async fn events_come_once_and_in_order_through_lost_connections() {
 }
 
 #[tokio::test]
+async fn a_gateway_with_too_many_followers_is_asked_again() {
+    let busy =
+        guichet_contract::Problem::new(guichet_contract::code::TOO_MANY_REQUESTS, "all streams are taken");
+    let busy = (StatusCode::TOO_MANY_REQUESTS, axum::Json(busy)).into_response();
+    let (client, _) = gateway(vec![busy, stream(state(1, "succeeded"))]).await;
+    let events: Vec<_> = client.follow_run(run_id(), None).collect().await;
+    assert!(matches!(&events[..], [Ok(event)] if event.seq == 1), "{events:?}");
+}
+
+#[tokio::test]
 async fn a_refusal_ends_the_stream_with_its_words() {
     let problem = guichet_contract::Problem::new(guichet_contract::code::UNKNOWN_RUN, "no such run");
     let (client, _) = gateway(vec![(StatusCode::NOT_FOUND, axum::Json(problem)).into_response()]).await;
