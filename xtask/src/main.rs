@@ -1,2 +1,59 @@
-//! cargo xtask demo, test, bench, lint.
-fn main() {}
+//! `cargo xtask`: the few things one does with this repository, each a word.
+//!
+//! Programs are started, their exits are looked at, and what fails is told with what to do next. No shell, no
+//! async, few crates: this is compiled before anything else can begin.
+//!
+//! Begin reading at [`demo`]: it is the product at work.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this program speaks to whoever typed its name"
+)]
+
+mod bench;
+mod cargo;
+mod demo;
+mod interrupt;
+mod lint;
+mod prerequisites;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+const USAGE: &str = "\
+cargo xtask demo             a database with a real problem, and the gateway to solve it; stays up until Ctrl-C
+cargo xtask demo --script    plays the whole story by itself and checks every step of it
+cargo xtask test             all tests, then the story
+cargo xtask lint             formatting, lints, licences and banned crates
+cargo xtask bench [ARGS…]    measures the gateway (release build)";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            if interrupt::asked() { ExitCode::from(130) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(words: &[&str]) -> anyhow::Result<ExitCode> {
+    match words {
+        ["demo"] => demo::stay_up(),
+        ["demo", "--script"] => demo::play_script(),
+        ["test"] => test::test(),
+        ["lint"] => lint::lint(),
+        ["bench", arguments @ ..] => bench::bench(arguments),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("`{}` is no task; there is:\n{USAGE}", other.join(" ")),
+    }
+}

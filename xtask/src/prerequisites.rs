@@ -1,0 +1,56 @@
+//! What must be on the machine: a PostgreSQL server, for the demo and for the tests that want a real one.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Result, bail, ensure};
+
+use crate::process::succeeds;
+
+const PACKAGES: &[&str] = &["postgresql", "postgresql-contrib"];
+
+/// Sees to it that PostgreSQL's programs are there, and tells what it installs.
+pub(crate) fn postgresql() -> Result<()> {
+    if program("initdb").is_some() {
+        return Ok(());
+    }
+    let what = "the programs of a PostgreSQL server (initdb, postgres, pg_ctl, psql) are not on this machine";
+    let how =
+        format!("install them and try again; Debian and Ubuntu: apt-get install {}", PACKAGES.join(" "));
+    if !(is_root() && Path::new("/usr/bin/apt-get").is_file()) {
+        bail!("{what}, and only root on Debian or Ubuntu can have them installed from here: {how}");
+    }
+    eprintln!("Installing {}: {what}.", PACKAGES.join(" and "));
+    eprintln!("  No service of the system is needed; a server of our own runs in a temporary folder.");
+    for words in [&["update"][..], &[&["install", "-y", "--no-install-recommends"], PACKAGES].concat()] {
+        let mut apt = Command::new("apt-get");
+        apt.args(["-q"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        apt.stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        ensure!(succeeds(&mut apt)?, "apt-get {} failed: {what}; {how}", words.join(" "));
+    }
+    ensure!(program("initdb").is_some(), "the packages are installed and initdb is still not found; {how}");
+    Ok(())
+}
+
+/// A program of PostgreSQL: of the newest version in Debian's place, else where `pg_config` says.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions
+        .map(|entry| entry.path())
+        .filter(|version| version.join("bin").join(name).is_file())
+        .max_by_key(|version| {
+            version.file_name().and_then(|name| name.to_str()).and_then(|n| n.parse::<u32>().ok())
+        });
+    if let Some(version) = newest {
+        return Some(version.join("bin").join(name));
+    }
+    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()).join(name);
+    path.is_file().then_some(path)
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
