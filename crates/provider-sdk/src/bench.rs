@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use guichet_contract::{Clock, Digest, Effect, Plan, Principal, Problem, action::Place, code};
+use guichet_contract::{Clock, Effect, Plan, Principal, Problem, action::Place, code};
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -182,7 +182,7 @@ impl Call {
         if action.effect != Effect::Read {
             let run = bench.clock.new_uuid().to_string();
             call = call
-                .claim("input", json!(Digest::of_json(input)))
+                .claim("input", json!(action.input.digest(input)))
                 .claim("approved_by", json!([]))
                 .as_run(&run);
         }

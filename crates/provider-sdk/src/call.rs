@@ -74,7 +74,7 @@ async fn call(desk: &Arc<Desk>, request: Request) -> Result<Response, Box<Proble
     };
     let body = if action.input.has_body() { read_body(desk, body).await? } else { bytes::Bytes::new() };
     let input = gather(action, &members, &parts.uri, &body)?;
-    let digest = Digest::of_json(&input);
+    let digest = action.input.digest(&input);
     if mode != Mode::Read && !desk.verifier.believes_anyone() {
         belongs_to(&claims, mode, key, &digest)?;
     }

@@ -1,6 +1,10 @@
 //! The provider's OpenAPI 3.1 document, and what is wrong with it.
 
-use guichet_contract::{Effect, Problem, action::Place};
+use guichet_contract::{
+    Effect, Problem,
+    action::Place,
+    openapi::{self, Strictness},
+};
 use schemars::{JsonSchema as _, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -179,6 +183,14 @@ pub(crate) fn mistakes(provider: &Provider) -> Vec<String> {
             })),
         }
         mistakes.extend(found.into_iter().map(|mistake| format!("action `{}`: {mistake}", action.operation)));
+    }
+    // What our own checks cannot know, the gateway's reader does.
+    if mistakes.is_empty() {
+        let faults = match openapi::read(&provider.name, &of(provider), Strictness::Strict) {
+            Ok(reading) => openapi::check_catalogue(&reading.actions),
+            Err(faults) => faults,
+        };
+        mistakes.extend(faults.iter().map(ToString::to_string));
     }
     mistakes
 }

@@ -1,28 +1,31 @@
 //! The flat input of a call, put together again from path, query and body.
 //!
 //! The gateway checked one flat object, took its digest, and then spread its members over the request. Here
-//! they are gathered; a text from path or query becomes a number or a boolean where the member's schema says
-//! so, and so the digest comes out the same. A member that is null may be left out of path and query.
+//! they are gathered; a text from path or query becomes what the member's schema asks for, by the same rules as
+//! at the gateway (`contract::coerce`), and so the digest comes out the same.
 
 use std::collections::HashMap;
 
-use guichet_contract::{FieldError, Problem, action::Place, code};
+use guichet_contract::{
+    Digest, FieldError, Problem,
+    action::{Parameter, Place},
+    code,
+    coerce::{coerce_text, coerce_texts},
+};
 use jsonschema::Validator;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value, json};
 
-use crate::schema::{Kinds, resolve};
+use crate::schema::{resolve, takes};
 
 /// How to put an action's input together, and what it must look like.
 pub(crate) struct InputReader {
-    members: HashMap<String, Member>,
+    places: HashMap<String, Place>,
+    /// The input's schema with the document's named types.
+    schema: Value,
     validator: Validator,
     has_body: bool,
-}
-
-struct Member {
-    place: Place,
-    kinds: Kinds,
-    items: Kinds,
+    /// Members that the gateway's flat input calls otherwise: ours, theirs.
+    renamed: Vec<(String, String)>,
 }
 
 impl InputReader {
@@ -32,31 +35,54 @@ impl InputReader {
         place_of: impl Fn(&str) -> Place,
         definitions: &Map<String, Value>,
     ) -> Result<Self, String> {
-        let mut members = HashMap::new();
+        let mut places = HashMap::new();
         for (name, member) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            let kinds = Kinds::of(member, definitions);
-            let items = resolve(member, definitions)
-                .get("items")
-                .map_or(Kinds { string: true, ..Kinds::default() }, |items| Kinds::of(items, definitions));
             let place = place_of(name);
-            if matches!(place, Place::Path | Place::Query) && (kinds.object || items.object || items.array) {
+            let of = |schema: &Value, kind: &str| takes(schema, kind, definitions, 0);
+            let items = resolve(member, definitions).get("items").unwrap_or(&Value::Null);
+            if matches!(place, Place::Path | Place::Query)
+                && (of(member, "object") || of(items, "object") || of(items, "array"))
+            {
                 return Err(format!(
                     "member `{name}` is an object: it does not fit into a path or query; give the action a body"
                 ));
             }
-            if place == Place::Path && kinds.array {
+            if place == Place::Path && of(member, "array") {
                 return Err(format!("member `{name}` is a list: it does not fit into a path"));
             }
-            members.insert(name.clone(), Member { place, kinds, items });
+            let _ = places.insert(name.clone(), place);
         }
-        let has_body = members.values().any(|member| member.place == Place::BodyMember);
+        let has_body = places.values().any(|place| *place == Place::BodyMember);
         let mut whole = schema.clone();
-        let _ = whole.insert("components".to_owned(), serde_json::json!({"schemas": definitions}));
+        let _ = whole.insert("components".to_owned(), json!({"schemas": definitions}));
+        let schema = Value::Object(whole);
         let validator = jsonschema::options()
             .with_pattern_options(jsonschema::PatternOptions::regex())
-            .build(&Value::Object(whole))
+            .build(&schema)
             .map_err(|error| format!("its input schema cannot be used: {error}"))?;
-        Ok(Self { members, validator, has_body })
+        Ok(Self { places, schema, validator, has_body, renamed: Vec::new() })
+    }
+
+    /// Takes in how the gateway calls the members: one that would be a flag of the command line itself has
+    /// another name there.
+    pub(crate) fn known_as(mut self, parameters: &[Parameter]) -> Self {
+        let renamed = parameters.iter().filter(|parameter| parameter.name != parameter.wire_name);
+        self.renamed =
+            renamed.map(|parameter| (parameter.wire_name.clone(), parameter.name.clone())).collect();
+        self
+    }
+
+    /// The digest of the flat input as the gateway took it.
+    pub(crate) fn digest(&self, input: &Value) -> Digest {
+        if self.renamed.is_empty() {
+            return Digest::of_json(input);
+        }
+        let theirs =
+            |name: &String| self.renamed.iter().find(|(ours, _)| ours == name).map(|(_, theirs)| theirs);
+        let members = input.as_object().into_iter().flatten();
+        let flat: Map<String, Value> =
+            members.map(|(name, value)| (theirs(name).unwrap_or(name).clone(), value.clone())).collect();
+        Digest::of_json(&Value::Object(flat))
     }
 
     /// Whether the request's body belongs to the input.
@@ -73,27 +99,24 @@ impl InputReader {
     ) -> Result<Value, Box<Problem>> {
         let mut flat = self.body_members(body)?;
         for (name, text) in path {
-            let kinds = self.members.get(name).map(|member| member.kinds).unwrap_or_default();
-            let _ = flat.insert(name.to_owned(), read_text(&text, kinds));
+            let _ = flat.insert(name.to_owned(), coerce_text(&self.schema, self.member(name), &text));
         }
-        for (name, text) in query {
-            match self.members.get(name).filter(|member| member.place == Place::Query) {
-                None => return Err(wrong(name, "there is no such member in the query")),
-                Some(member) if member.kinds.array => {
-                    let item = read_text(text, member.items);
-                    match flat.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new())) {
-                        Value::Array(items) => items.push(item),
-                        other => *other = item,
-                    }
-                }
-                Some(member) => {
-                    if flat.insert(name.clone(), read_text(text, member.kinds)).is_some() {
-                        return Err(wrong(name, "it is given twice"));
-                    }
-                }
+        for (name, _) in query {
+            if self.places.get(name) != Some(&Place::Query) {
+                return Err(wrong(name, "there is no such member in the query"));
             }
+            if flat.contains_key(name) {
+                continue;
+            }
+            let texts: Vec<&str> =
+                query.iter().filter(|(other, _)| other == name).map(|(_, text)| text.as_str()).collect();
+            let _ = flat.insert(name.clone(), coerce_texts(&self.schema, self.member(name), &texts));
         }
         Ok(Value::Object(flat))
+    }
+
+    fn member(&self, name: &str) -> &Value {
+        self.schema.get("properties").and_then(|members| members.get(name)).unwrap_or(&Value::Null)
     }
 
     fn body_members(&self, body: &[u8]) -> Result<Map<String, Value>, Box<Problem>> {
@@ -106,7 +129,7 @@ impl InputReader {
             return Err(Problem::new(code::INVALID_INPUT, "the body is not a JSON object").into());
         };
         for name in members.keys() {
-            if self.members.get(name).is_some_and(|member| member.place != Place::BodyMember) {
+            if self.places.get(name).is_some_and(|place| *place != Place::BodyMember) {
                 return Err(wrong(name, "it belongs in the path or query, not in the body"));
             }
         }
@@ -137,20 +160,6 @@ fn wrong(member: &str, message: &str) -> Box<Problem> {
     let pointer = format!("/{}", member.replace('~', "~0").replace('/', "~1"));
     let problem = Problem::new(code::INVALID_INPUT, format!("{pointer}: {message}"));
     Box::new(problem.errors(vec![FieldError { pointer, flag: None, message: message.to_owned() }]))
-}
-
-/// A text as the kind its schema asks for; as it is when it cannot be read so (the schema will tell).
-fn read_text(text: &str, kinds: Kinds) -> Value {
-    if (kinds.integer || kinds.number)
-        && let Ok(number) = serde_json::from_str::<Number>(text)
-    {
-        return Value::Number(number);
-    }
-    match text {
-        "true" if kinds.boolean => Value::Bool(true),
-        "false" if kinds.boolean => Value::Bool(false),
-        _ => Value::String(text.to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -191,6 +200,7 @@ mod tests {
             (vec![("size", "1")], json!({"id": "7", "size": "1"})),
             (vec![("either", "12")], json!({"id": "7", "either": 12})),
             (vec![("either", "x12")], json!({"id": "7", "either": "x12"})),
+            (vec![("tags", "1")], json!({"id": "7", "tags": [1]})),
         ] {
             assert_eq!(gather("7", &query).unwrap(), expected);
         }

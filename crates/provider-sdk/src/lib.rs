@@ -1,7 +1,8 @@
 //! For whoever owns an action: declare it, write the function that performs it, serve it.
 //!
 //! ```no_run
-//! use guichet_provider_sdk::{ActionError, Context, JsonSchema, Settings, provider, team};
+//! use guichet_provider_sdk::{ActionError, Context, Settings, provider, team};
+//! use schemars::JsonSchema;
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Deserialize, JsonSchema)]
@@ -63,7 +64,6 @@ pub use guichet_contract::{Effect, Plan, Principal, Problem};
 pub use keys::{KeyError, KeyRing, Keys};
 pub use prepared::Prepared;
 pub use provider::{Mistakes, Provider, provider};
-pub use schemars::JsonSchema;
 pub use serve::ServeError;
 pub use settings::{Settings, SettingsError};
 pub use timeout::Timeout;

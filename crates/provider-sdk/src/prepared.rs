@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request, response::Response};
 use bytes::Bytes;
-use guichet_contract::{Digest, Effect, action::Place};
+use guichet_contract::{
+    Digest, Effect,
+    action::Place,
+    openapi::{self, Strictness},
+};
 use http::{HeaderValue, Method};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -56,7 +60,12 @@ pub(crate) struct ReadyAction {
 impl Prepared {
     pub(crate) fn new(provider: Provider, keys: Keys) -> Self {
         let mut mistakes = document::mistakes(&provider);
-        let document = Bytes::from(document::of(&provider).to_string());
+        let document = document::of(&provider);
+        // How the gateway will call the members of each input. A document it cannot read is a mistake already.
+        let read =
+            openapi::read(&provider.name, &document, Strictness::Strict).map(|reading| reading.actions);
+        let read = read.unwrap_or_default();
+        let document = Bytes::from(document.to_string());
         let definitions = document::definitions(&provider);
         let etag = format!("\"{}\"", Digest::of_bytes(&document));
         let mut routes = Routes::default();
@@ -68,6 +77,8 @@ impl Prepared {
             let routed = routes.add(method.clone(), &path, actions.len());
             // Both errors are among the mistakes already.
             let (Ok(input), Ok(())) = (input, routed) else { continue };
+            let known = read.iter().find(|action| action.operation == declared.operation);
+            let input = input.known_as(known.map_or(&[], |action| &action.http.parameters));
             actions.push(ReadyAction {
                 effect: declared.effect(),
                 long: declared.long,

@@ -49,6 +49,13 @@ pub fn provider(name: impl Into<String>) -> Provider {
 }
 
 impl Provider {
+    /// Under another name, when a gateway has several of its kind.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// What it is called in lists.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Self {

@@ -85,74 +85,19 @@ pub(crate) fn resolve<'a>(schema: &'a Value, definitions: &'a Map<String, Value>
     schema
 }
 
-/// What values a schema may take, as far as that decides how a text is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Kinds {
-    pub(crate) string: bool,
-    pub(crate) integer: bool,
-    pub(crate) number: bool,
-    pub(crate) boolean: bool,
-    pub(crate) array: bool,
-    pub(crate) object: bool,
-}
-
-impl Kinds {
-    pub(crate) fn of(schema: &Value, definitions: &Map<String, Value>) -> Self {
-        let mut kinds = Self::default();
-        kinds.add(schema, definitions, 0);
-        if kinds == Self::default() {
-            kinds.string = true;
-        }
-        kinds
-    }
-
-    fn add(&mut self, schema: &Value, definitions: &Map<String, Value>, depth: u8) {
-        if depth > 8 {
-            return;
-        }
-        let schema = resolve(schema, definitions);
-        match schema.get("type") {
-            Some(Value::String(kind)) => self.add_kind(kind),
-            Some(Value::Array(kinds)) => {
-                kinds.iter().filter_map(Value::as_str).for_each(|kind| self.add_kind(kind));
-            }
-            _ => {
-                let values = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
-                for value in values.chain(schema.get("const")) {
-                    self.add_value(value);
-                }
-            }
-        }
-        for keyword in ["anyOf", "oneOf", "allOf"] {
-            for branch in schema.get(keyword).and_then(Value::as_array).into_iter().flatten() {
-                self.add(branch, definitions, depth + 1);
-            }
-        }
-    }
-
-    fn add_kind(&mut self, kind: &str) {
-        match kind {
-            "string" => self.string = true,
-            "integer" => self.integer = true,
-            "number" => self.number = true,
-            "boolean" => self.boolean = true,
-            "array" => self.array = true,
-            "object" => self.object = true,
-            _ => {}
-        }
-    }
-
-    fn add_value(&mut self, value: &Value) {
-        match value {
-            Value::String(_) => self.string = true,
-            Value::Number(number) if number.is_f64() => self.number = true,
-            Value::Number(_) => self.integer = true,
-            Value::Bool(_) => self.boolean = true,
-            Value::Array(_) => self.array = true,
-            Value::Object(_) => self.object = true,
-            Value::Null => {}
-        }
-    }
+/// Whether a schema says plainly that a value may be of this type.
+pub(crate) fn takes(schema: &Value, kind: &str, definitions: &Map<String, Value>, depth: u8) -> bool {
+    let schema = resolve(schema, definitions);
+    let named = match schema.get("type") {
+        Some(Value::String(name)) => name == kind,
+        Some(Value::Array(names)) => names.iter().any(|name| name == kind),
+        _ => kind == "object" && schema.get("properties").is_some(),
+    };
+    let mut branches = ["anyOf", "oneOf", "allOf"]
+        .into_iter()
+        .filter_map(|keyword| schema.get(keyword).and_then(Value::as_array))
+        .flatten();
+    named || (depth < 8 && branches.any(|branch| takes(branch, kind, definitions, depth + 1)))
 }
 
 /// Removes `null` from what a schema allows: in a path or a query, what is absent is null.

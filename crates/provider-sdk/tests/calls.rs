@@ -12,12 +12,13 @@ use std::{
 use axum::body::Body;
 use guichet_contract::{Clock as _, Digest, SystemClock};
 use guichet_provider_sdk::{
-    ActionError, Context, Effect, JsonSchema, NoInput, Plan, Principal, Provider,
+    ActionError, Context, Effect, NoInput, Plan, Principal, Provider,
     bench::{Bench, Call, later, result_of},
     from, owner, provider, table, team, with,
 };
 use http::StatusCode;
 use http_body_util::BodyExt as _;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -423,6 +424,38 @@ fn the_gateway_reads_the_document() {
     assert_eq!(action("remove").approval.as_ref().unwrap().by.to_string(), "owner");
     assert!(action("copy").long);
     assert_eq!(reading.actions.len(), 5);
+}
+
+#[tokio::test]
+async fn a_member_that_the_gateway_calls_otherwise_arrives() {
+    #[derive(Deserialize, Serialize, JsonSchema)]
+    struct Taken {
+        timeout: u32,
+        plan: Option<String>,
+    }
+    let provider = || {
+        provider("taken")
+            .action("wait-for", |_: Context, taken: Taken| async move { Ok(json!(taken)) })
+            .done()
+    };
+    let strict = guichet_contract::openapi::Strictness::Strict;
+    let reading = guichet_contract::openapi::read("taken", &provider().document(), strict).unwrap();
+    let names: Vec<&str> = reading.actions[0].http.parameters.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["body_timeout", "body_plan"], "both are flags of the command line itself");
+    let bench = Bench::new(provider()).unwrap();
+    let input = json!({"timeout": 5, "plan": "b"});
+    let theirs = json!(Digest::of_json(&json!({"body_timeout": 5, "body_plan": "b"})));
+    let request = bench.request("wait-for", &input, |call| call.claim("input", theirs)).unwrap();
+    assert_eq!(result_of(bench.send(request).await).await.unwrap(), input);
+    let ours = json!(Digest::of_json(&input));
+    let request = bench.request("wait-for", &input, |call| call.claim("input", ours)).unwrap();
+    assert_eq!(result_of(bench.send(request).await).await.unwrap_err().status, 401);
+}
+
+#[test]
+fn what_only_the_gateways_reader_knows_is_a_mistake_too() {
+    let reserved = provider("shop").action("search", search).read().command("runs search").check();
+    assert!(reserved.err().unwrap().to_string().contains("runs"));
 }
 
 #[test]

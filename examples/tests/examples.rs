@@ -1,0 +1,59 @@
+//! Every example is read as the gateway reads it, and called through its router.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use guichet_contract::{Action, openapi};
+use guichet_provider_sdk::{Principal, Provider, bench::Bench};
+use serde_json::json;
+
+macro_rules! example {
+    ($name:ident, $file:literal) => {
+        #[allow(dead_code, reason = "`main` of the example is not called here")]
+        #[path = $file]
+        mod $name;
+    };
+}
+example!(smallest, "../examples/01_smallest_provider.rs");
+example!(approval, "../examples/02_needs_approval.rs");
+example!(reads, "../examples/03_read_with_table.rs");
+
+fn actions(name: &str, provider: &Provider) -> Vec<Action> {
+    provider.check().unwrap();
+    let reading = openapi::read(name, &provider.document(), openapi::Strictness::Strict).unwrap();
+    assert_eq!(reading.warnings, []);
+    reading.actions
+}
+
+#[tokio::test]
+async fn the_smallest_provider() {
+    let actions = actions("greeter", &smallest::greeter());
+    assert_eq!(actions[0].command, ["greeter", "say-hello"]);
+    assert_eq!(actions[0].input["properties"]["name"]["description"], "Whom to greet.");
+    let bench = Bench::new(smallest::greeter()).unwrap().acting_as(Principal::person("grace"));
+    let greeting = bench.call("say-hello", json!({"name": "Ada", "times": 2})).await.unwrap();
+    assert_eq!(greeting, json!({"text": "Hello, Ada! Hello, Ada!", "asked_by": "grace"}));
+    assert_eq!(bench.call("say-hello", json!({"name": "Ada", "times": 11})).await.unwrap_err().status, 422);
+}
+
+#[tokio::test]
+async fn an_action_that_needs_approval() {
+    let actions = actions("caches", &approval::caches());
+    assert_eq!(actions[0].approval.as_ref().unwrap().by.to_string(), "team:pricing");
+    assert!(actions[0].plan);
+    let bench = Bench::new(approval::caches()).unwrap();
+    let input = json!({"cache": "prices"});
+    let plan = bench.plan("flush", input.clone()).await.unwrap();
+    assert_eq!(plan.sentence, "Empty cache 'prices'");
+    assert_eq!(bench.perform("flush", input.clone(), Some(&plan)).await.unwrap(), json!(12_000));
+    let stale = plan.bound_to(6);
+    assert_eq!(bench.perform("flush", input, Some(&stale)).await.unwrap_err().status, 409);
+}
+
+#[tokio::test]
+async fn a_read_with_a_table() {
+    let actions = actions("queues", &reads::queues());
+    assert_eq!(actions[0].view.as_ref().unwrap().row_actions, ["pause"]);
+    assert_eq!(actions[1].options["name"].operation, "list");
+    let bench = Bench::new(reads::queues()).unwrap();
+    assert_eq!(bench.call("list", json!({})).await.unwrap()["queues"][1]["waiting"], 1_200);
+    assert_eq!(bench.call("pause", json!({"name": "mail"})).await.unwrap(), json!(null));
+}
