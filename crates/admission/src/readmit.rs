@@ -83,11 +83,9 @@ impl Door {
                 .decisions
                 .iter()
                 .filter(|decision| {
-                    let approver = Principal {
-                        kind: self.identity().kind_of(&decision.by).unwrap_or(guichet_contract::PrincipalKind::CiJob),
-                        teams: world.registry.teams_of(&decision.by),
-                        ..Principal::person(&decision.by)
-                    };
+                    let Some(kind) = self.identity().kind_of(&decision.by) else { return false };
+                    let teams = world.registry.teams_of(&decision.by);
+                    let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
                     world.policies.can_lift(&approver, run).is_ok_and(|lifts| lifts.contains(&condition.policy))
                 })
                 .cloned()

@@ -33,6 +33,12 @@ pub(crate) async fn decide(platform: &Arc<Platform>, call: &Call, run: &str, wor
         Verdict::Reject => Verb::RejectRun,
     };
     let mut run = read_runs::find(platform, &caller, run, verb).await?;
+    if word.verdict == Verdict::Reject && word.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
+        let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
+        door::describe_run(&mut record, &run);
+        let problem = Problem::new(code::INVALID_INPUT, "a rejection needs a reason").next("say why: `--reason \"…\"`");
+        return Err(platform.door.refuse(record, problem).await);
+    }
     for _ in 0..LOOKS {
         let admitted = platform.door.admit_decision(caller.clone(), &run, word.verdict).await?;
         let (decision, event) = match take(platform, &admitted, &run, &word) {

@@ -72,6 +72,9 @@ impl Platform {
 
 /// What a caller is told when the store does not answer.
 pub fn store_problem(error: &StoreError) -> Problem {
+    if matches!(error, StoreError::BadCursor) {
+        return Problem::new(code::BAD_REQUEST, error.to_string()).next("begin again without a cursor");
+    }
     Problem::new(code::STORE_UNAVAILABLE, error.to_string())
         .next("nothing was done; try again when the operators have mended it")
 }

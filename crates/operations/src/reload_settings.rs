@@ -1,6 +1,6 @@
 //! Policies, registry and providers' documents become the world the door decides against: all of it or nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
 
 use guichet_admission::{CompiledCatalogue, World};
 use guichet_contract::{
@@ -23,6 +23,8 @@ pub struct Sources {
     pub registry: Vec<(String, String)>,
     /// Provider → document and how strictly it is read.
     pub documents: BTreeMap<String, Source>,
+    /// Providers that are configured and whose document was never read.
+    pub absent: BTreeSet<String>,
     /// Seconds after which a request for approval expires, where the policy does not say.
     pub approval_expires_seconds: u32,
 }
@@ -86,8 +88,10 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
         }
     }
     let registry = Registry::parse(&sources.registry).map_err(|faults| texts(&faults))?;
+    // A refused document offers nothing either.
+    let absent: BTreeSet<String> = sources.absent.iter().chain(refused.keys()).cloned().collect();
     let defaults = Defaults { approval_expires_seconds: sources.approval_expires_seconds };
-    let policies = Policies::load(&sources.policies, &catalogue.published, &registry, defaults)
+    let policies = Policies::load_without(&absent, &sources.policies, &catalogue.published, &registry, defaults)
         .map_err(|faults| texts(&faults))?;
     let world = World {
         environment: sources.environment.clone(),

@@ -16,9 +16,11 @@ pub const KINDS: &[&str] = &["postgres"];
 pub fn router(kind: &str, name: &str, settings: &Path, keys: &Arc<KeyRing>) -> anyhow::Result<Router> {
     let provider: Provider = match kind {
         "postgres" => {
-            let settings = guichet_provider_postgres::Settings::load(settings)
+            let settings = guichet_provider_postgres::Settings::from_file(settings)
                 .with_context(|| format!("settings of provider {name}"))?;
-            guichet_provider_postgres::provider_named(name, settings)
+            guichet_provider_postgres::provider(&settings)
+                .with_context(|| format!("settings of provider {name}"))?
+                .named(name)
         }
         other => anyhow::bail!("no provider `{other}` is built in"),
     };

@@ -47,6 +47,12 @@ pub fn read_sources(config: &Config, documents: &Documents) -> Result<Sources, V
         policies,
         registry,
         documents: documents.current().clone(),
+        absent: config
+            .providers
+            .iter()
+            .map(|provider| provider.name.clone())
+            .filter(|name| !documents.current().contains_key(name))
+            .collect(),
         approval_expires_seconds: config.approval_expires_seconds,
     })
 }

@@ -1,1 +1,11 @@
-//! A whole platform in one process, clock and mailbox in hand.
+//! A whole platform in one process, for tests: a real store on disk, real HTTP on loopback, real providers made with
+//! the SDK, real people with passwords. Nothing in it is a mock.
+//!
+//! Begin reading at [`Bench`]; `tests/` shows how it is used.
+
+pub mod bench;
+pub mod effects;
+pub mod rude;
+
+pub use bench::{Bench, Setup};
+pub use effects::Effects;

@@ -1,0 +1,127 @@
+//! A provider that counts its effects, so that a test can say that something was done once, or never.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use guichet_provider_sdk::{ActionError, Context, Plan, Provider, provider, team};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What was done, and what the world looks like.
+#[derive(Clone, Default)]
+pub struct Effects {
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Default)]
+struct Inside {
+    done: Vec<String>,
+    items: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Item {
+    /// Name of the item.
+    name: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Slow {
+    /// Name of the item.
+    name: String,
+    /// How long it takes, milliseconds.
+    #[schemars(range(min = 0, max = 60_000))]
+    milliseconds: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Items {
+    items: Vec<Row>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    name: String,
+    version: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Done {
+    done: String,
+}
+
+impl Effects {
+    /// How often something was done to this item.
+    pub fn count(&self, name: &str) -> usize {
+        self.lock().done.iter().filter(|done| *done == name).count()
+    }
+
+    /// Changes the world behind the gateway's back: plans made before it drift.
+    pub fn touch(&self, name: &str) {
+        *self.lock().items.entry(name.to_owned()).or_default() += 1;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self, name: String) -> Done {
+        self.lock().done.push(name.clone());
+        Done { done: name }
+    }
+
+    /// `things`: `list-items` (read), `change-item`, `slow-change`, `fail-item`, `destroy-item` (planned, approved by
+    /// team `ops`).
+    pub fn provider(&self) -> Provider {
+        let (list, change, slow, plan, destroy) = (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
+        provider("things")
+            .action("list-items", move |_: Context, _: guichet_provider_sdk::NoInput| {
+                let effects = list.clone();
+                async move {
+                    let inside = effects.lock();
+                    let items = inside.items.iter().map(|(name, version)| Row { name: name.clone(), version: *version });
+                    Ok::<_, ActionError>(Items { items: items.collect() })
+                }
+            })
+            .read()
+            .command("things list")
+            .action("change-item", move |_: Context, item: Item| {
+                let effects = change.clone();
+                async move { Ok::<_, ActionError>(effects.done(item.name)) }
+            })
+            .command("things change")
+            .resource("things/{name}")
+            .action("slow-change", move |_: Context, item: Slow| {
+                let effects = slow.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(item.milliseconds)).await;
+                    Ok::<_, ActionError>(effects.done(item.name))
+                }
+            })
+            .command("things slow-change")
+            .resource("things/{name}")
+            .action("fail-item", |_: Context, item: Item| async move {
+                Err::<Done, _>(ActionError::refused(format!("{} is not to be touched", item.name)).next("touch another"))
+            })
+            .command("things fail")
+            .action("destroy-item", move |_: Context, item: Item| {
+                let effects = destroy.clone();
+                async move { Ok::<_, ActionError>(effects.done(item.name)) }
+            })
+            .destroy()
+            .command("things destroy")
+            .resource("things/{name}")
+            .approval(team("ops"))
+            .plan(move |_: Context, item: Item| {
+                let effects = plan.clone();
+                async move {
+                    let version = effects.lock().items.get(&item.name).copied().unwrap_or_default();
+                    Ok::<_, ActionError>(Plan::new(format!("Destroy item '{}'", item.name)).fact("version", version))
+                }
+            })
+            .into()
+    }
+}

@@ -1,0 +1,72 @@
+//! Providers that are down, slow, too loud, incomprehensible or gone in the middle.
+
+use guichet_testkit::{Effects, rude::Rude};
+use serde_json::json;
+
+use crate::world::setup;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rubbish_is_told_as_what_it_is_and_a_change_that_may_have_happened_is_unknown() {
+    let rude = Rude::start().await.unwrap();
+    let bench = setup(&Effects::default()).provider_at("rude", &rude.url).start().await.unwrap();
+    let dana = bench.sign_in("dana").await.unwrap();
+    for (manner, code) in [
+        ("rubbish", "provider-protocol"),
+        ("huge", "provider-protocol"),
+        ("half", "provider-silent"),
+        ("hangup", "provider-silent"),
+        ("late", "provider-silent"),
+    ] {
+        let read = dana.submit(&format!("rude.read-{manner}"), json!({})).await.unwrap();
+        assert_eq!(read.code(), code, "{manner}: {}", read.body);
+        assert!(read.status.is_server_error());
+        let change = dana.submit(&format!("rude.change-{manner}"), json!({})).await.unwrap();
+        let run = dana.end_of(change.body["id"].as_str().unwrap()).await.unwrap();
+        assert_eq!(run["state"], "unknown", "{manner}: {run}");
+        assert_eq!(run["outcome"]["problem"]["code"], code, "{manner}: {run}");
+        assert!(run["outcome"]["problem"]["next"].as_str().unwrap().contains("may have been done"), "{run}");
+        dana.submit("things.list-items", json!({})).await.unwrap();
+    }
+    let unknown = dana.get("/v1/records?verdict=unknown").await.unwrap();
+    assert_eq!(unknown.body["items"].as_array().unwrap().len(), 5);
+    assert_eq!(rude.calls(), 10, "nothing was called twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_is_gone_did_nothing_and_after_a_while_is_left_in_peace() {
+    let mut rude = Some(Rude::start().await.unwrap());
+    let url = rude.as_ref().unwrap().url.clone();
+    let bench = setup(&Effects::default()).provider_at("rude", &url).start().await.unwrap();
+    drop(rude.take());
+    let dana = bench.sign_in("dana").await.unwrap();
+    let change = dana.submit("rude.change-rubbish", json!({})).await.unwrap();
+    let run = dana.end_of(change.body["id"].as_str().unwrap()).await.unwrap();
+    assert_eq!(run["state"], "failed", "surely not done: {run}");
+    assert_eq!(run["outcome"]["problem"]["code"], "provider-unreachable");
+    let mut codes = Vec::new();
+    for _ in 0..8 {
+        codes.push(dana.submit("rude.read-rubbish", json!({})).await.unwrap().code().to_owned());
+    }
+    assert_eq!(codes.first().unwrap(), "provider-unreachable");
+    assert_eq!(codes.last().unwrap(), "provider-circuit-open", "{codes:?}");
+    assert_eq!(dana.submit("things.list-items", json!({})).await.unwrap().status, 200, "others are not touched");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_that_cannot_be_read_is_refused_with_its_pointer_and_the_rest_works() {
+    let cyclic = json!({"openapi": "3.1.0", "info": {"title": "Loop", "version": "1"},
+        "components": {"parameters": {"a": {"$ref": "#/components/parameters/b"}, "b": {"$ref": "#/components/parameters/a"}}},
+        "paths": {"/x": {"get": {"operationId": "x", "parameters": [{"$ref": "#/components/parameters/a"}],
+            "responses": {"200": {"description": "never"}}}}}});
+    let router = axum::Router::new().route("/openapi.json", axum::routing::get(move || async move { axum::Json(cyclic) }));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let url = guichet_testkit::bench::serve(router, &stop).await.unwrap();
+    let bench = setup(&Effects::default()).provider_at("loop", &url).start().await.unwrap();
+    let dana = bench.sign_in("dana").await.unwrap();
+    let providers = dana.get("/v1/providers").await.unwrap().body;
+    let found = providers["items"].as_array().unwrap().iter().find(|p| p["name"] == "loop").unwrap().clone();
+    assert_eq!(found["state"], "refused", "{found}");
+    assert!(found["problem"].as_str().unwrap().contains("/paths/~1x/get/parameters/0"), "{found}");
+    assert_eq!(dana.submit("things.list-items", json!({})).await.unwrap().status, 200);
+    stop.cancel();
+}

@@ -1,0 +1,42 @@
+//! The people and rules of these stories.
+
+use guichet_testkit::{Bench, Effects, Setup};
+
+pub(crate) const POLICY: &str = r#"
+@id("everybody-reads")
+permit (principal in Team::"everybody", action in Action::"read", resource);
+@id("developers-act")
+permit (principal in Team::"developers", action in [Action::"change", Action::"destroy"], resource);
+@id("approvers-approve")
+permit (principal in Team::"everybody", action == Action::"approve", resource);
+@id("everybody-looks")
+permit (principal in Team::"developers", action == Action::"view_run", resource);
+@id("auditors-audit")
+permit (principal in Team::"developers", action == Action::"audit", resource);
+@id("frozen-item") @description("item 'frozen' is frozen until the audit is over") @next("ask team ops when it ends")
+forbid (principal, action in Action::"change", resource == Resource::"things/frozen");
+"#;
+
+pub(crate) const REGISTRY: &str = "
+teams:
+  - {name: everybody, members: [eve]}
+  - {name: developers, members: [dana, dan], parents: [everybody]}
+  - {name: ops, members: [omar, olga, dana], parents: [everybody]}
+resources:
+  - {pattern: 'things/**', owner: ops}
+";
+
+pub(crate) fn setup(effects: &Effects) -> Setup {
+    ["dana", "dan", "omar", "olga", "eve"]
+        .into_iter()
+        .fold(Setup::new(), Setup::person)
+        .policy("rules.cedar", POLICY)
+        .registry(REGISTRY)
+        .provider("things", effects.provider())
+}
+
+pub(crate) async fn start() -> (Bench, Effects) {
+    let effects = Effects::default();
+    let bench = setup(&effects).start().await.unwrap();
+    (bench, effects)
+}
