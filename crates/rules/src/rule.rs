@@ -11,7 +11,7 @@ use crate::{Defaults, Registry, fault::Fault, nearest::did_you_mean, source::Sta
 pub(crate) const PROVIDER_PREFIX: &str = "provider:";
 const KNOWN: [&str; 7] = ["id", "description", "next", "approval", "by", "count", "expires"];
 const LIFTING: [&str; 4] = ["approval", "by", "count", "expires"];
-pub(crate) const EXPIRES: std::ops::RangeInclusive<u32> = 60..=2_592_000;
+pub(crate) const EXPIRES: std::ops::RangeInclusive<u32> = 1..=2_592_000;
 const COUNTS: std::ops::RangeInclusive<u8> = 1..=20;
 
 /// One policy as people know it.
@@ -221,7 +221,7 @@ impl Reading<'_> {
             Some(_) => {
                 self.fault(
                     "expires",
-                    "`@expires` is a time from `\"60s\"` to `\"30d\"`, such as `\"90m\"` or `\"4h\"`"
+                    "`@expires` is a time from `\"1s\"` to `\"30d\"`, such as `\"90m\"` or `\"4h\"`"
                         .to_owned(),
                 );
                 0

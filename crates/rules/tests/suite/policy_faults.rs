@@ -49,7 +49,7 @@ fn every_fault_has_its_place_and_the_nearest_name() {
         (format!("@id(\"a\") @approval(\"x\")\n@by(\"team:dbs\") forbid {all};"), "p:2:1: no team is called `dbs`; did you mean `dba`?"),
         (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@count(\"0\") forbid {all};"), "p:2:1: `@count` is the number of distinct people"),
         (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@count(\"21\") forbid {all};"), "p:2:1: `@count` is the number of distinct people"),
-        (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@expires(\"59s\") forbid {all};"), "p:2:1: `@expires` is a time"),
+        (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@expires(\"0s\") forbid {all};"), "p:2:1: `@expires` is a time"),
         (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@expires(\"31d\") forbid {all};"), "p:2:1: `@expires` is a time"),
         (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@expires(\"soon\") forbid {all};"), "p:2:1: `@expires` is a time"),
     ];
