@@ -31,6 +31,9 @@ wait "$server"; code=$?
 kill "$watcher" 2>/dev/null
 exit "$code""#;
 
+/// The second database is the demo's alone, so its owner stands here and not in `demo/registry`.
+const ARCHIVE: &str = "resources:\n  - pattern: \"postgres/shop-archive/**\"\n    owner: dba\n";
+
 /// Writes what `guichetd` reads: configuration, policies, registry, the provider's settings.
 pub(super) fn configure(
     folder: &Path,
@@ -41,6 +44,7 @@ pub(super) fn configure(
     for part in ["policy", "registry"] {
         copy_folder(&root().join("demo").join(part), &folder.join(part))?;
     }
+    fs::write(folder.join("registry/archive.yaml"), ARCHIVE)?;
     for (name, text) in extra {
         fs::write(folder.join("policy").join(name), text)?;
     }

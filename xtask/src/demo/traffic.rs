@@ -1,13 +1,13 @@
 //! The shop's applications at work, and what is wrong with them today.
 //!
-//! `checkout` has changed an order and forgotten to commit: its session sits idle in a transaction and holds the
-//! row. Three more sessions wait behind it, one behind the other. Meanwhile two long queries run, one of the
-//! checkout team and one of the reporting team. Each session is a `psql` of its own.
+//! A repair script, `orders-fix`, has changed an order and forgotten to commit: its session sits idle in a transaction
+//! and holds the row. Three sessions of the checkout team wait behind it, one behind the other. Meanwhile two long
+//! queries run, one of the checkout team and one of the reporting team. Each session is a `psql` of its own.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
@@ -21,6 +21,8 @@ const SHOP: &str = "shop";
 pub(super) struct Session {
     psql: Child,
     stdin: ChildStdin,
+    /// Never read again, and kept: a `psql` that cannot print dies. Its answers are few and fit into the pipe.
+    _stdout: BufReader<ChildStdout>,
     /// Process id of its backend in the server.
     pub(super) pid: i32,
 }
@@ -47,14 +49,13 @@ impl Session {
             .spawn()
             .context("cannot start psql")?;
         let mut stdin = psql.stdin.take().context("psql has no standard input")?;
-        let stdout = psql.stdout.take().context("psql has no standard output")?;
+        let mut stdout = BufReader::new(psql.stdout.take().context("psql has no standard output")?);
         writeln!(stdin, "SELECT pg_backend_pid();").context("psql does not listen")?;
         let mut line = String::new();
-        // Its later answers are never read; they are few and fit into the pipe.
-        BufReader::new(stdout).read_line(&mut line).context("psql does not answer")?;
+        stdout.read_line(&mut line).context("psql does not answer")?;
         let pid =
             line.trim().parse().with_context(|| format!("psql of {application} is not connected: {line}"))?;
-        let mut session = Self { psql, stdin, pid };
+        let mut session = Self { psql, stdin, _stdout: stdout, pid };
         session.say(sql)?;
         Ok(session)
     }
@@ -90,7 +91,7 @@ impl Traffic {
     /// Starts all, and returns when the problem is there.
     pub(super) fn start(database: &Database) -> Result<Self> {
         let app = |name: &str, sql: &str| Session::start(database, SHOP, name, "shop_app", sql);
-        let blocker = app("checkout", "BEGIN; UPDATE orders SET status = 'paid' WHERE id = 4711;")?;
+        let blocker = app("orders-fix", "BEGIN; UPDATE orders SET status = 'paid' WHERE id = 4711;")?;
         database.wait_for("the forgotten transaction", &in_state(blocker.pid, "idle in transaction"))?;
         let mut waiting = Vec::new();
         for (name, sql) in [

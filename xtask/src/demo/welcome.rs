@@ -11,7 +11,10 @@ use crate::cargo::binary;
 pub(super) fn text(demo: &Demo) -> Result<String> {
     let guichet = binary("guichet")?;
     let mut text = format!("\nThe gateway answers at {} (staging).\n\n", demo.gateway.url);
-    writeln!(text, "The shop is slow: `checkout` forgot to commit, and sessions pile up behind it.\n")?;
+    writeln!(
+        text,
+        "The shop hangs: a script, `orders-fix`, forgot to commit, and checkout's sessions pile up behind it.\n"
+    )?;
     writeln!(text, "Sign in; one terminal per person, for the approval is never one's own:")?;
     for person in &demo.people.0 {
         writeln!(
@@ -43,7 +46,7 @@ As dana, look:
 As dana, act:
   guichet rds cancel-query --identifier shop --pid {report}        # a query of dana's own team: done at once
   guichet rds cancel-query --identifier shop --pid {reporting}        # another team's: rita must approve
-  guichet rds terminate-backend --identifier shop --pid {blocker} --reason \"checkout hangs\"   # omar must approve
+  guichet rds terminate-backend --identifier shop --pid {blocker} --reason \"orders hang\"   # omar must approve
 
 As omar, decide:
   guichet approvals list

@@ -12,12 +12,13 @@ pub(super) fn list_runs(story: &mut Story<'_>) -> Result<()> {
         ensure!(list.text().contains(state), "no run is {state}");
     }
     let run = story.run_id("blocker")?.to_owned();
+    story.forget_cards();
     story.run("dana", &["runs", "show", &run])?.exits(0)?.says("omar")?.says("succeeded")?;
     Ok(())
 }
 
 pub(super) fn list_records(story: &mut Story<'_>) -> Result<()> {
-    let run = story.run_id("blocker")?.to_owned();
+    let run = story.full_id("blocker")?;
     let list = story.run("omar", &["audit", "list", "--run", &run])?.exits(0)?;
     for verb in ["submit run", "approve run", "execute run", "record outcome"] {
         ensure!(list.text().contains(verb), "the record `{verb}` is missing");
@@ -55,7 +56,7 @@ pub(super) fn tamper_with_copy(story: &mut Story<'_>) -> Result<()> {
 }
 
 pub(super) fn tamper_with_database(story: &mut Story<'_>) -> Result<()> {
-    let run = story.run_id("reporting")?.to_owned();
+    let run = story.full_id("reporting")?;
     let records = story.look("omar", &["audit", "list", "--run", &run, "--verb", "reject_run"])?;
     let index = records["items"][0]["index"].as_u64().context("the refusal is not in the audit trail")?;
     story.demo.gateway.stop_now()?;

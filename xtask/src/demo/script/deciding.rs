@@ -39,7 +39,7 @@ pub(super) fn ask_to_terminate(story: &mut Story<'_>) -> Result<()> {
         "--pid",
         &pid.to_string(),
         "--reason",
-        "checkout forgot to commit, orders hang",
+        "orders-fix forgot to commit, the shop hangs",
     ];
     story.ask("blocker", pid, &words)?;
     story.still("nothing has happened yet", &in_state(pid, "idle in transaction"))
@@ -61,8 +61,9 @@ pub(super) fn read_card(story: &mut Story<'_>) -> Result<()> {
     let run = story.run_id("blocker")?.to_owned();
     story.run("omar", &["approvals", "list"])?.exits(0)?.says(&run)?;
     let pid = story.demo.traffic.blocker.pid.to_string();
+    story.forget_cards();
     let card = story.run("omar", &["approvals", "show", &run])?.exits(0)?;
-    card.says("dana")?.says("checkout forgot to commit")?.says(&pid)?.says("awaiting approval")?;
+    card.says("dana")?.says("orders-fix forgot to commit")?.says(&pid)?.says("awaiting approval")?;
     Ok(())
 }
 

@@ -46,9 +46,12 @@ pub(super) fn show_activity(story: &mut Story<'_>) -> Result<()> {
 }
 
 pub(super) fn show_locks_and_more(story: &mut Story<'_>) -> Result<()> {
-    let blocker = story.demo.traffic.blocker.pid.to_string();
-    story.run("dana", &["rds", "locks", "--identifier", "shop"])?.exits(0)?.says("orders")?;
-    story.run("dana", &["rds", "long-transactions", "--identifier", "shop"])?.exits(0)?.says(&blocker)?;
-    story.run("dana", &["rds", "slow-queries", "--identifier", "shop"])?.exits(0)?;
+    let traffic = &story.demo.traffic;
+    let (blocker, waiting) = (traffic.blocker.pid.to_string(), traffic.waiting[0].pid.to_string());
+    let locks = ["rds", "locks", "--identifier", "shop", "--awaited"];
+    story.run("dana", &locks)?.exits(0)?.says(&waiting)?;
+    let older = ["rds", "long-transactions", "--identifier", "shop", "--longer-than", "0"];
+    story.run("dana", &older)?.exits(0)?.says(&blocker)?;
+    story.run("dana", &["rds", "slow-queries", "--identifier", "shop", "--limit", "5"])?.exits(0)?;
     Ok(())
 }

@@ -46,7 +46,7 @@ const STEPS: &[Step] = &[
     ("One action, explained", looking::show_action),
     ("Which databases are there?", looking::list_instances),
     ("The shop hangs: who blocks whom?", looking::show_activity),
-    ("Which locks, which long transactions, which slow queries?", looking::show_locks_and_more),
+    ("Which locks, which open transactions, which costly queries?", looking::show_locks_and_more),
     ("What would cancelling do? Nothing is changed by asking", deciding::plan_cancel),
     ("dana cancels a query of her own team: nobody needs to be asked", deciding::cancel_own),
     ("dana wants the forgotten transaction ended: that needs a yes", deciding::ask_to_terminate),

@@ -108,6 +108,6 @@ pub(super) fn drift(story: &mut Story<'_>) -> Result<()> {
 
 pub(super) fn mistype(story: &mut Story<'_>) -> Result<()> {
     story.run("dana", &["rds", "cancel-query", "--identifier", "shop", "--pid", "fourteen"])?.exits(2)?;
-    story.run("dana", &["rds", "activity", "--identifier", "shpo"])?.exits(2)?;
+    story.run("dana", &["rds", "activity", "--identifier", "shpo"])?.exits(5)?.says("shop-archive")?;
     Ok(())
 }

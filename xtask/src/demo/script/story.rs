@@ -1,7 +1,8 @@
 //! How the story is told and checked: commands of people, their words, their exits.
 
 use std::{
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -22,8 +23,10 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub(super) struct Story<'a> {
     pub(super) demo: &'a mut Demo,
     guichet: PathBuf,
-    /// dana's command that waits for a decision.
-    waiting: Option<(String, Running)>,
+    /// dana's command that waits for a decision, and how much of its words was shown.
+    waiting: Option<(String, Running, usize)>,
+    /// Runs whose card was shown: once is enough for the reader.
+    cards: RefCell<BTreeSet<String>>,
     /// Short ids of runs that later steps speak of.
     runs: BTreeMap<&'static str, String>,
     /// The key that signs the ledger, as `guichet` met it.
@@ -38,8 +41,14 @@ pub(super) struct Said {
 
 impl<'a> Story<'a> {
     pub(super) fn new(demo: &'a mut Demo) -> Result<Self> {
-        let (waiting, runs) = (None, BTreeMap::new());
-        Ok(Self { demo, guichet: binary("guichet")?, waiting, runs, ledger_key: String::new() })
+        Ok(Self {
+            demo,
+            guichet: binary("guichet")?,
+            waiting: None,
+            cards: RefCell::default(),
+            runs: BTreeMap::new(),
+            ledger_key: String::new(),
+        })
     }
 
     /// A person runs `guichet`; it is shown with all it says.
@@ -53,7 +62,7 @@ impl<'a> Story<'a> {
         println!("{line}");
         let command = self.demo.people.get(person)?.guichet(&self.guichet, words);
         let finished = process::run(command, input, Errors::Among, LIMIT).with_context(|| line.clone())?;
-        show(&finished.out);
+        self.show(&finished.out);
         Ok(Said { line, finished })
     }
 
@@ -87,10 +96,11 @@ impl<'a> Story<'a> {
         println!("{line}");
         let command = self.demo.people.get("dana")?.guichet(&self.guichet, words);
         let mut running = Running::start(command, "", Errors::Among)?;
-        let run = wait_until("a run that waits for approval", LIMIT, || {
-            let waiting = self.look("dana", &["runs", "list", "--state", "awaiting_approval"])?;
+        // In any state: on a busy machine a short wait may be over before it is seen.
+        let run = wait_until("dana's run", LIMIT, || {
+            let runs = self.look("dana", &["runs", "list"])?;
             let of_pid = |run: &&Value| run["input"]["pid"] == pid;
-            let found = waiting["items"].as_array().into_iter().flatten().find(of_pid).map(short_id);
+            let found = runs["items"].as_array().into_iter().flatten().find(of_pid).map(short_id);
             ensure!(
                 found.is_some() || running.is_alive()?,
                 "it does not wait; it said: {}",
@@ -98,25 +108,60 @@ impl<'a> Story<'a> {
             );
             Ok(found)
         })?;
-        // What the person sees while waiting; the rest is shown when it ends.
-        println!("  (dana's command waits for run {run}; the others go on in their own terminals)");
+        let waits = format!("run {run}: awaiting approval");
+        let shown = wait_until("dana's command told that it waits", LIMIT, || {
+            let said = running.so_far().0;
+            ensure!(said.contains(&waits) || running.is_alive()?, "it does not wait; it said: {said}");
+            Ok(said.contains(&waits).then_some(said))
+        })?;
+        self.show(&shown);
+        println!("  (it waits; the others go on in their own terminals)");
         self.runs.insert(name, run.clone());
-        self.waiting = Some((line, running));
+        self.waiting = Some((line, running, shown.len()));
         Ok(run)
     }
 
-    /// dana's waiting command comes to its end.
+    /// dana's waiting command comes to its end; what it says now is shown.
     pub(super) fn answer(&mut self) -> Result<Said> {
-        let (line, running) = self.waiting.take().context("no command waits")?;
-        println!("{line}    (in dana's terminal)");
+        let (line, running, shown) = self.waiting.take().context("no command waits")?;
+        println!("  (in dana's terminal:)");
         let finished = running.finish(LIMIT).with_context(|| line.clone())?;
-        show(&finished.out);
+        self.show(finished.out.get(shown..).unwrap_or_default());
         Ok(Said { line, finished })
+    }
+
+    /// Prints what a program said; a card that the reader has seen is not repeated.
+    fn show(&self, text: &str) {
+        let mut hidden = false;
+        for line in text.trim_end().lines() {
+            if let Some(run) = line.strip_prefix("Run  ").and_then(|rest| rest.split_whitespace().next()) {
+                hidden = !self.cards.borrow_mut().insert(run.to_owned());
+                if hidden {
+                    println!("  (the card of run {run}, as above)");
+                }
+            }
+            if !hidden {
+                println!("{line}");
+            }
+            // The card's last line.
+            hidden &= !line.starts_with("Binding  ");
+        }
+    }
+
+    /// The reader shall see cards again.
+    pub(super) fn forget_cards(&self) {
+        self.cards.borrow_mut().clear();
     }
 
     /// The short id of a run that an earlier step made.
     pub(super) fn run_id(&self, name: &str) -> Result<&str> {
         self.runs.get(name).map(String::as_str).with_context(|| format!("no step made the run `{name}`"))
+    }
+
+    /// The whole id of a run that an earlier step made.
+    pub(super) fn full_id(&self, name: &str) -> Result<String> {
+        let run = self.look("dana", &["runs", "show", self.run_id(name)?])?;
+        Ok(run["id"].as_str().context("a run without an id")?.to_owned())
     }
 
     /// Remembers a run.
@@ -166,12 +211,6 @@ impl Said {
 pub(super) fn short_id(run: &Value) -> String {
     let id = run["id"].as_str().unwrap_or_default().replace('-', "");
     id[id.len().saturating_sub(8)..].to_owned()
-}
-
-fn show(text: &str) {
-    if !text.is_empty() {
-        println!("{}", text.trim_end());
-    }
 }
 
 fn command_line(words: &[&str]) -> String {
