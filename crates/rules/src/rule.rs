@@ -11,7 +11,10 @@ use crate::{Defaults, Registry, fault::Fault, nearest::did_you_mean, source::Sta
 pub(crate) const PROVIDER_PREFIX: &str = "provider:";
 const KNOWN: [&str; 7] = ["id", "description", "next", "approval", "by", "count", "expires"];
 const LIFTING: [&str; 4] = ["approval", "by", "count", "expires"];
-pub(crate) const EXPIRES: std::ops::RangeInclusive<u32> = 1..=2_592_000;
+/// Seconds that a policy may give people to answer.
+const EXPIRES: std::ops::RangeInclusive<u32> = 1..=2_592_000;
+/// Seconds that a provider may declare, as the document's reader has it.
+const DECLARED: std::ops::RangeInclusive<u32> = 60..=2_592_000;
 const COUNTS: std::ops::RangeInclusive<u8> = 1..=20;
 
 /// One policy as people know it.
@@ -95,7 +98,9 @@ impl Rule {
         declared: &ApprovalDeclaration,
         defaults: Defaults,
     ) -> Self {
-        let expires = declared.expires_seconds.unwrap_or(defaults.approval_expires_seconds);
+        let expires_seconds = declared.expires_seconds.map_or(defaults.approval_expires_seconds, |seconds| {
+            seconds.clamp(*DECLARED.start(), *DECLARED.end())
+        });
         Self {
             id: format!("{PROVIDER_PREFIX}{}", action.id),
             file: format!("provider {}", action.provider),
@@ -107,7 +112,7 @@ impl Rule {
                 because: declared.because.clone().unwrap_or_else(|| action.title.clone()),
                 by: declared.by.clone(),
                 count: declared.count.clamp(*COUNTS.start(), *COUNTS.end()),
-                expires_seconds: expires.clamp(*EXPIRES.start(), *EXPIRES.end()),
+                expires_seconds,
             }),
         }
     }
