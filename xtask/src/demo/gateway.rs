@@ -116,15 +116,20 @@ impl Gateway {
         let stdin = keeper.stdin.take();
         let mut gateway = Self { keeper, stdin, url: String::new(), folder: folder.to_owned() };
         gateway.url = wait_until("guichetd's first answer", Duration::from_mins(1), || {
-            if let Some(status) = gateway.keeper.try_wait()? {
-                bail!("guichetd ended with {status}; its log:\n{}", gateway.log());
-            }
+            gateway.check_alive()?;
             let Ok(text) = fs::read_to_string(&ready) else { return Ok(None) };
             let told: Value = serde_json::from_str(&text)?;
             Ok(told["url"].as_str().map(str::to_owned))
-        })
-        .with_context(|| format!("the log of guichetd:\n{}", gateway.log()))?;
+        })?;
         Ok(gateway)
+    }
+
+    /// An error, with the end of its log, when it has ended by itself.
+    pub(super) fn check_alive(&mut self) -> Result<()> {
+        if let Some(status) = self.keeper.try_wait()? {
+            bail!("guichetd ended with {status}; its log:\n{}", self.log());
+        }
+        Ok(())
     }
 
     /// Starts it again where it was, so that everybody's session still finds it.

@@ -67,9 +67,10 @@ impl Demo {
 
 /// Stays up until Ctrl-C.
 pub(crate) fn stay_up() -> Result<ExitCode> {
-    let demo = Demo::open(&[])?;
-    println!("{}", welcome::text(&demo)?);
+    let mut demo = Demo::open(&[])?;
+    println!("{}", welcome::prepare(&demo)?);
     while !interrupt::asked() {
+        demo.gateway.check_alive()?;
         thread::sleep(Duration::from_millis(100));
     }
     eprintln!("\nStopping.");

@@ -31,6 +31,11 @@ pub(super) struct Person {
 }
 
 impl Person {
+    /// The file that makes a shell speak as this person.
+    pub(super) fn disguise(&self) -> PathBuf {
+        self.home.with_extension("sh")
+    }
+
     /// `guichet` as this person runs it, told nothing by the environment of whoever runs the demo.
     pub(super) fn guichet(&self, program: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(program);
@@ -69,6 +74,26 @@ impl People {
             .find(|person| person.name == name)
             .with_context(|| format!("there is no {name} in the cast"))
     }
+}
+
+/// Writes a file per person that a shell reads to become that person.
+pub(super) fn write_disguises(people: &People, guichet: &Path, gateway: &str) -> Result<()> {
+    let programs = guichet.parent().unwrap_or(Path::new("."));
+    for person in &people.0 {
+        let (home, name) = (person.home.display(), person.name);
+        let text = format!(
+            "# . this file: the shell speaks as {name}, {}\n\
+             export PATH=\"{}:$PATH\" GUICHET_CONFIG_DIR='{home}' XDG_CACHE_HOME='{home}/cache'\n\
+             unset GUICHET_TOKEN GUICHET_CONTEXT GUICHET_GATEWAY\n\
+             printf '%s\\n' '{}' | guichet login --gateway {gateway} --user {name} --password-stdin\n",
+            person.role,
+            programs.display(),
+            person.password,
+        );
+        fs::write(person.disguise(), text)
+            .with_context(|| format!("cannot write {}", person.disguise().display()))?;
+    }
+    Ok(())
 }
 
 /// 16 letters and digits from the system's source of chance; those that are easily confused are left out.

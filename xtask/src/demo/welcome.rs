@@ -4,55 +4,50 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::Demo;
+use super::{Demo, people};
 use crate::cargo::binary;
 
-/// The whole text.
-pub(super) fn text(demo: &Demo) -> Result<String> {
-    let guichet = binary("guichet")?;
-    let mut text = format!("\nThe gateway answers at {} (staging).\n\n", demo.gateway.url);
-    writeln!(
-        text,
-        "The shop hangs: a script, `orders-fix`, forgot to commit, and checkout's sessions pile up behind it.\n"
-    )?;
-    writeln!(text, "Sign in; one terminal per person, for the approval is never one's own:")?;
+/// Writes what a person needs to take part, and gives the text that tells of it.
+pub(super) fn prepare(demo: &Demo) -> Result<String> {
+    let gateway = &demo.gateway.url;
+    people::write_disguises(&demo.people, &binary("guichet")?, gateway)?;
+    let mut text = format!(
+        "\nThe gateway answers at {gateway} (staging).\n\
+         The shop hangs: a script, `orders-fix`, forgot to commit, and checkout's sessions pile up behind it.\n\n\
+         Sign in, each in a terminal of their own (an approval is never one's own):\n\n"
+    );
     for person in &demo.people.0 {
+        let (disguise, password) = (person.disguise(), &person.password);
         writeln!(
             text,
-            "\n  # {}, {}\n  alias guichet='{}'; export GUICHET_CONFIG_DIR='{}' XDG_CACHE_HOME='{}'\n  \
-             printf '%s' '{}' | guichet login --gateway {} --user {} --password-stdin",
+            "  . {}    # {}, {}; password {password}",
+            disguise.display(),
             person.name,
-            person.role,
-            guichet.display(),
-            person.home.display(),
-            person.home.join("cache").display(),
-            person.password,
-            demo.gateway.url,
-            person.name,
+            person.role
         )?;
     }
-    let (report, blocker, reporting) =
-        (demo.traffic.checkout_report.pid, demo.traffic.blocker.pid, demo.traffic.reporting.pid);
+    let traffic = &demo.traffic;
+    let (report, reporting, blocker) =
+        (traffic.checkout_report.pid, traffic.reporting.pid, traffic.blocker.pid);
     write!(
         text,
         "
-As dana, look:
+dana looks:
   guichet actions list
-  guichet rds activity --identifier shop           # who blocks whom
-  guichet rds locks --identifier shop
-  guichet rds long-transactions --identifier shop
-  guichet rds slow-queries --identifier shop
+  guichet rds activity --identifier shop                    # who blocks whom
+  guichet rds locks --identifier shop --awaited
+  guichet rds long-transactions --identifier shop --longer-than 5
 
-As dana, act:
-  guichet rds cancel-query --identifier shop --pid {report}        # a query of dana's own team: done at once
-  guichet rds cancel-query --identifier shop --pid {reporting}        # another team's: rita must approve
-  guichet rds terminate-backend --identifier shop --pid {blocker} --reason \"orders hang\"   # omar must approve
+dana acts:
+  guichet rds cancel-query --identifier shop --pid {report}      # her own team's query: done at once
+  guichet rds cancel-query --identifier shop --pid {reporting} --reason \"…\"         # rita's: she must say yes
+  guichet rds terminate-backend --identifier shop --pid {blocker} --reason \"…\"    # omar must say yes
 
-As omar, decide:
+omar decides:
   guichet approvals list
   guichet approvals approve RUN
 
-And afterwards, as anyone:
+And afterwards, anyone:
   guichet runs list
   guichet audit list
   guichet audit verify
