@@ -419,7 +419,7 @@ fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
 }
 
 fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
-    let who: Vec<String> = run
+    let mut who: Vec<String> = run
         .approvals
         .iter()
         .map(|approval| match &approval.team {
@@ -427,6 +427,8 @@ fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
             None => "nobody (the resource has no owner)".to_owned(),
         })
         .collect();
+    who.sort();
+    who.dedup();
     let who = format!("it can be decided by {}", who.join(" and "));
     match refusal {
         LiftRefusal::OwnRun => Problem::new(code::OWN_RUN, "you asked for this run yourself, so you cannot decide on it")

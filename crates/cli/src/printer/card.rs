@@ -1,5 +1,6 @@
 //! The card: what an approver reads before saying yes, and what `runs show` tells.
 
+use console::measure_text_width;
 use guichet_client::Planned;
 use guichet_contract::{Action, Approval, Plan, Run, RunState, Verdict, approval::lifted_by};
 use jiff::Timestamp;
@@ -35,18 +36,21 @@ impl Card {
         let Some(plan) = plan else { return self };
         self = self.with("What happens", plan.sentence.clone());
         for fact in &plan.facts {
-            self = self.with(&format!("  {}", fact.name), cell(&fact.value));
+            self = self.with(&format!("  {}", fact.name), lines(&fact.value));
         }
         self
     }
 
-    /// As text; `bold` makes a label stand out.
-    pub(crate) fn draw(&self, bold: impl Fn(&str) -> String) -> String {
+    /// As text; `bold` makes a label stand out. On a terminal of `columns`, long values go on beneath themselves.
+    pub(crate) fn draw(&self, columns: Option<usize>, bold: impl Fn(&str) -> String) -> String {
         let width = self.0.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 2).max(20));
         let mut text = String::new();
         for (label, value) in &self.0 {
             let gap = " ".repeat(width - label.chars().count() + 2);
-            text.push_str(format!("{}{gap}{value}", bold(label)).trim_end());
+            let beneath = format!("\n{}", " ".repeat(width + 2));
+            let value: Vec<String> = value.split('\n').flat_map(|line| wrapped(line, room)).collect();
+            text.push_str(format!("{}{gap}{}", bold(label), value.join(&beneath)).trim_end());
             text.push('\n');
         }
         text
@@ -54,7 +58,7 @@ impl Card {
 
     /// As one row of a spreadsheet.
     pub(crate) fn row(&self) -> Row {
-        self.0.iter().map(|(label, value)| (label.trim().to_owned(), Value::from(value.clone()))).collect()
+        self.0.iter().map(|(label, value)| (label.trim().to_owned(), Value::from(value.replace('\n', ", ")))).collect()
     }
 
     /// Of a run. `command` is the command line that asks for the same.
@@ -147,4 +151,30 @@ pub(crate) fn who(approval: &Approval) -> String {
         Some(team) => format!("team {team}"),
         None => "the owner, but nobody owns this: nobody can approve".to_owned(),
     }
+}
+
+/// The items of a list, one a line; anything else as a cell.
+fn lines(value: &Value) -> String {
+    match value {
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\n"),
+        other => cell(other),
+    }
+}
+
+/// The line in pieces of at most `room` columns, broken between words where there are any.
+fn wrapped(line: &str, room: usize) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut piece = String::new();
+    let mut taken = 0;
+    for word in line.split_inclusive(' ') {
+        let width = measure_text_width(word);
+        if taken + measure_text_width(word.trim_end()) > room && taken > 0 {
+            pieces.push(std::mem::take(&mut piece).trim_end().to_owned());
+            taken = 0;
+        }
+        piece.push_str(word);
+        taken += width;
+    }
+    pieces.push(piece);
+    pieces
 }

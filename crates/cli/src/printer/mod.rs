@@ -185,14 +185,14 @@ impl Printer {
             Format::Json | Format::Yaml => self.whole(whole),
             Format::Csv => self.raw(&formats::csv(&table::Table::of_rows(&[card.row()]))),
             Format::Table => {
-                self.raw(&card.draw(|label| self.paint(self.out_is_terminal, BOLD, label)));
+                self.raw(&card.draw(self.width(), |label| self.paint(self.out_is_terminal, BOLD, label)));
             }
         }
     }
 
     /// A card beside the result, on standard error.
     pub(crate) fn card_aside(&self, card: &Card) {
-        let drawn = card.draw(|label| self.paint(self.err_is_terminal, BOLD, label));
+        let drawn = card.draw(self.err_width(), |label| self.paint(self.err_is_terminal, BOLD, label));
         self.err(drawn.trim_end_matches('\n'));
     }
 
@@ -231,6 +231,13 @@ impl Printer {
             return None;
         }
         console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns).max(40))
+    }
+
+    fn err_width(&self) -> Option<usize> {
+        if !self.err_is_terminal {
+            return None;
+        }
+        console::Term::stderr().size_checked().map(|(_, columns)| usize::from(columns).max(40))
     }
 
     /// Shows how a run goes.

@@ -136,7 +136,7 @@ fn describe(run: &Run) -> String {
     if run.state != RunState::AwaitingApproval {
         return format!("run {short}: {}", words(run.state.as_str()));
     }
-    let open: Vec<String> = run
+    let mut open: Vec<String> = run
         .approvals
         .iter()
         .filter(|approval| lifted_by(approval, &run.decisions) < usize::from(approval.count))
@@ -144,5 +144,8 @@ fn describe(run: &Run) -> String {
             format!("{} ({} of {})", who(approval), lifted_by(approval, &run.decisions), approval.count)
         })
         .collect();
+    // Two conditions can ask for the same people: told once.
+    open.sort();
+    open.dedup();
     format!("run {short}: awaiting approval by {}", open.join(" and "))
 }

@@ -1,6 +1,7 @@
 //! A result as rows and columns: by the action's view, or by what it looks like.
 
-use comfy_table::{ContentArrangement, presets::NOTHING};
+use comfy_table::{ColumnConstraint, ContentArrangement, Width, presets::NOTHING};
+use console::measure_text_width;
 use guichet_contract::action::View;
 use serde_json::{Map, Value, json};
 
@@ -83,6 +84,20 @@ impl Table {
         &self.rows
     }
 
+    /// What each column would take: its widest cell, or the longest word of its header, which may break.
+    fn natural_widths(&self) -> Vec<usize> {
+        let of_header = |column: &String| column.split(['_', ' ']).map(measure_text_width).max().unwrap_or(0);
+        let mut widths: Vec<usize> = self.columns.iter().map(of_header).collect();
+        for (at, row) in self.rows.iter().enumerate() {
+            for (column, (value, width)) in row.iter().zip(&mut widths).enumerate() {
+                let indent = self.indent.as_ref().filter(|(indented, _)| *indented == column);
+                let branch = indent.and_then(|(_, branches)| branches.get(at)).map_or(0, |branch| measure_text_width(branch));
+                *width = (*width).max(measure_text_width(&cell(value)) + branch);
+            }
+        }
+        widths
+    }
+
     /// As text. On a terminal of `width` columns every row is one line; elsewhere nothing is cut.
     pub(crate) fn draw(&self, width: Option<usize>, bold_header: bool) -> String {
         if self.rows.is_empty() {
@@ -105,13 +120,17 @@ impl Table {
             row.max_height(1);
             table.add_row(row);
         }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        let widths = width.map(|width| fitted(&self.natural_widths(), width));
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, GAP));
+            if let Some(width) = widths.as_ref().and_then(|widths| widths.get(at)) {
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + GAP)));
+            }
         }
-        match width.and_then(|width| u16::try_from(width).ok()) {
-            Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
-            None => table.set_content_arrangement(ContentArrangement::Disabled),
-        };
+        if let Some(width) = width.and_then(|width| u16::try_from(width).ok()) {
+            table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
+        }
         let mut text = String::new();
         for (at, line) in table.lines().enumerate() {
             let line = line.trim_end();
@@ -126,6 +145,26 @@ impl Table {
         }
         text
     }
+}
+
+/// Between two columns.
+const GAP: u16 = 2;
+/// No column is narrower, unless it has no more to say.
+const NARROWEST: usize = 6;
+
+/// Widths that together fit into `width`: the widest columns give way first, so that a long query is cut and a short
+/// name is not.
+fn fitted(natural: &[usize], width: usize) -> Vec<u16> {
+    let gaps = usize::from(GAP) * natural.len();
+    let mut widths = natural.to_vec();
+    while widths.iter().sum::<usize>() + gaps > width {
+        let Some(widest) = widths.iter_mut().max() else { break };
+        if *widest <= NARROWEST {
+            break;
+        }
+        *widest -= 1;
+    }
+    widths.into_iter().map(|width| u16::try_from(width).unwrap_or(u16::MAX)).collect()
 }
 
 /// By name; by JSON pointer where the column begins with a slash.
