@@ -1,0 +1,140 @@
+//! Changes: submitted, recorded, performed by a provider, outcome recorded — beside what one durable row costs.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use http::Method;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::{
+    connection::Connection,
+    disk,
+    figures::{Measured, Table, count, duration, median, median_of, of_durations, ratio, times},
+    gateway::Site,
+    server::Server,
+    setting::{ROUNDS, Setting},
+};
+
+const SUBMITTERS: [usize; 3] = [1, 16, 64];
+const REST: Duration = Duration::from_millis(700);
+const SUBMIT: &str = "/v1/actions/bench.noop/runs";
+
+/// Measures.
+pub(crate) fn measure(setting: &Setting) -> Result<String> {
+    let site = Site::new(setting, "changes")?;
+    let provider = Server::role(setting, &["provider", &site.url])?;
+    site.configure(setting, &[("bench", &provider.url)])?;
+    let (mut gateway, token) = site.start(setting)?;
+    gateway
+        .wait_for(setting, "/v1/actions/bench.noop", Some(&token), Instant::now())
+        .with_context(|| site.log())?;
+    setting
+        .runtime
+        .block_on(load(&gateway.url, &token, 4, Duration::from_millis(500)))
+        .with_context(|| site.log())?;
+    let (mut syncs, mut commits) = (Vec::new(), Vec::new());
+    let mut changes: [Vec<Measured>; SUBMITTERS.len()] = Default::default();
+    for round in 0..ROUNDS {
+        eprintln!("  round {} of {ROUNDS}", round + 1);
+        thread::sleep(REST);
+        syncs.push(disk::syncs(site.folder(), setting.seconds / 2)?);
+        commits.push(disk::commits(site.folder(), setting.seconds / 2)?);
+        for (at, submitters) in SUBMITTERS.into_iter().enumerate() {
+            let (cpu, began) = (gateway.cpu(), Instant::now());
+            let work = load(&gateway.url, &token, submitters, setting.seconds);
+            let mut measured = setting.runtime.block_on(work).with_context(|| site.log())?;
+            let done = measured.per_second * began.elapsed().as_secs_f64();
+            thread::sleep(REST);
+            measured.cpu = gateway.cpu().saturating_sub(cpu).div_f64(done.max(1.0));
+            changes[at].push(measured);
+        }
+    }
+    Ok(tell(&syncs, &commits, &changes))
+}
+
+/// Submits, follows each run to its end, submits the next.
+async fn load(url: &str, token: &str, submitters: usize, how_long: Duration) -> Result<Measured> {
+    let mut tasks = JoinSet::new();
+    let began = Instant::now();
+    for _ in 0..submitters {
+        let (url, token) = (url.to_owned(), token.to_owned());
+        tasks.spawn(async move {
+            let mut connection = Connection::open(&url).await?;
+            let mut durations = Vec::new();
+            while began.elapsed() < how_long {
+                let asked = Instant::now();
+                change(&mut connection, &token).await?;
+                durations.push(asked.elapsed());
+            }
+            anyhow::Ok(durations)
+        });
+    }
+    let mut durations = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        durations.extend(done??);
+    }
+    Ok(of_durations(durations, began.elapsed()))
+}
+
+async fn change(connection: &mut Connection, token: &str) -> Result<()> {
+    let body = Bytes::from_static(br#"{"input":{},"reason":"a measurement"}"#);
+    let (status, body) = connection.call(Method::POST, SUBMIT, Some(token), body).await?;
+    ensure!(status == 202, "a submission was answered with {status}: {}", String::from_utf8_lossy(&body));
+    let run: Value = serde_json::from_slice(&body)?;
+    let id = run["id"].as_str().context("a run without id")?;
+    // The stream ends with the run's final state.
+    let (status, events) = connection.get(&format!("/v1/runs/{id}/events"), Some(token)).await?;
+    let events = String::from_utf8_lossy(&events);
+    ensure!(status == 200 && events.contains("\"succeeded\""), "run {id} did not succeed: {status} {events}");
+    Ok(())
+}
+
+fn tell(syncs: &[Measured], commits: &[Measured], changes: &[Vec<Measured>; SUBMITTERS.len()]) -> String {
+    let mut table = Table::new(&[
+        "",
+        "per second",
+        "lowest–highest",
+        "p50",
+        "p99",
+        "CPU of guichetd",
+        "of SQLite's commits",
+    ]);
+    let mut row = |name: &str, rounds: &[Measured], is_ours: bool| {
+        let rates = || rounds.iter().map(|round| round.per_second);
+        table.row(&[
+            name.to_owned(),
+            count(median(rates())),
+            format!(
+                "{}–{}",
+                count(rates().fold(f64::INFINITY, f64::min)),
+                count(rates().fold(0.0, f64::max))
+            ),
+            duration(median_of(rounds.iter().map(|round| round.p50))),
+            duration(median_of(rounds.iter().map(|round| round.p99))),
+            if is_ours {
+                duration(median_of(rounds.iter().map(|round| round.cpu)))
+            } else {
+                "–".to_owned()
+            },
+            times(ratio(rounds, commits)),
+        ]);
+    };
+    row("`fdatasync` of one page", syncs, false);
+    row("SQLite: one row, one commit (WAL, FULL)", commits, false);
+    for (submitters, rounds) in SUBMITTERS.into_iter().zip(changes) {
+        let plural = if submitters == 1 { "" } else { "s" };
+        row(&format!("**guichetd**: whole changes, {submitters} submitter{plural}"), rounds, true);
+    }
+    format!(
+        "## changes\n\nA change is submitted over HTTP, decided, recorded, performed by an SDK provider that does nothing, and \
+         its outcome recorded; the submitter follows the run's events to the end, then submits the next. The times are from \
+         submission to outcome as the submitter sees it. Every step is durable before the next begins, so one change is \
+         several commits; those of many submitters share them. {ROUNDS} rounds in turns, same disk, same folder.\n\n{}",
+        table.into_text()
+    )
+}

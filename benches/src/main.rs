@@ -1,0 +1,115 @@
+//! What the gateway costs, beside what it could cost: `cargo xtask bench [NAME…] [--seconds N]`.
+//!
+//! Every figure stands beside one of something known, taken in the same run, in turns: on a machine that is shared,
+//! the same program differs by half from minute to minute, and only ratios within a round mean something. Each server
+//! is a process of its own on loopback. Nothing here judges: it prints, and people compare.
+//!
+//! Begin reading at `reads`, then `server`: how processes begin and end.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the tables and the progress are what this program is for"
+)]
+
+mod changes;
+mod cli;
+mod connection;
+mod disk;
+mod figures;
+mod gateway;
+mod load;
+mod machine;
+mod memory_and_start;
+mod nginx;
+mod reads;
+mod roles;
+mod server;
+mod setting;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+
+const NAMES: [&str; 4] = ["reads", "changes", "memory-and-start", "cli"];
+const USAGE: &str = "\
+cargo xtask bench [NAME…] [--seconds N]
+
+NAME       reads, changes, memory-and-start, cli; all of them when none is named
+--seconds  how long each single measurement takes (2; everything together is then about five minutes)";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["role", role, rest @ ..] => roles::play(role, rest),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        words => measure(words),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(words: &[&str]) -> anyhow::Result<()> {
+    let (names, seconds) = parse(words)?;
+    let setting = setting::Setting::new(seconds)?;
+    println!("{}", machine::describe(&setting, words)?);
+    for name in names {
+        eprintln!("— {name}");
+        let table = match name {
+            "reads" => reads::measure(&setting),
+            "changes" => changes::measure(&setting),
+            "memory-and-start" => memory_and_start::measure(&setting),
+            _ => cli::measure(&setting),
+        };
+        println!("{}", table.with_context(|| format!("`{name}` could not be measured"))?);
+    }
+    Ok(())
+}
+
+fn parse<'a>(words: &[&'a str]) -> anyhow::Result<(Vec<&'a str>, Duration)> {
+    let mut names = Vec::new();
+    let mut seconds = 2;
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--seconds" => {
+                let text = words.next().context("--seconds needs a number of seconds")?;
+                seconds = text
+                    .parse()
+                    .ok()
+                    .filter(|s| (1..=60).contains(s))
+                    .with_context(|| format!("--seconds takes 1 to 60, not `{text}`"))?;
+            }
+            name if NAMES.contains(&name) => names.push(name),
+            other => bail!("`{other}` is no measurement\n{USAGE}"),
+        }
+    }
+    if names.is_empty() {
+        names = NAMES.to_vec();
+    }
+    Ok((names, Duration::from_secs(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_seconds_are_taken_and_rubbish_is_not() {
+        let (names, seconds) = parse(&["reads", "--seconds", "5", "cli"]).unwrap();
+        assert_eq!((names, seconds), (vec!["reads", "cli"], Duration::from_secs(5)));
+        assert_eq!(parse(&[]).unwrap().0, NAMES);
+        for words in [&["writes"][..], &["--seconds"], &["--seconds", "0"], &["--seconds", "x"]] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+}

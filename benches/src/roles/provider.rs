@@ -1,0 +1,41 @@
+//! A provider as its owner would write it, with the SDK: one read and one change that changes nothing.
+
+use anyhow::{Result, anyhow};
+use guichet_provider_sdk::{ActionError, Context, Keys, NoInput, provider};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::ITEM;
+
+#[derive(Deserialize, JsonSchema)]
+struct Which {
+    /// Which item.
+    #[expect(dead_code, reason = "every item is the same")]
+    id: u64,
+}
+
+async fn change_nothing(_: Context, _: NoInput) -> Result<(), ActionError> {
+    Ok(())
+}
+
+/// Serves for the gateway at this address, whose keys it fetches with the first call.
+pub(super) async fn serve(gateway: &str) -> Result<()> {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        return Err(anyhow!("another TLS provider was installed before"));
+    }
+    let item: Value = serde_json::from_str(ITEM)?;
+    let read_item = move |_: Context, _: Which| {
+        let item = item.clone();
+        async move { Ok::<_, ActionError>(item) }
+    };
+    let bench = provider("bench")
+        .action("read-item", read_item)
+        .route("GET", "/items/{id}")
+        .action("noop", change_nothing)
+        .change()
+        .done();
+    let listener = super::listen().await?;
+    bench.prepare(Keys::from_gateway(gateway)?).serve_until(listener, std::future::pending()).await;
+    Ok(())
+}
