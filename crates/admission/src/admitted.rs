@@ -6,7 +6,11 @@ use guichet_contract::{Action, Digest, redact};
 use guichet_rules::Condition;
 use serde_json::Value;
 
-use crate::{caller::Caller, door::GatewayVerb, world::{CompiledAction, World}};
+use crate::{
+    caller::Caller,
+    door::GatewayVerb,
+    world::{CompiledAction, World},
+};
 
 /// A call that passed the door, and what it wants.
 #[derive(Debug, Clone)]

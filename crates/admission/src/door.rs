@@ -9,8 +9,9 @@ use guichet_contract::{
 };
 use guichet_identity::{Identified, Identity, IdentityError, Scope};
 use guichet_rules::{self as rules, Decision, LiftRefusal, Question};
-use guichet_store::{Store, TokenKind};
+use guichet_store::{Store, TokenKind, UnitOfWork};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use crate::{
     admitted::{ActionCall, Admitted, Deciding, GatewayCall},
@@ -93,7 +94,8 @@ impl Door {
     /// # Errors
     /// Not signed in, or credentials that do not hold; recorded.
     pub async fn identify(&self, call: &Call) -> Result<Caller, Refusal> {
-        match self.identity.identify(call.bearer.as_deref()).await {
+        // `auth` in a trace: from the secret to the person.
+        match self.identity.identify(call.bearer.as_deref()).instrument(tracing::info_span!("auth")).await {
             Ok(identified) => Ok(self.with_teams(identified, call)),
             Err(error) => {
                 let problem = identity_problem(&error);
@@ -147,7 +149,9 @@ impl Door {
             return Err(self.refuse(record, unknown_action(&world, &attempt.action)).await);
         };
         let given = attempt.input.clone();
-        match self.check_action(&world, &caller, &action, attempt) {
+        let checked = tracing::info_span!("authorize", action = %action.action.id)
+            .in_scope(|| check_action(&world, &caller, &action, attempt));
+        match checked {
             Ok(wanted) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
@@ -161,31 +165,6 @@ impl Door {
         }
     }
 
-    fn check_action(
-        &self,
-        world: &Arc<World>,
-        caller: &Caller,
-        action: &Arc<CompiledAction>,
-        attempt: Attempt,
-    ) -> Result<ActionCall, Problem> {
-        check_reason(attempt.reason.as_deref())?;
-        check_scope(&caller.identified, action.action.effect.into())?;
-        let input = validate::validate(action, attempt.input)?;
-        let resource = resource_of(action, &input)?;
-        let mut wanted = ActionCall {
-            world: Arc::clone(world),
-            action: Arc::clone(action),
-            input,
-            reason: attempt.reason.filter(|reason| !reason.trim().is_empty()),
-            owner: None,
-            resource,
-            conditions: Vec::new(),
-            policies: Vec::new(),
-        };
-        authorize(&mut wanted, &caller.principal, caller.surface)?;
-        Ok(wanted)
-    }
-
     /// What the plan makes of it: the resource it narrows to, and what approvals that needs. Authorizes anew.
     ///
     /// # Errors
@@ -197,7 +176,9 @@ impl Door {
         purpose: Purpose,
     ) -> Result<Admitted<ActionCall>, Refusal> {
         let Admitted { caller, mut wanted } = admitted;
-        match narrow(&mut wanted, plan).and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface)) {
+        match narrow(&mut wanted, plan)
+            .and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface))
+        {
             Ok(()) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
                 let verb = if purpose == Purpose::Plan { Verb::PlanRun } else { Verb::SubmitRun };
@@ -220,10 +201,7 @@ impl Door {
     ) -> Result<Admitted<Deciding>, Refusal> {
         let world = self.world.load_full();
         let lifts = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
-            world
-                .policies
-                .can_lift(&caller.principal, run)
-                .map_err(|refusal| lift_problem(&refusal, run))
+            world.policies.can_lift(&caller.principal, run).map_err(|refusal| lift_problem(&refusal, run))
         });
         match lifts {
             Ok(lifts) => Ok(Admitted { caller, wanted: Deciding { lifts } }),
@@ -240,15 +218,25 @@ impl Door {
     ///
     /// # Errors
     /// Policy, or a token that may not; recorded.
-    pub async fn admit_gateway(&self, caller: Caller, verb: GatewayVerb) -> Result<Admitted<GatewayCall>, Refusal> {
+    pub async fn admit_gateway(
+        &self,
+        caller: Caller,
+        verb: GatewayVerb,
+    ) -> Result<Admitted<GatewayCall>, Refusal> {
         let world = self.world.load_full();
         let (checked, record_verb) = match verb {
             GatewayVerb::LookAround => (Ok(()), Verb::ReadRuns),
             GatewayVerb::SignOut => (Ok(()), Verb::SignOut),
             GatewayVerb::ManageOwnTokens => (only_by_session(&caller), Verb::CreateToken),
             GatewayVerb::ReadRecords => (
-                check_scope(&caller.identified, Scope::Read)
-                    .and_then(|()| allowed_or_problem(&world.policies.may(&caller.principal, "audit", "guichet/records", &world.environment))),
+                check_scope(&caller.identified, Scope::Read).and_then(|()| {
+                    allowed_or_problem(&world.policies.may(
+                        &caller.principal,
+                        "audit",
+                        "guichet/records",
+                        &world.environment,
+                    ))
+                }),
                 Verb::ReadRecords,
             ),
         };
@@ -281,7 +269,8 @@ impl Door {
         }
         problem.trace_id.clone_from(&record.trace_id);
         tracing::info!(verb = record.verb.as_str(), code = %problem.code, "refused");
-        if let Err(error) = self.store.append_soon(record).await {
+        // Durable before it is told: a refused attempt is what an auditor looks for first.
+        if let Err(error) = self.store.commit(UnitOfWork::new().append_record(record)).await {
             tracing::error!(%error, "a refusal could not be recorded");
         }
         problem.into()
@@ -299,6 +288,30 @@ impl Door {
         record.trace_id = caller.trace_id();
         record
     }
+}
+
+fn check_action(
+    world: &Arc<World>,
+    caller: &Caller,
+    action: &Arc<CompiledAction>,
+    attempt: Attempt,
+) -> Result<ActionCall, Problem> {
+    check_reason(attempt.reason.as_deref())?;
+    check_scope(&caller.identified, action.action.effect.into())?;
+    let input = validate::validate(action, attempt.input)?;
+    let resource = resource_of(action, &input)?;
+    let mut wanted = ActionCall {
+        world: Arc::clone(world),
+        action: Arc::clone(action),
+        input,
+        reason: attempt.reason.filter(|reason| !reason.trim().is_empty()),
+        owner: None,
+        resource,
+        conditions: Vec::new(),
+        policies: Vec::new(),
+    };
+    authorize(&mut wanted, &caller.principal, caller.surface)?;
+    Ok(wanted)
 }
 
 /// Fills in what a record says of an action call.
@@ -328,12 +341,21 @@ pub fn describe_run(record: &mut Record, run: &Run) {
 }
 
 pub(crate) fn resource_of(action: &CompiledAction, input: &Value) -> Result<String, Problem> {
-    rules::resource_of(action.action.resource.as_deref(), input, &action.action.provider, &action.action.operation)
-        .map_err(|why| Problem::new(code::INVALID_INPUT, why))
+    rules::resource_of(
+        action.action.resource.as_deref(),
+        input,
+        &action.action.provider,
+        &action.action.operation,
+    )
+    .map_err(|why| Problem::new(code::INVALID_INPUT, why))
 }
 
 /// Decides, and notes who owns the resource and what must be lifted.
-pub(crate) fn authorize(wanted: &mut ActionCall, principal: &Principal, surface: Surface) -> Result<(), Problem> {
+pub(crate) fn authorize(
+    wanted: &mut ActionCall,
+    principal: &Principal,
+    surface: Surface,
+) -> Result<(), Problem> {
     wanted.owner = wanted.world.registry.owner_of(&wanted.resource).map(str::to_owned);
     let decision = wanted.world.policies.authorize(&Question {
         principal,
@@ -364,7 +386,10 @@ pub(crate) fn narrow(wanted: &mut ActionCall, plan: &Plan) -> Result<(), Problem
     let declared = resource_of(&wanted.action, &wanted.input)?;
     wanted.resource = match &plan.resource {
         None => declared,
-        Some(narrower) if *narrower == declared || narrower.strip_prefix(declared.as_str()).is_some_and(|rest| rest.starts_with('/')) => {
+        Some(narrower)
+            if *narrower == declared
+                || narrower.strip_prefix(declared.as_str()).is_some_and(|rest| rest.starts_with('/')) =>
+        {
             narrower.clone()
         }
         Some(elsewhere) => {
@@ -384,7 +409,11 @@ pub(crate) fn check_scope(identified: &Identified, scope: Scope) -> Result<(), P
     }
     Err(Problem::new(
         code::REFUSED,
-        format!("this token is limited to {}, and this needs {}", identified.scopes.join(", "), scope.as_str()),
+        format!(
+            "this token is limited to {}, and this needs {}",
+            identified.scopes.join(", "),
+            scope.as_str()
+        ),
     )
     .next("use a token with that scope, or sign in with `guichet login`"))
 }
@@ -399,10 +428,11 @@ fn only_by_session(caller: &Caller) -> Result<(), Problem> {
 
 fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
     match reason {
-        Some(reason) if reason.chars().count() > REASON_MAX => {
-            Err(Problem::new(code::INVALID_INPUT, format!("the reason is longer than {REASON_MAX} characters"))
-                .next("say it shorter, and link to the rest"))
-        }
+        Some(reason) if reason.chars().count() > REASON_MAX => Err(Problem::new(
+            code::INVALID_INPUT,
+            format!("the reason is longer than {REASON_MAX} characters"),
+        )
+        .next("say it shorter, and link to the rest")),
         _ => Ok(()),
     }
 }
@@ -431,8 +461,10 @@ fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
     who.dedup();
     let who = format!("it can be decided by {}", who.join(" and "));
     match refusal {
-        LiftRefusal::OwnRun => Problem::new(code::OWN_RUN, "you asked for this run yourself, so you cannot decide on it")
-            .next(format!("ask someone else: {who}")),
+        LiftRefusal::OwnRun => {
+            Problem::new(code::OWN_RUN, "you asked for this run yourself, so you cannot decide on it")
+                .next(format!("ask someone else: {who}"))
+        }
         LiftRefusal::Agent => {
             Problem::new(code::AGENT_CANNOT_APPROVE, "an agent never decides, also not on behalf of a person")
                 .next("decide yourself, signed in as a person")
@@ -447,7 +479,9 @@ fn identity_problem(error: &IdentityError) -> Problem {
     match error {
         IdentityError::Missing => Problem::new(code::NOT_SIGNED_IN, error.to_string())
             .next("sign in with `guichet login`, or send `Authorization: Bearer TOKEN`"),
-        IdentityError::TooManyAttempts => Problem::new(code::TOO_MANY_REQUESTS, error.to_string()).next("wait a minute"),
+        IdentityError::TooManyAttempts => {
+            Problem::new(code::TOO_MANY_REQUESTS, error.to_string()).next("wait a minute")
+        }
         IdentityError::Store(_) => Problem::new(code::STORE_UNAVAILABLE, error.to_string()),
         IdentityError::Fault(_) => Problem::new(code::INTERNAL, error.to_string()),
         IdentityError::BadToken(_) => Problem::new(code::INVALID_INPUT, error.to_string()),
@@ -455,9 +489,8 @@ fn identity_problem(error: &IdentityError) -> Problem {
         | IdentityError::Expired(_)
         | IdentityError::Revoked(_)
         | IdentityError::UserGone(_)
-        | IdentityError::WrongPassword => {
-            Problem::new(code::INVALID_CREDENTIALS, error.to_string()).next("sign in again with `guichet login`")
-        }
+        | IdentityError::WrongPassword => Problem::new(code::INVALID_CREDENTIALS, error.to_string())
+            .next("sign in again with `guichet login`"),
     }
 }
 
@@ -468,7 +501,8 @@ pub fn sign_in_problem(error: &IdentityError) -> Problem {
 
 fn unknown_action(world: &World, given: &str) -> Problem {
     let ids = world.catalogue.published.actions.iter().map(|action| action.id.as_str());
-    let hint = validate::nearest(given, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    let hint =
+        validate::nearest(given, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     Problem::new(code::UNKNOWN_ACTION, format!("no action is called `{}`{hint}", shortened(given)))
         .next("`guichet actions list` shows those there are")
 }

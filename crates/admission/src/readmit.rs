@@ -28,7 +28,8 @@ impl Door {
     pub fn readmit(&self, run: &Run) -> Result<ActionCall, Readmission> {
         let void = |detail: String| {
             Readmission::Void(
-                Problem::new(code::BINDING_CHANGED, detail).next("submit it again; what will happen is shown anew"),
+                Problem::new(code::BINDING_CHANGED, detail)
+                    .next("submit it again; what will happen is shown anew"),
             )
         };
         let world = self.world();
@@ -36,7 +37,10 @@ impl Door {
             return Err(void(format!("action {} is no longer offered", run.action)));
         };
         if action.action.version != run.action_version {
-            return Err(void(format!("the declaration of {} has changed since it was submitted", run.action)));
+            return Err(void(format!(
+                "the declaration of {} has changed since it was submitted",
+                run.action
+            )));
         }
         if *world.policies.version() != run.policy_version {
             return Err(void("the policies have changed since it was submitted".into()));
@@ -56,10 +60,8 @@ impl Door {
             conditions: Vec::new(),
             policies: Vec::new(),
         };
-        let principal = Principal {
-            teams: world.registry.teams_of(&run.requested_by.name),
-            ..run.requested_by.clone()
-        };
+        let principal =
+            Principal { teams: world.registry.teams_of(&run.requested_by.name), ..run.requested_by.clone() };
         if let Some(plan) = &run.plan {
             narrow(&mut wanted, plan).map_err(|problem| void(problem.detail))?;
         }
@@ -76,8 +78,12 @@ impl Door {
     fn check_lifted(&self, run: &Run, wanted: &ActionCall) -> Result<(), String> {
         let world = self.world();
         for condition in &wanted.conditions {
-            let Some(approval) = run.approvals.iter().find(|approval| approval.policy == condition.policy) else {
-                return Err(format!("it now needs an approval that nobody was asked for ({})", condition.because));
+            let Some(approval) = run.approvals.iter().find(|approval| approval.policy == condition.policy)
+            else {
+                return Err(format!(
+                    "it now needs an approval that nobody was asked for ({})",
+                    condition.because
+                ));
             };
             let still_counting: Vec<_> = run
                 .decisions
@@ -86,12 +92,18 @@ impl Door {
                     let Some(kind) = self.identity().kind_of(&decision.by) else { return false };
                     let teams = world.registry.teams_of(&decision.by);
                     let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
-                    world.policies.can_lift(&approver, run).is_ok_and(|lifts| lifts.contains(&condition.policy))
+                    world
+                        .policies
+                        .can_lift(&approver, run)
+                        .is_ok_and(|lifts| lifts.contains(&condition.policy))
                 })
                 .cloned()
                 .collect();
             if lifted_by(approval, &still_counting) < usize::from(condition.count.max(approval.count)) {
-                return Err(format!("an approval no longer counts ({}): who gave it may no longer give it", condition.because));
+                return Err(format!(
+                    "an approval no longer counts ({}): who gave it may no longer give it",
+                    condition.because
+                ));
             }
         }
         Ok(())

@@ -82,18 +82,27 @@ impl RestMatch {
 /// Unknown provider, unknown path, or a method that the path does not offer.
 pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMatch, Problem> {
     let Some(methods) = world.catalogue.paths.get(call.provider) else {
-        return Err(Problem::new(code::UNKNOWN_PROVIDER, format!("no provider is called `{}`", call.provider))
-            .next("`guichet providers list` shows those there are"));
+        return Err(Problem::new(
+            code::UNKNOWN_PROVIDER,
+            format!("no provider is called `{}`", call.provider),
+        )
+        .next("`guichet providers list` shows those there are"));
     };
     // HEAD is answered as GET without its body, as RFC 9110 has it.
     let method = if call.method == "HEAD" { "GET" } else { call.method };
     let found = methods.get(method).and_then(|router| router.at(call.path).ok());
     let Some(found) = found else {
-        let others: Vec<&str> =
-            methods.iter().filter(|(_, router)| router.at(call.path).is_ok()).map(|(method, _)| method.as_str()).collect();
+        let others: Vec<&str> = methods
+            .iter()
+            .filter(|(_, router)| router.at(call.path).is_ok())
+            .map(|(method, _)| method.as_str())
+            .collect();
         return Err(if others.is_empty() {
-            Problem::new(code::NOT_FOUND, format!("provider {} has no operation at {}", call.provider, call.path))
-                .next(format!("`guichet actions search {}` shows what it offers", call.provider))
+            Problem::new(
+                code::NOT_FOUND,
+                format!("provider {} has no operation at {}", call.provider, call.path),
+            )
+            .next(format!("`guichet actions search {}` shows what it offers", call.provider))
         } else {
             Problem::new(code::METHOD_NOT_ALLOWED, format!("{} offers {} only", call.path, others.join(", ")))
         });
@@ -107,12 +116,18 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
             Place::Path => {
                 if let Some(text) = found.params.get(&parameter.wire_name) {
                     let text = percent_decode_str(text).decode_utf8_lossy();
-                    input.insert(parameter.name.clone(), coerce::coerce_text(schema, member(&parameter.name), &text));
+                    input.insert(
+                        parameter.name.clone(),
+                        coerce::coerce_text(schema, member(&parameter.name), &text),
+                    );
                 }
             }
             Place::Header => {
                 if let Some(text) = call.headers.get(&parameter.wire_name.to_ascii_lowercase()) {
-                    input.insert(parameter.name.clone(), coerce::coerce_text(schema, member(&parameter.name), text));
+                    input.insert(
+                        parameter.name.clone(),
+                        coerce::coerce_text(schema, member(&parameter.name), text),
+                    );
                 }
             }
             Place::Query | Place::Body | Place::BodyMember => {}
@@ -124,7 +139,12 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
         by_name.entry(name).or_default().push(value);
     }
     for (wire_name, texts) in by_name {
-        let parameter = action.action.http.parameters.iter().find(|p| p.place == Place::Query && p.wire_name == wire_name);
+        let parameter = action
+            .action
+            .http
+            .parameters
+            .iter()
+            .find(|p| p.place == Place::Query && p.wire_name == wire_name);
         let name = parameter.map_or(wire_name, |p| p.name.as_str());
         let split: Vec<&str> = match (parameter, texts.as_slice()) {
             (Some(parameter), [one]) if !parameter.explode && takes_array(schema, member(name)) => {
@@ -139,10 +159,11 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
 
 /// Whether the schema asks for an array: then one comma-separated text stands for several values.
 fn takes_array(root: &Value, schema: &Value) -> bool {
-    let schema = match schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
-        Some(pointer) => root.pointer(pointer).unwrap_or(schema),
-        None => schema,
-    };
+    let schema =
+        match schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
+            Some(pointer) => root.pointer(pointer).unwrap_or(schema),
+            None => schema,
+        };
     match schema.get("type") {
         Some(Value::String(kind)) => kind == "array",
         Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),

@@ -32,8 +32,12 @@ pub(crate) fn validate(action: &CompiledAction, input: Value) -> Result<Value, P
     if action.validator.is_valid(&input) {
         return Ok(input);
     }
-    let errors: Vec<FieldError> =
-        action.validator.iter_errors(&input).take(TOLD_AT_ONCE).flat_map(|error| field_errors(action, &error)).collect();
+    let errors: Vec<FieldError> = action
+        .validator
+        .iter_errors(&input)
+        .take(TOLD_AT_ONCE)
+        .flat_map(|error| field_errors(action, &error))
+        .collect();
     let what = match errors.len() {
         1 => "one input is".to_owned(),
         n => format!("{n} inputs are"),
@@ -73,11 +77,22 @@ fn field_errors(action: &CompiledAction, error: &ValidationError<'_>) -> Vec<Fie
 
 fn at(pointer: &str, message: String) -> FieldError {
     let first = pointer.split('/').nth(1).filter(|name| !name.is_empty());
-    FieldError { pointer: pointer.to_owned(), flag: first.map(|name| format!("--{}", flag_name(name))), message }
+    FieldError {
+        pointer: pointer.to_owned(),
+        flag: first.map(|name| format!("--{}", flag_name(name))),
+        message,
+    }
 }
 
 fn known_members(action: &CompiledAction) -> impl Iterator<Item = &str> {
-    action.action.input.get("properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str())
+    action
+        .action
+        .input
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
 }
 
 /// The nearest of the names, when it is near enough to be meant.

@@ -56,7 +56,8 @@ impl CompiledCatalogue {
     pub fn compile(environment: &str, actions: Vec<Action>) -> (Self, Vec<NotOffered>) {
         let mut refused = Vec::new();
         let mut by_id = HashMap::with_capacity(actions.len());
-        let mut paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>> = HashMap::new();
+        let mut paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>> =
+            HashMap::new();
         let mut offered = Vec::with_capacity(actions.len());
         for action in actions {
             let validator = match compile_schema(&action) {
@@ -68,12 +69,19 @@ impl CompiledCatalogue {
             };
             let compiled = Arc::new(CompiledAction { action, validator });
             let action = &compiled.action;
-            let router = paths.entry(action.provider.clone()).or_default().entry(action.http.method.clone()).or_default();
+            let router = paths
+                .entry(action.provider.clone())
+                .or_default()
+                .entry(action.http.method.clone())
+                .or_default();
             if let Err(error) = router.insert(action.http.path.clone(), Arc::clone(&compiled)) {
                 // Still offered by name; only its transparent path is not.
                 refused.push(NotOffered {
                     action: action.id.to_string(),
-                    message: format!("its path {} is not offered under /providers: {error}", action.http.path),
+                    message: format!(
+                        "its path {} is not offered under /providers: {error}",
+                        action.http.path
+                    ),
                 });
             }
             by_id.insert(action.id.to_string(), Arc::clone(&compiled));

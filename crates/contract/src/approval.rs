@@ -114,9 +114,7 @@ pub fn all_lifted(approvals: &[Approval], decisions: &[Decision]) -> bool {
 pub fn lifted_by(approval: &Approval, decisions: &[Decision]) -> usize {
     let mut people: Vec<&str> = decisions
         .iter()
-        .filter(|decision| {
-            decision.verdict == Verdict::Approve && decision.lifts.iter().any(|policy| *policy == approval.policy)
-        })
+        .filter(|decision| decision.verdict == Verdict::Approve && decision.lifts.contains(&approval.policy))
         .map(|decision| decision.by.as_str())
         .collect();
     people.sort_unstable();

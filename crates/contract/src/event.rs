@@ -5,7 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{approval::Decision, id::RunId, run::{Outcome, RunState}};
+use crate::{
+    approval::Decision,
+    id::RunId,
+    run::{Outcome, RunState},
+};
 
 /// One entry of a run's event stream. `seq` is the SSE event id, counted from 1 within the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{action::{ActionId, Effect}, digest::Digest, id::RunId, principal::{Principal, Surface}};
+use crate::{
+    action::{ActionId, Effect},
+    digest::Digest,
+    id::RunId,
+    principal::{Principal, Surface},
+};
 
 /// What was attempted or what happened. One verb has one name everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

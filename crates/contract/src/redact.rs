@@ -15,7 +15,7 @@ const MOST_VOICES: usize = 256;
 /// A member is sensitive when any schema that speaks of it (through `$ref`, `allOf`, `anyOf`, `oneOf`, `if`/`then`/`else`,
 /// `patternProperties`) says `writeOnly: true`, `format: password` or `x-guichet: {sensitive: true}`; in an input marked
 /// `all_sensitive`, also when none says `x-guichet: {sensitive: false}`: a field that no one classified counts as
-/// sensitive.
+/// sensitive. So does a member that the schema forbids (`additionalProperties: false`).
 pub fn redact_input(schema: &Value, input: &Value, all_sensitive: bool) -> Value {
     let voices = voices_of(schema, schema);
     redact(schema, &voices, input, all_sensitive, 0)
@@ -36,12 +36,16 @@ fn redact(root: &Value, voices: &[&Value], value: &Value, all_sensitive: bool, d
     match value {
         Value::Object(members) => members
             .iter()
-            .map(|(name, member)| (name.clone(), shown(schemas_of_member(voices, name), member, all_sensitive)))
+            .map(|(name, member)| {
+                (name.clone(), shown(schemas_of_member(voices, name), member, all_sensitive))
+            })
             .collect(),
         // An item belongs to a member that was classified above: it is hidden when a schema says so.
-        Value::Array(items) => {
-            items.iter().enumerate().map(|(position, item)| shown(schemas_of_item(voices, position), item, false)).collect()
-        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(position, item)| shown(schemas_of_item(voices, position), item, false))
+            .collect(),
         scalar => scalar.clone(),
     }
 }
@@ -55,13 +59,20 @@ fn voices_of<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
             continue;
         }
         voices.push(schema);
-        let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+        let pointer =
+            schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
         open.extend(pointer.and_then(|pointer| root.pointer(pointer)));
         for keyword in ["allOf", "anyOf", "oneOf"] {
             open.extend(schema.get(keyword).and_then(Value::as_array).into_iter().flatten());
         }
         open.extend(["if", "then", "else"].into_iter().filter_map(|keyword| schema.get(keyword)));
-        open.extend(schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|map| map.values()));
+        open.extend(
+            schema
+                .get("dependentSchemas")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(|map| map.values()),
+        );
     }
     voices
 }
@@ -71,8 +82,18 @@ fn schemas_of_member<'a>(voices: &[&'a Value], name: &str) -> Vec<&'a Value> {
     for voice in voices {
         found.extend(voice.get("properties").and_then(|properties| properties.get(name)));
         // Which pattern fits is not worth a regular expression here: all of them are heard.
-        found.extend(voice.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|map| map.values()));
-        found.extend(["additionalProperties", "unevaluatedProperties"].into_iter().filter_map(|keyword| voice.get(keyword)));
+        found.extend(
+            voice
+                .get("patternProperties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(|map| map.values()),
+        );
+        found.extend(
+            ["additionalProperties", "unevaluatedProperties"]
+                .into_iter()
+                .filter_map(|keyword| voice.get(keyword)),
+        );
     }
     found
 }
@@ -81,16 +102,24 @@ fn schemas_of_item<'a>(voices: &[&'a Value], position: usize) -> Vec<&'a Value> 
     let mut found = Vec::new();
     for voice in voices {
         found.extend(voice.get("prefixItems").and_then(|items| items.get(position)));
-        found.extend(["items", "contains", "unevaluatedItems"].into_iter().filter_map(|keyword| voice.get(keyword)));
+        found.extend(
+            ["items", "contains", "unevaluatedItems"].into_iter().filter_map(|keyword| voice.get(keyword)),
+        );
     }
     found
 }
 
 fn is_sensitive(voices: &[&Value], unclassified: bool) -> bool {
     let said = |wanted: bool| {
-        voices.iter().any(|voice| voice.pointer("/x-guichet/sensitive").and_then(Value::as_bool) == Some(wanted))
+        voices
+            .iter()
+            .any(|voice| voice.pointer("/x-guichet/sensitive").and_then(Value::as_bool) == Some(wanted))
     };
     if said(true) {
+        return true;
+    }
+    // What the schema does not allow at all, nobody can have classified: a misspelt secret is still a secret.
+    if !voices.is_empty() && voices.iter().all(|voice| **voice == Value::Bool(false)) {
         return true;
     }
     if said(false) {
@@ -141,8 +170,21 @@ mod tests {
             json!({"patternProperties": {"^sec": {"format": "password"}}}),
             json!({"properties": {"secret": {"allOf": [{"format": "password"}]}}}),
         ] {
-            assert_eq!(redact_input(&schema, &json!({"secret": 1}), false), json!({"secret": REDACTED}), "{schema}");
+            assert_eq!(
+                redact_input(&schema, &json!({"secret": 1}), false),
+                json!({"secret": REDACTED}),
+                "{schema}"
+            );
         }
+    }
+
+    #[test]
+    fn a_member_that_may_not_be_there_is_hidden() {
+        let closed = json!({"properties": {"name": {}, "password": {"writeOnly": true}}, "additionalProperties": false});
+        let input = json!({"name": "a", "pasword": "hunter2"});
+        assert_eq!(redact_input(&closed, &input, false), json!({"name": "a", "pasword": REDACTED}));
+        let open = json!({"properties": {"name": {}}});
+        assert_eq!(redact_input(&open, &input, false), input, "one that may is shown");
     }
 
     #[test]

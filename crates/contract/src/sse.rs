@@ -116,7 +116,10 @@ mod tests {
             ("\u{feff}event: log\r\ndata:x\r\n\r\n", vec![event(None, "log", "x")]),
             (": keep-alive\n\n", vec![]),
             ("event: log\n\ndata: y\n\n", vec![event(None, "message", "y")]),
-            ("id: 1\ndata: a\n\ndata: b\n\n", vec![event(Some("1"), "message", "a"), event(Some("1"), "message", "b")]),
+            (
+                "id: 1\ndata: a\n\ndata: b\n\n",
+                vec![event(Some("1"), "message", "a"), event(Some("1"), "message", "b")],
+            ),
             ("data: never finished\n", vec![]),
             ("data: a\r\rdata: b\r\r", vec![event(None, "message", "a"), event(None, "message", "b")]),
         ] {

@@ -32,7 +32,11 @@ pub(crate) async fn read_body(mut body: AnswerBody, limit: usize) -> Result<Byte
 }
 
 /// The result, when the provider says that it is done.
-pub(crate) async fn result(provider: &Provider, effect: Effect, response: Response<AnswerBody>) -> Result<Value, ProviderError> {
+pub(crate) async fn result(
+    provider: &Provider,
+    effect: Effect,
+    response: Response<AnswerBody>,
+) -> Result<Value, ProviderError> {
     let (head, body) = response.into_parts();
     let body = read_body(body, provider.limits.answer_bytes).await;
     if !head.status.is_success() {
@@ -41,25 +45,31 @@ pub(crate) async fn result(provider: &Provider, effect: Effect, response: Respon
     match body {
         Ok(body) if body.is_empty() => Ok(Value::Null),
         Ok(body) => parse(&head.headers, &body).map_err(|why| {
-            unreadable(provider, effect, code::PROVIDER_PROTOCOL, format!("answered {} with a body that is no JSON: {why}", head.status))
+            unreadable(
+                provider,
+                effect,
+                code::PROVIDER_PROTOCOL,
+                &format!("answered {} with a body that is no JSON: {why}", head.status),
+            )
         }),
         Err(BodyError::TooLarge(limit)) => Err(unreadable(
             provider,
             effect,
             code::PROVIDER_PROTOCOL,
-            format!("answered {} with more than {limit} bytes", head.status),
+            &format!("answered {} with more than {limit} bytes", head.status),
         )),
         Err(BodyError::Cut(why)) => Err(unreadable(
             provider,
             effect,
             code::PROVIDER_SILENT,
-            format!("answered {} and then closed the connection: {why}", head.status),
+            &format!("answered {} and then closed the connection: {why}", head.status),
         )),
     }
 }
 
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("application/json");
+    let kind =
+        headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("application/json");
     if kind.starts_with("text/") {
         return Ok(Value::String(String::from_utf8_lossy(body).into_owned()));
     }
@@ -67,12 +77,19 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
 }
 
 /// A good head whose body tells nothing: a read has failed, a change may have been done.
-pub(crate) fn unreadable(provider: &Provider, effect: Effect, code: &'static str, what: String) -> ProviderError {
+pub(crate) fn unreadable(
+    provider: &Provider,
+    effect: Effect,
+    code: &'static str,
+    what: &str,
+) -> ProviderError {
     let problem = Problem::new(code, format!("provider {} {what}", provider.name));
     if effect == Effect::Read {
         ProviderError::Failed(problem.next("try again, or tell the provider's owners"))
     } else {
-        ProviderError::Silent(problem.next("it may have been done: look at the resource before you submit it again"))
+        ProviderError::Silent(
+            problem.next("it may have been done: look at the resource before you submit it again"),
+        )
     }
 }
 
@@ -86,7 +103,8 @@ pub(crate) fn failure(
 ) -> ProviderError {
     let told: Option<Value> = serde_json::from_slice(body).ok().filter(|_| is_json(headers));
     let text = |name: &str| told.as_ref().and_then(|told| told.get(name)).and_then(Value::as_str);
-    let detail = text("detail").or_else(|| text("message")).or_else(|| text("error")).or_else(|| text("title"));
+    let detail =
+        text("detail").or_else(|| text("message")).or_else(|| text("error")).or_else(|| text("title"));
     let detail = match detail {
         Some(detail) => detail.chars().take(2_000).collect(),
         None => format!("provider {} answered {status}", provider.name),
@@ -99,17 +117,23 @@ pub(crate) fn failure(
         problem.status = status.as_u16();
     }
     if matches!(status.as_u16(), 401 | 407) {
-        problem.detail = format!("provider {} does not accept this gateway's token: {}", provider.name, problem.detail);
+        problem.detail =
+            format!("provider {} does not accept this gateway's token: {}", provider.name, problem.detail);
     }
     // 502 and 504 are said by whatever stands before the provider: the call may have reached it.
     if effect != Effect::Read && matches!(status.as_u16(), 502 | 504) && told.is_none() {
-        return ProviderError::Silent(problem.next("it may have been done: look at the resource before you submit it again"));
+        return ProviderError::Silent(
+            problem.next("it may have been done: look at the resource before you submit it again"),
+        );
     }
     ProviderError::Failed(problem)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains("json"))
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.contains("json"))
 }
 
 /// Headers of an answer that are passed on: not those of the connection, nor what speaks of identity.

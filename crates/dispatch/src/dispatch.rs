@@ -10,6 +10,7 @@ use guichet_operations::{Forwarded, ProviderCall, ProviderError, ProviderStatus,
 use http::{Response, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tracing::Instrument as _;
 
 use crate::{
     answer,
@@ -43,7 +44,9 @@ impl Dispatch {
 
     /// From now on, these providers.
     pub fn replace(&self, providers: Vec<Arc<Provider>>) {
-        self.providers.store(Arc::new(providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect()));
+        self.providers.store(Arc::new(
+            providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
+        ));
     }
 
     /// All of them, by name.
@@ -77,7 +80,14 @@ impl Dispatch {
         let room = provider.enter(self.clock.now()).await?;
         let token = self.tokens.token(call)?;
         let request = request::build(provider.transport.base(), call, mode, &token)?;
-        match provider.transport.send(request).await {
+        let span = tracing::info_span!(
+            "forward",
+            otel.name = %format_args!("forward {} {}", call.action.http.method, call.action.http.path),
+            otel.kind = "client",
+            provider = provider.name,
+            operation = call.action.operation,
+        );
+        match provider.transport.send(request).instrument(span).await {
             Ok(response) => {
                 if response.status() == 503 {
                     provider.failed(self.clock.now());
@@ -94,7 +104,12 @@ impl Dispatch {
             Err(NoAnswer::Cut(why)) => {
                 provider.failed(self.clock.now());
                 let effect = if mode == Mode::Plan { Effect::Read } else { call.action.effect };
-                Err(answer::unreadable(provider, effect, code::PROVIDER_SILENT, format!("closed the connection: {why}")))
+                Err(answer::unreadable(
+                    provider,
+                    effect,
+                    code::PROVIDER_SILENT,
+                    &format!("closed the connection: {why}"),
+                ))
             }
         }
     }
@@ -112,7 +127,7 @@ impl Dispatch {
             provider,
             effect,
             code::PROVIDER_SILENT,
-            format!("did not answer within {} s", timeout.as_secs_f64()),
+            &format!("did not answer within {} s", timeout.as_secs_f64()),
         )
     }
 }
@@ -131,8 +146,11 @@ impl Providers for Dispatch {
             .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, call.timeout)))?;
         serde_json::from_value(value).map_err(|error| {
             ProviderError::Failed(
-                Problem::new(code::PROVIDER_PROTOCOL, format!("provider {} answered no plan: {error}", provider.name))
-                    .next("tell the provider's owners; see docs/provider-protocol.md"),
+                Problem::new(
+                    code::PROVIDER_PROTOCOL,
+                    format!("provider {} answered no plan: {error}", provider.name),
+                )
+                .next("tell the provider's owners; see docs/provider-protocol.md"),
             )
         })
     }

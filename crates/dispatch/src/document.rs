@@ -8,7 +8,11 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::{answer::{BodyError, read_body}, provider::Provider, transport::NoAnswer};
+use crate::{
+    answer::{BodyError, read_body},
+    provider::Provider,
+    transport::NoAnswer,
+};
 
 /// How long reading a document may take.
 const TIME: Duration = Duration::from_secs(20);
@@ -40,7 +44,8 @@ impl Provider {
     /// What happened, for the operator.
     pub async fn read_document(&self) -> Result<Option<Document>, DocumentError> {
         let uri = format!("{}/openapi.json", self.transport.base());
-        let mut request = Request::builder().method("GET").uri(&uri).header(header::ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method("GET").uri(&uri).header(header::ACCEPT, "application/json");
         if let Some(etag) = self.standing().etag.clone() {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -49,7 +54,9 @@ impl Provider {
             .map_err(|error| DocumentError::Unusable(format!("{uri} is no usable address: {error}")))?;
         let answer = tokio::time::timeout(TIME, async {
             let response = self.transport.send(request).await.map_err(|error| match error {
-                NoAnswer::NotConnected(why) | NoAnswer::Cut(why) => DocumentError::Unreachable(format!("{uri}: {why}")),
+                NoAnswer::NotConnected(why) | NoAnswer::Cut(why) => {
+                    DocumentError::Unreachable(format!("{uri}: {why}"))
+                }
             })?;
             let (head, body) = response.into_parts();
             if head.status == StatusCode::NOT_MODIFIED {
@@ -59,7 +66,9 @@ impl Provider {
                 return Err(DocumentError::Unreachable(format!("{uri} answered {}", head.status)));
             }
             let body = read_body(body, self.limits.document_bytes).await.map_err(|error| match error {
-                BodyError::TooLarge(limit) => DocumentError::Unusable(format!("{uri} is larger than {limit} bytes")),
+                BodyError::TooLarge(limit) => {
+                    DocumentError::Unusable(format!("{uri} is larger than {limit} bytes"))
+                }
                 BodyError::Cut(why) => DocumentError::Unreachable(format!("{uri} was cut off: {why}")),
             })?;
             let value: Value = serde_json::from_slice(&body)
@@ -68,7 +77,9 @@ impl Provider {
             Ok(Some((value, etag)))
         });
         match answer.await {
-            Err(_) => Err(DocumentError::Unreachable(format!("{uri} did not answer within {} s", TIME.as_secs()))),
+            Err(_) => {
+                Err(DocumentError::Unreachable(format!("{uri} did not answer within {} s", TIME.as_secs())))
+            }
             Ok(Err(error)) => Err(error),
             Ok(Ok(None)) => Ok(None),
             Ok(Ok(Some((value, etag)))) => {

@@ -80,7 +80,10 @@ impl Provider {
             return Err(ProviderError::NotSent(
                 Problem::new(
                     code::PROVIDER_BUSY,
-                    format!("provider {} has {} calls under way, as many as it may have", self.name, self.limits.at_once),
+                    format!(
+                        "provider {} has {} calls under way, as many as it may have",
+                        self.name, self.limits.at_once
+                    ),
                 )
                 .next("nothing was done; try again in a moment"),
             ));
@@ -89,7 +92,10 @@ impl Provider {
             return Err(ProviderError::NotSent(
                 Problem::new(
                     code::PROVIDER_CIRCUIT_OPEN,
-                    format!("provider {} has failed several times in a row and is left in peace until {until:.0}", self.name),
+                    format!(
+                        "provider {} has failed several times in a row and is left in peace until {until:.0}",
+                        self.name
+                    ),
                 )
                 .next("nothing was done; try again after that, or tell the provider's owners"),
             ));

@@ -3,7 +3,11 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use guichet_contract::{Plan, Problem, action::{Parameter, Place}, code};
+use guichet_contract::{
+    Plan, Problem,
+    action::{Parameter, Place},
+    code,
+};
 use guichet_operations::{ProviderCall, ProviderError};
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
@@ -26,7 +30,12 @@ pub enum Mode {
 ///
 /// # Errors
 /// A value that no path or header can carry.
-pub fn build(base: &str, call: &ProviderCall<'_>, mode: Mode, token: &str) -> Result<Request<Full<Bytes>>, ProviderError> {
+pub fn build(
+    base: &str,
+    call: &ProviderCall<'_>,
+    mode: Mode,
+    token: &str,
+) -> Result<Request<Full<Bytes>>, ProviderError> {
     let binding = &call.action.http;
     let mut path = binding.path.clone();
     let mut query = String::new();
@@ -69,7 +78,14 @@ pub fn build(base: &str, call: &ProviderCall<'_>, mode: Mode, token: &str) -> Re
     let mut request = Request::builder()
         .method(method)
         .uri(format!("{base}{path}{query}"))
-        .header(header::ACCEPT, if call.action.long { "text/event-stream, application/json" } else { "application/json, */*;q=0.5" })
+        .header(
+            header::ACCEPT,
+            if call.action.long {
+                "text/event-stream, application/json"
+            } else {
+                "application/json, */*;q=0.5"
+            },
+        )
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header("guichet-deadline-ms", call.timeout.as_millis().to_string());
     if takes_body {
@@ -87,8 +103,9 @@ pub fn build(base: &str, call: &ProviderCall<'_>, mode: Mode, token: &str) -> Re
     if let Some(bound) = call.plan.and_then(|plan: &Plan| plan.bound.as_ref()) {
         request = request.header("guichet-plan", URL_SAFE_NO_PAD.encode(bound.to_string()));
     }
-    let mut request =
-        request.body(Full::new(body)).map_err(|error| fault(format!("the request could not be built: {error}")))?;
+    let mut request = request
+        .body(Full::new(body))
+        .map_err(|error| fault(format!("the request could not be built: {error}")))?;
     for (name, value) in headers {
         request.headers_mut().append(name, value);
     }

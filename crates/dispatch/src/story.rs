@@ -23,9 +23,12 @@ pub(crate) async fn follow(
             let told: Value = serde_json::from_str(&event.data).unwrap_or(Value::String(event.data));
             match event.event.as_str() {
                 "outcome" => return outcome(provider, &told),
-                "log" => reporter.tell(Told::Log(text(&told, "line").unwrap_or_else(|| told.to_string()))).await,
+                "log" => {
+                    reporter.tell(Told::Log(text(&told, "line").unwrap_or_else(|| told.to_string()))).await;
+                }
                 "progress" => {
-                    let percent = told.get("percent").and_then(Value::as_f64).map(|percent| percent.clamp(0.0, 100.0));
+                    let percent =
+                        told.get("percent").and_then(Value::as_f64).map(|percent| percent.clamp(0.0, 100.0));
                     reporter.tell(Told::Progress { percent, message: text(&told, "message") }).await;
                 }
                 "step" => {
@@ -57,5 +60,5 @@ fn text(value: &Value, name: &str) -> Option<String> {
 }
 
 fn cut(provider: &Provider, effect: Effect, why: &str) -> ProviderError {
-    unreadable(provider, effect, code::PROVIDER_SILENT, format!("stopped telling before the end: {why}"))
+    unreadable(provider, effect, code::PROVIDER_SILENT, &format!("stopped telling before the end: {why}"))
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use guichet_contract::{Clock, Digest, Principal};
-use guichet_operations::{ProviderCall, ProviderError};
 use guichet_contract::{Problem, code};
+use guichet_operations::{ProviderCall, ProviderError};
 use jiff::{SignedDuration, Timestamp};
 
 /// What the token says.
@@ -46,8 +46,10 @@ const REMEMBERED: usize = 10_000;
 pub(crate) struct Tokens {
     signer: Arc<dyn SignTokens>,
     clock: Arc<dyn Clock>,
-    of_reads: RwLock<HashMap<u64, (ReadKey, Arc<str>, Timestamp)>>,
+    of_reads: RwLock<HashMap<u64, Remembered>>,
 }
+
+type Remembered = (ReadKey, Arc<str>, Timestamp);
 
 /// Everything a read's token says, so that no token is ever reused for something else.
 #[derive(PartialEq, Eq, Hash, Clone)]
@@ -114,7 +116,8 @@ fn hash_of(call: &ProviderCall<'_>) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
     (&call.action.provider, &call.action.operation, call.environment).hash(&mut hasher);
-    (&call.principal.name, call.principal.kind, &call.principal.agent, &call.principal.teams).hash(&mut hasher);
+    (&call.principal.name, call.principal.kind, &call.principal.agent, &call.principal.teams)
+        .hash(&mut hasher);
     hasher.finish()
 }
 

@@ -24,7 +24,7 @@ pub enum Transport {
         /// `http://host:port/prefix`, without a slash at the end.
         base: String,
         /// Shared by all providers: one pool.
-        client: HttpClient,
+        client: Box<HttpClient>,
     },
     /// In this process: the same router, the same protocol, no socket.
     Embedded(Router),
@@ -84,10 +84,14 @@ impl Transport {
                 Err(error) if error.is_connect() => Err(NoAnswer::NotConnected(chain(&error))),
                 Err(error) => Err(NoAnswer::Cut(chain(&error))),
             },
-            Self::Embedded(router) => match router.clone().oneshot(request.map(axum::body::Body::new)).await {
-                Ok(response) => Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())),
-                Err(never) => match never {},
-            },
+            Self::Embedded(router) => {
+                match router.clone().oneshot(request.map(axum::body::Body::new)).await {
+                    Ok(response) => {
+                        Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync()))
+                    }
+                    Err(never) => match never {},
+                }
+            }
         }
     }
 }

@@ -73,7 +73,12 @@ impl Endpoint {
     /// It answers this as JSON.
     #[must_use]
     pub fn answers<T: JsonSchema>(mut self, status: u16, description: &'static str) -> Self {
-        self.answers.push(Answer { status, description, kind: "application/json", schema: Some(schema_of::<T>) });
+        self.answers.push(Answer {
+            status,
+            description,
+            kind: "application/json",
+            schema: Some(schema_of::<T>),
+        });
         self
     }
     /// It answers something else than JSON, or nothing (empty `kind`).
@@ -111,14 +116,19 @@ impl Endpoint {
         for answer in &self.answers {
             let mut response = json!({"description": answer.description});
             if !answer.kind.is_empty() {
-                let schema = answer.schema.map_or_else(|| json!({"type": "string"}), |schema| schema(generator));
+                let schema =
+                    answer.schema.map_or_else(|| json!({"type": "string"}), |schema| schema(generator));
                 response["content"] = json!({(answer.kind): {"schema": schema}});
             }
             responses.insert(answer.status.to_string(), response);
         }
-        responses.insert("default".into(), json!({"description": "A problem (RFC 9457); `code` is stable",
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}));
-        let mut operation = json!({"operationId": self.operation, "summary": self.summary, "responses": responses});
+        responses.insert(
+            "default".into(),
+            json!({"description": "A problem (RFC 9457); `code` is stable",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}),
+        );
+        let mut operation =
+            json!({"operationId": self.operation, "summary": self.summary, "responses": responses});
         if !parameters.is_empty() {
             operation["parameters"] = Value::Array(parameters);
         }
@@ -134,7 +144,9 @@ impl Endpoint {
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| name.trim_start_matches('*'))
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_start_matches('*'))
 }
 
 fn query_parameters(schema: &Value, generator: &SchemaGenerator) -> Vec<Value> {
@@ -153,7 +165,9 @@ fn query_parameters(schema: &Value, generator: &SchemaGenerator) -> Vec<Value> {
 
 /// The router of these endpoints.
 pub(crate) fn router(endpoints: Vec<Endpoint>) -> Router<Arc<Gateway>> {
-    endpoints.into_iter().fold(Router::new(), |router, endpoint| router.route(endpoint.path, endpoint.handler))
+    endpoints
+        .into_iter()
+        .fold(Router::new(), |router, endpoint| router.route(endpoint.path, endpoint.handler))
 }
 
 /// The OpenAPI 3.1 document of these endpoints.

@@ -64,7 +64,9 @@ impl FromRequestParts<Arc<Gateway>> for IdempotencyKey {
         match parts.headers.get("idempotency-key").map(|value| value.to_str()) {
             None => Ok(Self(None)),
             Some(Ok(key)) => Ok(Self(Some(key.to_owned()))),
-            Some(Err(_)) => Err(Problem::new(code::BAD_REQUEST, "the Idempotency-Key is no visible ASCII text").into()),
+            Some(Err(_)) => {
+                Err(Problem::new(code::BAD_REQUEST, "the Idempotency-Key is no visible ASCII text").into())
+            }
         }
     }
 }
@@ -106,9 +108,12 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Gateway>> for Params<T> {
     type Rejection = Refused;
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Refused> {
         Query::<T>::try_from_uri(&parts.uri).map(|Query(params)| Self(params)).map_err(|error| {
-            Problem::new(code::BAD_REQUEST, format!("the query is not what this route takes: {}", error.body_text()))
-                .next("see GET /v1/openapi.json")
-                .into()
+            Problem::new(
+                code::BAD_REQUEST,
+                format!("the query is not what this route takes: {}", error.body_text()),
+            )
+            .next("see GET /v1/openapi.json")
+            .into()
         })
     }
 }

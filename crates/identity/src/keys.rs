@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use pasetors::{
     claims::Claims,
     footer::Footer,
-    keys::{AsymmetricPublicKey, AsymmetricSecretKey, AsymmetricKeyPair},
+    keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey},
     paserk::{FormatAsPaserk, Id},
     public,
     version4::V4,
@@ -42,7 +42,9 @@ pub struct ProviderClaims<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// Not a PASERK of the right kind.
-    #[error("a signing key is not of the form `k4.secret.…`: restore it from a backup, or remove it and restart for a new one")]
+    #[error(
+        "a signing key is not of the form `k4.secret.…`: restore it from a backup, or remove it and restart for a new one"
+    )]
     Malformed,
     /// No key at all.
     #[error("there is no signing key")]
@@ -104,7 +106,8 @@ impl KeyRing {
     pub fn sign(&self, clock: &dyn Clock, about: &ProviderClaims<'_>) -> Result<String, KeysError> {
         let key = self.keys.first().ok_or(KeysError::None)?;
         let claims = claims(clock, about).map_err(|error| KeysError::Sign(error.to_string()))?;
-        public::sign(&key.secret, &claims, Some(&key.footer), None).map_err(|error| KeysError::Sign(error.to_string()))
+        public::sign(&key.secret, &claims, Some(&key.footer), None)
+            .map_err(|error| KeysError::Sign(error.to_string()))
     }
 }
 
@@ -155,7 +158,7 @@ fn claims(clock: &dyn Clock, about: &ProviderClaims<'_>) -> Result<Claims, paset
 mod tests {
     use super::*;
     use guichet_contract::SystemClock;
-    use pasetors::{claims::ClaimsValidationRules, token::UntrustedToken, Public};
+    use pasetors::{Public, claims::ClaimsValidationRules, token::UntrustedToken};
 
     #[test]
     fn a_provider_can_check_the_token_with_the_published_key_and_no_other() {
@@ -176,7 +179,8 @@ mod tests {
         let untrusted = UntrustedToken::<Public, V4>::try_from(&token).unwrap();
         let mut rules = ClaimsValidationRules::new();
         rules.validate_audience_with("postgres");
-        let key = |ring: &KeyRing| AsymmetricPublicKey::<V4>::try_from(ring.public_keys()[0].1.as_str()).unwrap();
+        let key =
+            |ring: &KeyRing| AsymmetricPublicKey::<V4>::try_from(ring.public_keys()[0].1.as_str()).unwrap();
         let trusted = public::verify(&key(&ring), &untrusted, &rules, None, None).unwrap();
         let claims = trusted.payload_claims().unwrap();
         assert_eq!(claims.get_claim("approved_by").unwrap(), &json!(["omar"]));

@@ -38,7 +38,9 @@ impl Scope {
     }
     /// From the word on the wire.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Read, Self::Change, Self::Destroy, Self::Approve].into_iter().find(|scope| scope.as_str() == word)
+        [Self::Read, Self::Change, Self::Destroy, Self::Approve]
+            .into_iter()
+            .find(|scope| scope.as_str() == word)
     }
 }
 
@@ -72,7 +74,14 @@ impl fmt::Debug for IssuedToken {
 /// [`IdentityError::Fault`] when the machine gives no randomness.
 pub fn new_session(clock: &dyn Clock, principal: &str) -> Result<IssuedToken, IdentityError> {
     let now = clock.now();
-    issue(clock, TokenKind::Session, principal, "session", Vec::new(), now + SignedDuration::from_hours(SESSION_HOURS))
+    issue(
+        clock,
+        TokenKind::Session,
+        principal,
+        "session",
+        Vec::new(),
+        now + SignedDuration::from_hours(SESSION_HOURS),
+    )
 }
 
 /// A new personal token.
@@ -87,7 +96,9 @@ pub fn new_personal_token(
     scopes: Vec<String>,
 ) -> Result<IssuedToken, IdentityError> {
     if name.trim().is_empty() || name.chars().count() > 100 {
-        return Err(IdentityError::BadToken("a token's name has 1 to 100 characters: say what it is for".into()));
+        return Err(IdentityError::BadToken(
+            "a token's name has 1 to 100 characters: say what it is for".into(),
+        ));
     }
     if !(60..=PERSONAL_TOKEN_DAYS_MAX * 86_400).contains(&expires_in_seconds) {
         return Err(IdentityError::BadToken(format!(

@@ -55,14 +55,20 @@ impl PasswordCheck {
         })
     }
 
-    pub(crate) async fn check(&self, users: &Arc<Users>, name: &str, given: &str) -> Result<User, IdentityError> {
+    pub(crate) async fn check(
+        &self,
+        users: &Arc<Users>,
+        name: &str,
+        given: &str,
+    ) -> Result<User, IdentityError> {
         if self.per_name.check_key(&name.to_owned()).is_err() {
             return Err(IdentityError::TooManyAttempts);
         }
         if self.per_name.len() > 10_000 {
             self.per_name.retain_recent();
         }
-        let _turn = self.at_once.acquire().await.map_err(|_| IdentityError::Fault("sign-in is closed".into()))?;
+        let _turn =
+            self.at_once.acquire().await.map_err(|_| IdentityError::Fault("sign-in is closed".into()))?;
         let user = users.get(name).cloned();
         let hash = user.as_ref().map_or_else(|| self.decoy.clone(), |user| user.password_hash.clone());
         let given = given.to_owned();

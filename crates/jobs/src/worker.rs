@@ -7,7 +7,10 @@ use guichet_contract::Clock;
 use guichet_store::{Change, CommitError, Job, Store, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
-    sync::{Semaphore, broadcast::{self, error::RecvError}},
+    sync::{
+        Semaphore,
+        broadcast::{self, error::RecvError},
+    },
     task::JoinSet,
     time,
 };
@@ -48,9 +51,9 @@ pub struct Worker {
 }
 
 /// The longest a worker sleeps without a look, should a wake ever be lost.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_mins(1);
 /// The pause after the store has failed, and between tries of one job, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 impl Worker {
     /// A worker under a name of its own.
@@ -127,7 +130,9 @@ impl Worker {
             Ok(Some(due)) => {
                 let wait = due.duration_since(self.clock.now());
                 // A millisecond more, so that a rounded clock does not look just before.
-                Duration::try_from(wait).map_or(Duration::from_millis(1), |wait| wait + Duration::from_millis(1)).min(LOOK_AT_LEAST_EVERY)
+                Duration::try_from(wait)
+                    .map_or(Duration::from_millis(1), |wait| wait + Duration::from_millis(1))
+                    .min(LOOK_AT_LEAST_EVERY)
             }
             Err(_) => PAUSE.0,
         }
@@ -158,8 +163,10 @@ impl Worker {
         };
         if let Err(error) = result {
             tracing::warn!(job = %job.id, run = %job.run, attempts = job.attempts, %error, "the job is tried again");
-            let pause = SignedDuration::try_from(pause_after(job.attempts.max(1))).unwrap_or(SignedDuration::from_secs(60));
-            let again = Change::RetryJob { job: job.id, lease: self.lease.clone(), due: self.clock.now() + pause };
+            let pause = SignedDuration::try_from(pause_after(job.attempts.max(1)))
+                .unwrap_or(SignedDuration::from_mins(1));
+            let again =
+                Change::RetryJob { job: job.id, lease: self.lease.clone(), due: self.clock.now() + pause };
             if let Err(error) = self.store.commit(UnitOfWork::new().with(again)).await {
                 tracing::warn!(job = %job.id, %error, "the job keeps its lease until that runs out");
             }

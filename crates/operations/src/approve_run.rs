@@ -5,7 +5,10 @@ use std::sync::Arc;
 use guichet_admission::{Call, Refusal};
 use guichet_contract::{Digest, Run, Verdict};
 
-use crate::{decide::{self, Word}, platform::Platform};
+use crate::{
+    decide::{self, Word},
+    platform::Platform,
+};
 
 /// Approves. `shown` is the binding of the card the person saw; when it is given and is not the run's, nothing is decided.
 ///

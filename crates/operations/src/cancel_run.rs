@@ -26,8 +26,9 @@ pub async fn cancel_run(
         door::describe_run(&mut record, &run);
         record.reason.clone_from(&reason);
         if !run.requested_by.is_same_actor(&caller.principal) {
-            let problem = Problem::new(code::REFUSED, format!("only {} can cancel this run", run.requested_by.name))
-                .next("an approver can reject it");
+            let problem =
+                Problem::new(code::REFUSED, format!("only {} can cancel this run", run.requested_by.name))
+                    .next("an approver can reject it");
             return Err(platform.door.refuse(record, problem).await);
         }
         let Ok(to) = lifecycle::next(run.state, Event::Cancelled) else {
@@ -57,8 +58,12 @@ pub async fn cancel_run(
 
 fn not_now(run: &Run) -> Problem {
     if run.state == RunState::Running {
-        return Problem::new(code::WRONG_STATE, "the provider is performing it, and this action cannot be stopped midway")
-            .next(format!("follow it to its end: `guichet runs watch {}`", run.id.short()));
+        return Problem::new(
+            code::WRONG_STATE,
+            "the provider is performing it, and this action cannot be stopped midway",
+        )
+        .next(format!("follow it to its end: `guichet runs watch {}`", run.id.short()));
     }
-    Problem::new(code::WRONG_STATE, format!("the run is {} already", run.state)).next("nothing is left to cancel")
+    Problem::new(code::WRONG_STATE, format!("the run is {} already", run.state))
+        .next("nothing is left to cancel")
 }

@@ -24,14 +24,24 @@ pub async fn create_token(
     let admitted = platform.door.admit_gateway(caller, GatewayVerb::ManageOwnTokens).await?;
     let caller = admitted.caller();
     let mut record = platform.door.record_of(caller, Verb::CreateToken, RecordVerdict::Refused);
-    let made = session::new_personal_token(&*platform.clock, &caller.principal.name, name, expires_in_seconds, scopes);
+    let made = session::new_personal_token(
+        &*platform.clock,
+        &caller.principal.name,
+        name,
+        expires_in_seconds,
+        scopes,
+    );
     let issued = match made {
         Ok(issued) => issued,
         Err(error) => return Err(platform.door.refuse(record, door::sign_in_problem(&error)).await),
     };
     record.verdict = RecordVerdict::Allowed;
-    record.detail = Some(format!("token {} `{}` until {:.0}", issued.token.id, issued.token.name, issued.token.expires_at));
-    let work = UnitOfWork::new().with(Change::InsertToken(issued.token.clone())).append_record(record.clone());
+    record.detail = Some(format!(
+        "token {} `{}` until {:.0}",
+        issued.token.id, issued.token.name, issued.token.expires_at
+    ));
+    let work =
+        UnitOfWork::new().with(Change::InsertToken(issued.token.clone())).append_record(record.clone());
     match platform.store.commit(work).await {
         Ok(()) => Ok(issued),
         Err(error) => {

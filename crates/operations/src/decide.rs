@@ -10,7 +10,11 @@ use guichet_contract::{
 use guichet_lifecycle::{self as lifecycle, DecisionError, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 
-use crate::{platform::Platform, providers::{ProviderCall, ProviderError}, read_runs, void_run};
+use crate::{
+    platform::Platform,
+    providers::{ProviderCall, ProviderError},
+    read_runs, void_run,
+};
 
 /// How often a decision is taken anew because someone else decided at the same instant.
 const LOOKS: usize = 10;
@@ -26,17 +30,24 @@ pub struct Word {
     pub reason: Option<String>,
 }
 
-pub(crate) async fn decide(platform: &Arc<Platform>, call: &Call, run: &str, word: Word) -> Result<Run, Refusal> {
+pub(crate) async fn decide(
+    platform: &Arc<Platform>,
+    call: &Call,
+    run: &str,
+    word: Word,
+) -> Result<Run, Refusal> {
     let caller = platform.door.identify(call).await?;
     let verb = match word.verdict {
         Verdict::Approve => Verb::ApproveRun,
         Verdict::Reject => Verb::RejectRun,
     };
     let mut run = read_runs::find(platform, &caller, run, verb).await?;
-    if word.verdict == Verdict::Reject && word.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
+    if word.verdict == Verdict::Reject && word.reason.as_deref().is_none_or(|reason| reason.trim().is_empty())
+    {
         let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
         door::describe_run(&mut record, &run);
-        let problem = Problem::new(code::INVALID_INPUT, "a rejection needs a reason").next("say why: `--reason \"…\"`");
+        let problem =
+            Problem::new(code::INVALID_INPUT, "a rejection needs a reason").next("say why: `--reason \"…\"`");
         return Err(platform.door.refuse(record, problem).await);
     }
     for _ in 0..LOOKS {
@@ -60,7 +71,8 @@ pub(crate) async fn decide(platform: &Arc<Platform>, call: &Call, run: &str, wor
     }
     let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
     door::describe_run(&mut record, &run);
-    let problem = Problem::new(code::WRONG_STATE, "too many people decide on this run at the same time").next("try again");
+    let problem = Problem::new(code::WRONG_STATE, "too many people decide on this run at the same time")
+        .next("try again");
     Err(platform.door.refuse(record, problem).await)
 }
 
@@ -120,7 +132,12 @@ pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<(), D
         Ok(now) => Err(Drift::Drifted(
             Problem::new(
                 code::PLAN_DRIFTED,
-                format!("it was: {}. It would now be: {}{}", plan.sentence, now.sentence, changed_facts(plan, &now)),
+                format!(
+                    "it was: {}. It would now be: {}{}",
+                    plan.sentence,
+                    now.sentence,
+                    changed_facts(plan, &now)
+                ),
             )
             .next(voided),
         )),
@@ -131,7 +148,9 @@ pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<(), D
             )
             .next(voided),
         )),
-        Err(ProviderError::NotSent(problem) | ProviderError::Silent(problem)) => Err(Drift::CannotTell(problem)),
+        Err(ProviderError::NotSent(problem) | ProviderError::Silent(problem)) => {
+            Err(Drift::CannotTell(problem))
+        }
     }
 }
 
@@ -140,7 +159,10 @@ fn changed_facts(before: &guichet_contract::Plan, now: &guichet_contract::Plan) 
         .facts
         .iter()
         .filter(|fact| !fact.moves)
-        .filter(|fact| now.facts.iter().find(|other| other.name == fact.name).map(|other| &other.value) != Some(&fact.value))
+        .filter(|fact| {
+            now.facts.iter().find(|other| other.name == fact.name).map(|other| &other.value)
+                != Some(&fact.value)
+        })
         .map(|fact| fact.name.as_str())
         .collect();
     if changed.is_empty() { String::new() } else { format!(" (changed: {})", changed.join(", ")) }
@@ -167,26 +189,44 @@ fn unit(
     if let Some(to) = event.and_then(|event| lifecycle::next(run.state, event).ok()) {
         work.add(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None });
         work.add(Change::DropJobs { run: run.id, kind: JobKind::ExpireRun });
-        work = work.append_event(run.id, now, EventKind::State { state: to, because: decision.reason.clone() });
+        work =
+            work.append_event(run.id, now, EventKind::State { state: to, because: decision.reason.clone() });
         if to == RunState::Queued {
-            let job = Job { id: JobId::new(&*platform.clock), kind: JobKind::ExecuteRun, run: run.id, due: now, attempts: 0 };
+            let job = Job {
+                id: JobId::new(&*platform.clock),
+                kind: JobKind::ExecuteRun,
+                run: run.id,
+                due: now,
+                attempts: 0,
+            };
             work = work.enqueue_job(job);
         }
     }
     work
 }
 
-async fn refuse(platform: &Platform, caller: &Caller, verb: Verb, run: &Run, error: &DecisionError) -> Refusal {
+async fn refuse(
+    platform: &Platform,
+    caller: &Caller,
+    verb: Verb,
+    run: &Run,
+    error: &DecisionError,
+) -> Refusal {
     let mut record = platform.door.record_of(caller, verb, RecordVerdict::Refused);
     door::describe_run(&mut record, run);
     let (code, next) = match error {
-        DecisionError::NotWaiting { state: RunState::Expired } => (code::APPROVAL_EXPIRED, "the requester can submit it again"),
-        DecisionError::NotWaiting { state: RunState::Voided } => (code::PLAN_DRIFTED, "the requester can submit it again"),
+        DecisionError::NotWaiting { state: RunState::Voided } => {
+            (code::PLAN_DRIFTED, "the requester can submit it again")
+        }
+        DecisionError::NotWaiting { state: RunState::Expired } | DecisionError::Expired { .. } => {
+            (code::APPROVAL_EXPIRED, "the requester can submit it again")
+        }
         DecisionError::NotWaiting { .. } => (code::WRONG_STATE, "nothing is left to decide"),
-        DecisionError::Expired { .. } => (code::APPROVAL_EXPIRED, "the requester can submit it again"),
         DecisionError::AlreadyDecided { .. } => (code::ALREADY_DECIDED, "someone else must decide now"),
         DecisionError::OwnRun => (code::OWN_RUN, "ask someone else"),
-        DecisionError::AgentCannotApprove => (code::AGENT_CANNOT_APPROVE, "decide yourself, signed in as a person"),
+        DecisionError::AgentCannotApprove => {
+            (code::AGENT_CANNOT_APPROVE, "decide yourself, signed in as a person")
+        }
         DecisionError::BindingChanged { .. } => (code::BINDING_CHANGED, "look at the run again, then decide"),
         DecisionError::NotAnApprover => (code::NOT_AN_APPROVER, "ask one of the approvers"),
     };

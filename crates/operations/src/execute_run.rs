@@ -98,7 +98,9 @@ async fn start(platform: &Arc<Platform>, run: Run, held: &Held<'_>) -> Result<()
     let (event, outcome) = match platform.providers.perform(&call, &reporter).await {
         Ok(result) => (Event::Succeeded, Outcome::succeeded(result)),
         Err(ProviderError::Silent(problem)) => (Event::ProviderSilent, Outcome::unknown(problem)),
-        Err(ProviderError::NotSent(problem) | ProviderError::Failed(problem)) => (Event::Failed, Outcome::failed(problem)),
+        Err(ProviderError::NotSent(problem) | ProviderError::Failed(problem)) => {
+            (Event::Failed, Outcome::failed(problem))
+        }
     };
     record_outcome(platform, &run, event, outcome, Some(held)).await
 }

@@ -25,7 +25,12 @@ pub struct Follower {
 ///
 /// # Errors
 /// Unknown run, or one the caller may not see.
-pub async fn follow_run(platform: &Arc<Platform>, call: &Call, run: &str, after: u64) -> Result<Follower, Refusal> {
+pub async fn follow_run(
+    platform: &Arc<Platform>,
+    call: &Call,
+    run: &str,
+    after: u64,
+) -> Result<Follower, Refusal> {
     let caller = platform.door.identify(call).await?;
     // Before reading: what is committed in between wakes us.
     let wakes = platform.store.wakes();

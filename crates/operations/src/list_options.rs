@@ -39,30 +39,32 @@ pub async fn list_options(
     let mut record = platform.door.record_of(&caller, Verb::ListOptions, RecordVerdict::Refused);
     record.detail = Some(format!("{member} of {action}").chars().take(200).collect());
     let Some(found) = world.catalogue.action(action) else {
-        let problem = Problem::new(code::UNKNOWN_ACTION, "there is no such action").next("`guichet actions list` shows them");
+        let problem = Problem::new(code::UNKNOWN_ACTION, "there is no such action")
+            .next("`guichet actions list` shows them");
         return Err(platform.door.refuse(record, problem).await);
     };
     let Some(options) = found.action.options.get(member) else {
-        let problem = Problem::new(code::NOT_OFFERED, format!("{action} offers no choices for `{member}`")).next("type the value");
+        let problem = Problem::new(code::NOT_OFFERED, format!("{action} offers no choices for `{member}`"))
+            .next("type the value");
         return Err(platform.door.refuse(record, problem).await);
     };
     let source = guichet_contract::ActionId::new(&found.action.provider, &options.operation);
     if world.catalogue.action(source.as_str()).is_none_or(|source| source.action.effect != Effect::Read) {
-        let problem = Problem::new(code::NOT_OFFERED, format!("the choices for `{member}` come from {source}, which is no read"));
+        let problem = Problem::new(
+            code::NOT_OFFERED,
+            format!("the choices for `{member}` come from {source}, which is no read"),
+        );
         return Err(platform.door.refuse(record, problem).await);
     }
     let mut input = Map::new();
     for (theirs, ours) in &options.with {
-        match known.get(ours) {
-            Some(value) => {
-                input.insert(theirs.clone(), value.clone());
-            }
-            None => {
-                let problem = Problem::new(code::INVALID_INPUT, format!("the choices for `{member}` depend on `{ours}`"))
+        let Some(value) = known.get(ours) else {
+            let problem =
+                Problem::new(code::INVALID_INPUT, format!("the choices for `{member}` depend on `{ours}`"))
                     .next(format!("give `{ours}` first"));
-                return Err(platform.door.refuse(record, problem).await);
-            }
-        }
+            return Err(platform.door.refuse(record, problem).await);
+        };
+        input.insert(theirs.clone(), value.clone());
     }
     let attempt = Attempt { action: source.0, input: Value::Object(input), reason: None };
     let result = perform_read::perform_read(platform, caller, attempt, Verb::ListOptions).await?;
@@ -72,8 +74,10 @@ pub async fn list_options(
 
 fn choice(row: &Value, value: &str, label: &[String]) -> Option<Choice> {
     let value = row.pointer(value)?.clone();
-    let words: Vec<String> = label.iter().filter_map(|pointer| row.pointer(pointer)).map(text).filter(|t| !t.is_empty()).collect();
-    let label = if words.is_empty() { text(&value) } else { format!("{}  {}", text(&value), words.join("  ")) };
+    let words: Vec<String> =
+        label.iter().filter_map(|pointer| row.pointer(pointer)).map(text).filter(|t| !t.is_empty()).collect();
+    let label =
+        if words.is_empty() { text(&value) } else { format!("{}  {}", text(&value), words.join("  ")) };
     Some(Choice { value, label })
 }
 

@@ -31,7 +31,10 @@ pub async fn perform_admitted(
 ///
 /// # Errors
 /// The provider's failure; a store that takes no records. A refusal the provider words itself is passed on.
-pub async fn forward_admitted(platform: &Arc<Platform>, admitted: Admitted<ActionCall>) -> Result<Forwarded, Refusal> {
+pub async fn forward_admitted(
+    platform: &Arc<Platform>,
+    admitted: Admitted<ActionCall>,
+) -> Result<Forwarded, Refusal> {
     let started = platform.clock.now();
     let answer = platform.providers.forward(&call_of(&admitted)).await;
     match answer {

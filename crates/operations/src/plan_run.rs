@@ -7,7 +7,10 @@ use guichet_contract::{Approval, Plan, RecordVerdict, Verb};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{platform::{Platform, store_problem}, providers::ProviderCall};
+use crate::{
+    platform::{Platform, store_problem},
+    providers::ProviderCall,
+};
 
 /// What a run would do, and what it would need.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +60,8 @@ pub async fn plan_run(platform: &Arc<Platform>, call: &Call, attempt: Attempt) -
                 plan = Some(Plan { bound: None, ..made });
             }
             Err(error) => {
-                let mut record = platform.door.record_of(admitted.caller(), Verb::PlanRun, RecordVerdict::Failed);
+                let mut record =
+                    platform.door.record_of(admitted.caller(), Verb::PlanRun, RecordVerdict::Failed);
                 door::describe(&mut record, admitted.wanted());
                 return Err(platform.door.refuse(record, error.into_problem()).await);
             }
@@ -68,7 +72,14 @@ pub async fn plan_run(platform: &Arc<Platform>, call: &Call, attempt: Attempt) -
     door::describe(&mut record, wanted);
     platform.store.append_soon(record).await.map_err(|error| Refusal::from(store_problem(&error)))?;
     let now = platform.clock.now();
-    let approvals: Vec<Approval> = wanted.conditions().iter().cloned().map(|condition| condition.into_approval(now)).collect();
+    let approvals: Vec<Approval> =
+        wanted.conditions().iter().cloned().map(|condition| condition.into_approval(now)).collect();
     let decision = if approvals.is_empty() { Foreseen::Allowed } else { Foreseen::NeedsApproval };
-    Ok(Forecast { plan, decision, approvals, resource: wanted.resource().to_owned(), owner: wanted.owner().map(str::to_owned) })
+    Ok(Forecast {
+        plan,
+        decision,
+        approvals,
+        resource: wanted.resource().to_owned(),
+        owner: wanted.owner().map(str::to_owned),
+    })
 }

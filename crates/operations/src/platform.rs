@@ -41,13 +41,18 @@ impl Platform {
     /// was, nobody can say which members are sensitive, so all are hidden.
     pub fn shown(&self, mut run: Run) -> Run {
         let world = self.door.world();
-        let known = world.catalogue.action(run.action.as_str()).filter(|action| action.action.version == run.action_version);
+        let known = world
+            .catalogue
+            .action(run.action.as_str())
+            .filter(|action| action.action.version == run.action_version);
         run.input = match known {
             Some(action) => redact::redact_input(&action.action.input, &run.input, action.action.sensitive),
             None => match run.input {
-                Value::Object(members) => {
-                    members.into_iter().map(|(name, _)| (name, json!(redact::REDACTED))).collect::<Map<_, _>>().into()
-                }
+                Value::Object(members) => members
+                    .into_iter()
+                    .map(|(name, _)| (name, json!(redact::REDACTED)))
+                    .collect::<Map<_, _>>()
+                    .into(),
                 _ => json!(redact::REDACTED),
             },
         };
@@ -62,7 +67,8 @@ impl Platform {
     pub async fn store_refusal(&self, record: Record, error: CommitError) -> Refusal {
         let problem = match error {
             CommitError::Conflict { what } => {
-                Problem::new(code::WRONG_STATE, format!("{what}; someone was quicker")).next("look again, then decide anew")
+                Problem::new(code::WRONG_STATE, format!("{what}; someone was quicker"))
+                    .next("look again, then decide anew")
             }
             CommitError::Store(error) => store_problem(&error),
         };

@@ -148,7 +148,8 @@ pub trait Providers: Send + Sync + 'static {
     /// Asks what it would do. Changes nothing.
     async fn plan(&self, call: &ProviderCall<'_>) -> Result<Plan, ProviderError>;
     /// Has it done, and waits for the result.
-    async fn perform(&self, call: &ProviderCall<'_>, reporter: &dyn Reporter) -> Result<Value, ProviderError>;
+    async fn perform(&self, call: &ProviderCall<'_>, reporter: &dyn Reporter)
+    -> Result<Value, ProviderError>;
     /// Has a read done and passes the answer on as it comes.
     async fn forward(&self, call: &ProviderCall<'_>) -> Result<Forwarded, ProviderError>;
     /// How each of them stands.

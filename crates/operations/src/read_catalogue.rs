@@ -20,7 +20,11 @@ pub async fn read_catalogue(platform: &Arc<Platform>, call: &Call) -> Result<Arc
 ///
 /// # Errors
 /// Not signed in.
-pub async fn search_actions(platform: &Arc<Platform>, call: &Call, words: &str) -> Result<Vec<Action>, Refusal> {
+pub async fn search_actions(
+    platform: &Arc<Platform>,
+    call: &Call,
+    words: &str,
+) -> Result<Vec<Action>, Refusal> {
     let catalogue = read_catalogue(platform, call).await?;
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
     let has = |action: &Action| {

@@ -41,7 +41,10 @@ pub async fn export_leaves(
 ///
 /// # Errors
 /// Policy; the store.
-pub async fn read_checkpoint(platform: &Arc<Platform>, call: &Call) -> Result<Option<(u64, String)>, Refusal> {
+pub async fn read_checkpoint(
+    platform: &Arc<Platform>,
+    call: &Call,
+) -> Result<Option<(u64, String)>, Refusal> {
     admit(platform, call).await?;
     platform.store.latest_checkpoint().await.map_err(|error| store_problem(&error).into())
 }
@@ -50,12 +53,22 @@ pub async fn read_checkpoint(platform: &Arc<Platform>, call: &Call) -> Result<Op
 ///
 /// # Errors
 /// A path that names no tile; policy; the store.
-pub async fn read_tile(platform: &Arc<Platform>, call: &Call, path: &str) -> Result<Option<Vec<u8>>, Refusal> {
+pub async fn read_tile(
+    platform: &Arc<Platform>,
+    call: &Call,
+    path: &str,
+) -> Result<Option<Vec<u8>>, Refusal> {
     admit(platform, call).await?;
     let wanted = ledger::parse_tile_path(&format!("tile/{path}")).map_err(|error| {
-        Refusal::from(Problem::new(code::BAD_REQUEST, error.to_string()).next("see https://c2sp.org/tlog-tiles"))
+        Refusal::from(
+            Problem::new(code::BAD_REQUEST, error.to_string()).next("see https://c2sp.org/tlog-tiles"),
+        )
     })?;
-    let tile = platform.store.tile(wanted.level, wanted.index).await.map_err(|error| Refusal::from(store_problem(&error)))?;
+    let tile = platform
+        .store
+        .tile(wanted.level, wanted.index)
+        .await
+        .map_err(|error| Refusal::from(store_problem(&error)))?;
     Ok(tile.and_then(|hashes| hashes.get(..usize::from(wanted.width) * 32).map(<[u8]>::to_vec)))
 }
 

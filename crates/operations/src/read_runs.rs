@@ -59,7 +59,8 @@ async fn visible(
     page: &PageRequest,
     also: impl Fn(&Run) -> bool,
 ) -> Result<Page<Run>, Refusal> {
-    let found = platform.store.runs(filter, page).await.map_err(|error| Refusal::from(store_problem(&error)))?;
+    let found =
+        platform.store.runs(filter, page).await.map_err(|error| Refusal::from(store_problem(&error)))?;
     let items = found
         .items
         .into_iter()
@@ -87,8 +88,11 @@ async fn look_up(platform: &Platform, id: &str) -> Result<Run, Problem> {
     } else {
         let short = id.to_ascii_lowercase();
         if short.len() != 8 || !short.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Problem::new(code::UNKNOWN_RUN, "a run has an id like 0192f0c1-…, or its last eight digits")
-                .next("`guichet runs list` shows the ids"));
+            return Err(Problem::new(
+                code::UNKNOWN_RUN,
+                "a run has an id like 0192f0c1-…, or its last eight digits",
+            )
+            .next("`guichet runs list` shows the ids"));
         }
         let found = platform.store.runs_by_short_id(&short).await.map_err(|error| store_problem(&error))?;
         match found.as_slice() {
@@ -96,8 +100,11 @@ async fn look_up(platform: &Platform, id: &str) -> Result<Run, Problem> {
             [] => return Err(unknown(id)),
             several => {
                 let ids: Vec<String> = several.iter().map(RunId::to_string).collect();
-                return Err(Problem::new(code::AMBIGUOUS_ID, format!("{id} is short for {}", ids.join(", ")))
-                    .next("use the whole id"));
+                return Err(Problem::new(
+                    code::AMBIGUOUS_ID,
+                    format!("{id} is short for {}", ids.join(", ")),
+                )
+                .next("use the whole id"));
             }
         }
     };
@@ -109,7 +116,8 @@ async fn look_up(platform: &Platform, id: &str) -> Result<Run, Problem> {
 }
 
 fn unknown(id: &str) -> Problem {
-    Problem::new(code::UNKNOWN_RUN, format!("there is no run {id} that you may see")).next("`guichet runs list` shows the ids")
+    Problem::new(code::UNKNOWN_RUN, format!("there is no run {id} that you may see"))
+        .next("`guichet runs list` shows the ids")
 }
 
 pub(crate) async fn reload(platform: &Platform, id: RunId) -> Result<Run, Refusal> {

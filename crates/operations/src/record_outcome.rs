@@ -6,7 +6,10 @@ use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, UnitOfWork};
 use std::time::Duration;
 
-use crate::{execute_run::{Held, approvers}, platform::Platform};
+use crate::{
+    execute_run::{Held, approvers},
+    platform::Platform,
+};
 
 /// An outcome that cannot be written is tried this often, a second apart and more, before the run is left to
 /// the next attempt, which calls it unknown.

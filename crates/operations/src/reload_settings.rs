@@ -1,6 +1,9 @@
 //! Policies, registry and providers' documents become the world the door decides against: all of it or nothing.
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use guichet_admission::{CompiledCatalogue, World};
 use guichet_contract::{
@@ -74,7 +77,11 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
                     refused.insert(name.clone(), join(&clashes));
                     continue;
                 }
-                let odd = reading.warnings.iter().chain(&reading.refused).map(|f| format!("{}: {}", f.pointer, f.message));
+                let odd = reading
+                    .warnings
+                    .iter()
+                    .chain(&reading.refused)
+                    .map(|f| format!("{}: {}", f.pointer, f.message));
                 providers.insert(name.clone(), (reading.actions.len(), odd.collect::<Vec<_>>()));
                 actions = together;
             }
@@ -91,8 +98,9 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
     // A refused document offers nothing either.
     let absent: BTreeSet<String> = sources.absent.iter().chain(refused.keys()).cloned().collect();
     let defaults = Defaults { approval_expires_seconds: sources.approval_expires_seconds };
-    let policies = Policies::load_without(&absent, &sources.policies, &catalogue.published, &registry, defaults)
-        .map_err(|faults| texts(&faults))?;
+    let policies =
+        Policies::load_without(&absent, &sources.policies, &catalogue.published, &registry, defaults)
+            .map_err(|faults| texts(&faults))?;
     let world = World {
         environment: sources.environment.clone(),
         catalogue,
@@ -103,7 +111,11 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
 }
 
 fn join(findings: &[Finding]) -> String {
-    findings.iter().map(|finding| format!("{}: {}", finding.pointer, finding.message)).collect::<Vec<_>>().join("; ")
+    findings
+        .iter()
+        .map(|finding| format!("{}: {}", finding.pointer, finding.message))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn texts<T: ToString>(faults: &[T]) -> Vec<String> {
@@ -127,10 +139,8 @@ pub async fn reload_settings(
             record.policy_version = Some(built.world.policies.version().clone());
             record.detail = Some(format!("catalogue {}", built.world.catalogue.published.digest));
             platform.door.replace_world(built.world);
-            if !same {
-                if let Err(error) = platform.store.append_soon(record).await {
-                    tracing::error!(%error, "a reload could not be recorded");
-                }
+            if !same && let Err(error) = platform.store.append_soon(record).await {
+                tracing::error!(%error, "a reload could not be recorded");
             }
             Ok((built.providers, built.refused))
         }

@@ -33,7 +33,12 @@ pub enum SealError {
 }
 
 /// Seals whenever there are new records, until `stop`; then once more, so that nothing that was recorded stays unsealed.
-pub async fn work(store: Arc<dyn Store>, signer: Arc<Signer>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub async fn work(
+    store: Arc<dyn Store>,
+    signer: Arc<Signer>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
     let mut wakes = store.wakes();
     loop {
         let pause = match seal_records(&*store, &signer, &*clock).await {

@@ -39,7 +39,8 @@ pub async fn sign_in(
     record.verdict = RecordVerdict::Allowed;
     record.principal = Some(principal.clone());
     record.detail = Some(format!("session {}", issued.token.id));
-    let work = UnitOfWork::new().with(Change::InsertToken(issued.token.clone())).append_record(record.clone());
+    let work =
+        UnitOfWork::new().with(Change::InsertToken(issued.token.clone())).append_record(record.clone());
     match platform.store.commit(work).await {
         Ok(()) => Ok((issued, principal)),
         Err(error) => {

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use guichet_admission::{ActionCall, Admitted, Attempt, Call, Caller, Purpose, Refusal, door};
 use guichet_contract::{
-    Approval, Digest, Effect, EventKind, JobId, Plan, Problem, RecordVerdict, Run, RunId, RunState, Verb, code,
+    Approval, Digest, Effect, EventKind, JobId, Plan, Problem, RecordVerdict, Run, RunId, RunState, Verb,
+    code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, PageRequest, RunsFilter, UnitOfWork};
 use serde_json::{Value, json};
 
-use crate::{perform_read, platform::{Platform, store_problem}, providers::ProviderCall};
+use crate::{
+    perform_read,
+    platform::{Platform, store_problem},
+    providers::ProviderCall,
+};
 
 /// What came of a submission.
 #[derive(Debug)]
@@ -39,7 +44,9 @@ pub async fn submit_run(
     let caller = platform.door.identify(call).await?;
     let admitted = platform.door.admit_action(caller, attempt, Purpose::Perform).await?;
     if admitted.wanted().action().effect == Effect::Read {
-        return perform_read::perform_admitted(platform, admitted, Verb::PerformRead).await.map(Submitted::Read);
+        return perform_read::perform_admitted(platform, admitted, Verb::PerformRead)
+            .await
+            .map(Submitted::Read);
     }
     submit_admitted(platform, admitted, idempotency_key).await
 }
@@ -51,10 +58,10 @@ pub async fn submit_admitted(
     idempotency_key: Option<String>,
 ) -> Result<Submitted, Refusal> {
     let key = Key::of(&admitted, idempotency_key);
-    if let Some(key) = &key {
-        if let Some(run) = earlier(platform, &admitted, key).await? {
-            return Ok(Submitted::Repeated(Box::new(platform.shown(run))));
-        }
+    if let Some(key) = &key
+        && let Some(run) = earlier(platform, &admitted, key).await?
+    {
+        return Ok(Submitted::Repeated(Box::new(platform.shown(run))));
     }
     check_open_runs(platform, &admitted).await?;
     let plan = plan(platform, &admitted).await?;
@@ -70,9 +77,13 @@ pub async fn submit_admitted(
         Err(CommitError::Conflict { what }) => match &key {
             Some(key) => match earlier(platform, &admitted, key).await? {
                 Some(run) => Ok(Submitted::Repeated(Box::new(platform.shown(run)))),
-                None => Err(platform.store_refusal(refused(platform, &admitted), CommitError::Conflict { what }).await),
+                None => Err(platform
+                    .store_refusal(refused(platform, &admitted), CommitError::Conflict { what })
+                    .await),
             },
-            None => Err(platform.store_refusal(refused(platform, &admitted), CommitError::Conflict { what }).await),
+            None => Err(platform
+                .store_refusal(refused(platform, &admitted), CommitError::Conflict { what })
+                .await),
         },
         Err(error) => Err(platform.store_refusal(refused(platform, &admitted), error).await),
     }
@@ -81,7 +92,7 @@ pub async fn submit_admitted(
 /// A requester's key against double submission.
 struct Key {
     principal: String,
-    key: String,
+    text: String,
     request: Digest,
 }
 
@@ -91,7 +102,7 @@ impl Key {
         let principal = &admitted.caller().principal;
         key.map(|key| Self {
             principal: format!("{:?}/{}", principal.kind, principal.name),
-            key,
+            text: key,
             request: Digest::of_json(
                 &json!({"action": wanted.action().id, "input": wanted.input(), "reason": wanted.reason()}),
             ),
@@ -99,16 +110,25 @@ impl Key {
     }
 }
 
-async fn earlier(platform: &Platform, admitted: &Admitted<ActionCall>, key: &Key) -> Result<Option<Run>, Refusal> {
-    let problem = if key.key.is_empty() || key.key.chars().count() > IDEMPOTENCY_KEY_MAX {
-        Problem::new(code::BAD_REQUEST, format!("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} characters"))
+async fn earlier(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+    key: &Key,
+) -> Result<Option<Run>, Refusal> {
+    let problem = if key.text.is_empty() || key.text.chars().count() > IDEMPOTENCY_KEY_MAX {
+        Problem::new(
+            code::BAD_REQUEST,
+            format!("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} characters"),
+        )
     } else {
-        let found = platform.store.idempotent_run(&key.principal, &key.key).await;
+        let found = platform.store.idempotent_run(&key.principal, &key.text).await;
         match found {
             Ok(None) => return Ok(None),
             Ok(Some((request, run))) if request == key.request => match platform.store.run(run).await {
                 Ok(Some(run)) => return Ok(Some(run)),
-                Ok(None) => Problem::new(code::INTERNAL, format!("run {run} of this Idempotency-Key is missing")),
+                Ok(None) => {
+                    Problem::new(code::INTERNAL, format!("run {run} of this Idempotency-Key is missing"))
+                }
                 Err(error) => store_problem(&error),
             },
             Ok(Some((_, run))) => Problem::new(
@@ -132,8 +152,10 @@ async fn check_open_runs(platform: &Platform, admitted: &Admitted<ActionCall>) -
     let page = PageRequest { limit: limit.min(500), cursor: None };
     let problem = match platform.store.runs(&filter, &page).await {
         Ok(open) if open.items.len() < limit => return Ok(()),
-        Ok(_) => Problem::new(code::TOO_MANY_REQUESTS, format!("you have {limit} runs that are not finished"))
-            .next("wait for some of them or cancel them: `guichet runs list`"),
+        Ok(_) => {
+            Problem::new(code::TOO_MANY_REQUESTS, format!("you have {limit} runs that are not finished"))
+                .next("wait for some of them or cancel them: `guichet runs list`")
+        }
         Err(error) => store_problem(&error),
     };
     Err(platform.door.refuse(refused(platform, admitted), problem).await)
@@ -165,13 +187,20 @@ fn refused(platform: &Platform, admitted: &Admitted<ActionCall>) -> guichet_cont
     record
 }
 
-fn new_run(platform: &Platform, admitted: &Admitted<ActionCall>, plan: Option<Plan>, key: Option<&Key>) -> Run {
+fn new_run(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+    plan: Option<Plan>,
+    key: Option<&Key>,
+) -> Run {
     let (caller, wanted) = (admitted.caller(), admitted.wanted());
     let action = wanted.action();
     let now = platform.clock.now();
-    let approvals: Vec<Approval> = wanted.conditions().iter().cloned().map(|condition| condition.into_approval(now)).collect();
-    let state = lifecycle::next(RunState::Planned, Event::Submitted { needs_approval: !approvals.is_empty() })
-        .unwrap_or(RunState::AwaitingApproval);
+    let approvals: Vec<Approval> =
+        wanted.conditions().iter().cloned().map(|condition| condition.into_approval(now)).collect();
+    let state =
+        lifecycle::next(RunState::Planned, Event::Submitted { needs_approval: !approvals.is_empty() })
+            .unwrap_or(RunState::AwaitingApproval);
     Run {
         id: RunId::new(&*platform.clock),
         action: action.id.clone(),
@@ -206,7 +235,7 @@ fn new_run(platform: &Platform, admitted: &Admitted<ActionCall>, plan: Option<Pl
         finished_at: None,
         outcome: None,
         trace_id: caller.trace_id(),
-        idempotency_key: key.map(|key| key.key.clone()),
+        idempotency_key: key.map(|key| key.text.clone()),
     }
 }
 
@@ -226,7 +255,7 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
     if let Some(key) = key {
         work.add(Change::InsertIdempotencyKey {
             principal: key.principal.clone(),
-            key: key.key.clone(),
+            key: key.text.clone(),
             request: key.request.clone(),
             run: run.id,
             at: now,

@@ -12,5 +12,9 @@ use crate::platform::Platform;
 /// Not signed in.
 pub async fn who_am_i(platform: &Arc<Platform>, call: &Call) -> Result<Caller, Refusal> {
     let caller = platform.door.identify(call).await?;
-    platform.door.admit_gateway(caller, GatewayVerb::LookAround).await.map(|admitted| admitted.caller().clone())
+    platform
+        .door
+        .admit_gateway(caller, GatewayVerb::LookAround)
+        .await
+        .map(|admitted| admitted.caller().clone())
 }

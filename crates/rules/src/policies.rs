@@ -230,7 +230,8 @@ fn provider_policy(id: &str, action: &Action) -> Result<Policy, String> {
 /// The absent provider, when all actions that the policy names are of absent ones.
 fn speaks_of_absent<'a>(statement: &Statement<'_>, absent: &'a BTreeSet<String>) -> Option<&'a str> {
     let provider_of = |id: &str| {
-        let name = id.strip_prefix("provider:").or_else(|| id.split_once('.').map(|(provider, _)| provider))?;
+        let name =
+            id.strip_prefix("provider:").or_else(|| id.split_once('.').map(|(provider, _)| provider))?;
         absent.get(name).map(String::as_str)
     };
     let mut actions = statement.literals.iter().filter(|literal| literal.type_name == "Action");

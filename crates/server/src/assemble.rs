@@ -8,13 +8,13 @@ use axum::Router;
 use guichet_admission::Door;
 use guichet_contract::{Clock, RecordVerdict, Surface, Verb};
 use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport, transport};
-use guichet_gateway::{self as gateway, Gateway, Info, Tracer};
+use guichet_gateway::{self as gateway, Gateway, Info, ServeSettings, Tracer};
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
 use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::Signer;
 use guichet_operations::{Platform, Settings, execute_run, expire_run, reload_settings, seal_records};
 use guichet_store::{CommitError, Job, JobKind, Jobs as _, Store, sqlite::SqliteStore};
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -45,11 +45,16 @@ pub struct Assembled {
 ///
 /// # Errors
 /// Everything that is wrong, so that it can be mended at once.
-pub async fn assemble(config: &Config, clock: Arc<dyn Clock>, tracer: Arc<dyn Tracer>) -> anyhow::Result<Assembled> {
+pub async fn assemble(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    tracer: Arc<dyn Tracer>,
+) -> anyhow::Result<Assembled> {
     let key_folder = keys::folder(&config.data)?;
     let ring = Arc::new(keys::provider_keys(&key_folder)?);
     let signer = keys::ledger_signer(&key_folder, &config.environment)?;
-    let store = SqliteStore::open(&config.data.join("guichet.sqlite")).context("the store cannot be opened")?;
+    let store =
+        SqliteStore::open(&config.data.join("guichet.sqlite")).context("the store cannot be opened")?;
     // This process owns the file alone: whoever held a lease on a job is gone.
     store.free_all_leases().await.context("the store cannot be used")?;
     let store: Arc<dyn Store> = Arc::new(store);
@@ -57,7 +62,8 @@ pub async fn assemble(config: &Config, clock: Arc<dyn Clock>, tracer: Arc<dyn Tr
     let providers = providers(config, &ring)?;
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
-    let strict: BTreeMap<String, bool> = config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
+    let strict: BTreeMap<String, bool> =
+        config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
     let mut documents = Documents::kept(&config.data, strict);
     documents.refresh(&dispatch.providers(), &*clock).await;
 
@@ -97,47 +103,55 @@ pub async fn assemble(config: &Config, clock: Arc<dyn Clock>, tracer: Arc<dyn Tr
 }
 
 impl Assembled {
-    /// Works in the background until `stop`; then drains: streams end, runs under way finish, all records are sealed,
-    /// the store is closed. The returned future ends when that is done.
-    pub fn work(self, stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
-        let Self { store, reloader, signer, worker, clock, draining, .. } = self;
-        let sealed = CancellationToken::new();
+    /// Serves and works until `stop`; then drains, in this order: new requests are refused and streams end, runs under
+    /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
+    /// the store is closed. Ends when that is done.
+    pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
+        let Self { router, store, reloader, signer, worker, clock, draining, .. } = self;
+        let (close, sealed) = (CancellationToken::new(), CancellationToken::new());
+        let server = tokio::spawn(gateway::serve(listener, router, settings, close.clone()));
+        let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), signer, clock, sealed.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.work(stop.clone()));
         tasks.spawn(reloader.work(stop.clone()));
-        let drain = stop.clone();
-        tasks.spawn(async move {
-            drain.cancelled().await;
-            draining.cancel();
-        });
-        let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), signer, clock, sealed.clone()));
-        async move {
-            while tasks.join_next().await.is_some() {}
-            sealed.cancel();
-            if tokio::time::timeout(Duration::from_secs(10), sealer).await.is_err() {
-                tracing::warn!("not all records were sealed; they are at the next start");
-            }
-            store.close().await;
+        stop.cancelled().await;
+        draining.cancel();
+        while tasks.join_next().await.is_some() {}
+        close.cancel();
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP side failed while it stopped");
         }
+        sealed.cancel();
+        if tokio::time::timeout(Duration::from_secs(10), sealer).await.is_err() {
+            tracing::warn!("not all records were sealed; they are at the next start");
+        }
+        store.close().await;
     }
 }
 
 fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
     let client = transport::http_client().context("the HTTP client cannot be made")?;
     let embedded_keys = Arc::new(guichet_provider_sdk::KeyRing::new());
-    embedded_keys.replace(ring.public_keys().iter().map(|(_, public)| public)).context("the gateway's own keys")?;
+    embedded_keys
+        .replace(ring.public_keys().iter().map(|(_, public)| public))
+        .context("the gateway's own keys")?;
     config
         .providers
         .iter()
         .map(|provider| {
             let transport = match &provider.reached {
-                Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
+                Reached::Url(base) => {
+                    Transport::Http { base: base.clone(), client: Box::new(client.clone()) }
+                }
                 Reached::Embedded { kind, settings } => {
                     Transport::Embedded(embedded::router(kind, &provider.name, settings, &embedded_keys)?)
                 }
             };
-            let limits =
-                Limits { at_once: provider.calls_at_once, answer_bytes: provider.answer_bytes, ..Limits::default() };
+            let limits = Limits {
+                at_once: provider.calls_at_once,
+                answer_bytes: provider.answer_bytes,
+                ..Limits::default()
+            };
             Ok(Provider::new(&provider.name, transport, limits))
         })
         .collect()
@@ -147,7 +161,11 @@ async fn start_record(platform: &Platform) -> anyhow::Result<()> {
     let world = platform.door.world();
     let mut record = platform.door.record(Verb::StartGateway, RecordVerdict::Allowed, Surface::Gateway);
     record.policy_version = Some(world.policies.version().clone());
-    record.detail = Some(format!("version {}, catalogue {}", env!("CARGO_PKG_VERSION"), world.catalogue.published.digest));
+    record.detail = Some(format!(
+        "version {}, catalogue {}",
+        env!("CARGO_PKG_VERSION"),
+        world.catalogue.published.digest
+    ));
     let work = guichet_store::UnitOfWork::new().append_record(record);
     platform.store.commit(work).await.context("the store takes no records, so nothing can be served")
 }

@@ -213,9 +213,11 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its place.
     pub fn load(file: &Path) -> Result<Self, Vec<ConfigFault>> {
-        let whole = |message: String| vec![ConfigFault { file: file.to_owned(), line: 0, column: 0, message }];
-        let text = fs::read_to_string(file)
-            .map_err(|error| whole(format!("the configuration cannot be read: {error}; name another with --config")))?;
+        let whole =
+            |message: String| vec![ConfigFault { file: file.to_owned(), line: 0, column: 0, message }];
+        let text = fs::read_to_string(file).map_err(|error| {
+            whole(format!("the configuration cannot be read: {error}; name another with --config"))
+        })?;
         let place = |at: usize| place(&text, at);
         let raw: Raw = toml::from_str(&text).map_err(|error| {
             let (line, column) = error.span().map_or((0, 0), |span| place(span.start));
@@ -227,9 +229,14 @@ impl Config {
             faults.push(ConfigFault { file: file.to_owned(), line, column, message });
         };
         if !is_name(raw.environment.get_ref()) {
-            fault(raw.environment.span().start, "an environment is named with a–z, 0–9 and -, 1–50 characters".into());
+            fault(
+                raw.environment.span().start,
+                "an environment is named with a–z, 0–9 and -, 1–50 characters".into(),
+            );
         }
-        if let Some(seconds) = raw.approval.expires_seconds.as_ref().filter(|s| !(1..=2_592_000).contains(s.get_ref())) {
+        if let Some(seconds) =
+            raw.approval.expires_seconds.as_ref().filter(|s| !(1..=2_592_000).contains(s.get_ref()))
+        {
             fault(seconds.span().start, "an approval expires after 1 second to 30 days (2592000)".into());
         }
         let users = raw.user.into_iter().collect::<Vec<_>>();
@@ -240,10 +247,16 @@ impl Config {
                 fault(user.name.span().start, "a user's name has 1 to 100 characters".into());
             }
             if !names.insert(name.clone()) {
-                fault(user.name.span().start, format!("there are two users called `{name}`: rename or remove one"));
+                fault(
+                    user.name.span().start,
+                    format!("there are two users called `{name}`: rename or remove one"),
+                );
             }
             if let Err(why) = password::check_hash(user.password_hash.get_ref()) {
-                fault(user.password_hash.span().start, format!("the password hash of `{name}` is not usable: {why}"));
+                fault(
+                    user.password_hash.span().start,
+                    format!("the password hash of `{name}` is not usable: {why}"),
+                );
             }
         }
         let base = file.parent().map(Path::to_owned).unwrap_or_default();
@@ -270,7 +283,10 @@ impl Config {
                 (None, Some(kind)) => {
                     if !crate::embedded::KINDS.contains(&kind.get_ref().as_str()) {
                         let known = crate::embedded::KINDS.join(", ");
-                        fault(kind.span().start, format!("no provider `{}` is built in; there is {known}", kind.get_ref()));
+                        fault(
+                            kind.span().start,
+                            format!("no provider `{}` is built in; there is {known}", kind.get_ref()),
+                        );
                         continue;
                     }
                     let settings = provider.settings.unwrap_or_else(|| format!("{name}.toml").into());
@@ -299,7 +315,10 @@ impl Config {
             data: base.join(raw.data),
             policy: base.join(raw.policy),
             registry: base.join(raw.registry),
-            approval_expires_seconds: raw.approval.expires_seconds.map_or(APPROVAL_EXPIRES_SECONDS, Spanned::into_inner),
+            approval_expires_seconds: raw
+                .approval
+                .expires_seconds
+                .map_or(APPROVAL_EXPIRES_SECONDS, Spanned::into_inner),
             limits: raw.limits,
             telemetry: raw.telemetry,
             users: users
@@ -364,10 +383,19 @@ mod tests {
             ("environment = \"Prod\"", "1:15 an environment is named"),
             ("environment = \"staging\"\nlisten = \"nowhere\"", "2:10 "),
             ("environment = \"staging\"\n[limit]\n", "2:2 unknown field `limit`"),
-            ("environment = \"staging\"\n[[user]]\nname = \"a\"\npassword_hash = \"x\"", "4:17 the password hash of `a`"),
+            (
+                "environment = \"staging\"\n[[user]]\nname = \"a\"\npassword_hash = \"x\"",
+                "4:17 the password hash of `a`",
+            ),
             ("environment = \"staging\"\n[[provider]]\nname = \"p\"", "3:8 provider `p` needs either"),
-            ("environment = \"staging\"\n[[provider]]\nname = \"p\"\nembedded = \"oracle\"", "4:12 no provider `oracle`"),
-            ("environment = \"staging\"\n[[provider]]\nname = \"p\"\nurl = \"ftp://x\"", "4:7 `ftp://x` is not of the form"),
+            (
+                "environment = \"staging\"\n[[provider]]\nname = \"p\"\nembedded = \"oracle\"",
+                "4:12 no provider `oracle`",
+            ),
+            (
+                "environment = \"staging\"\n[[provider]]\nname = \"p\"\nurl = \"ftp://x\"",
+                "4:7 `ftp://x` is not of the form",
+            ),
             ("environment = \"staging\"\n[approval]\nexpires_seconds = 0", "3:19 an approval expires after"),
         ];
         for (text, expected) in cases {
@@ -380,7 +408,11 @@ mod tests {
     fn little_is_enough_and_paths_follow_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guichet.toml");
-        fs::write(&file, "environment = \"staging\"\n[[provider]]\nname = \"shop\"\nurl = \"http://127.0.0.1:9/api/\"").unwrap();
+        fs::write(
+            &file,
+            "environment = \"staging\"\n[[provider]]\nname = \"shop\"\nurl = \"http://127.0.0.1:9/api/\"",
+        )
+        .unwrap();
         let config = Config::load(&file).unwrap();
         assert_eq!(config.data, folder.path().join("data"));
         assert!(matches!(&config.providers[0].reached, Reached::Url(url) if url == "http://127.0.0.1:9/api"));

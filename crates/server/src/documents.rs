@@ -28,7 +28,10 @@ impl Documents {
         for (name, strict) in &strict {
             let kept = fs::read(folder.join(format!("{name}.json"))).ok();
             if let Some(document) = kept.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) {
-                current.insert(name.clone(), Source { digest: Digest::of_json(&document), document, strict: *strict });
+                current.insert(
+                    name.clone(),
+                    Source { digest: Digest::of_json(&document), document, strict: *strict },
+                );
             }
         }
         Self { folder, strict, current }
@@ -59,7 +62,12 @@ impl Documents {
         changed
     }
 
-    fn take(&mut self, provider: &Provider, read: Result<Option<Document>, DocumentError>, clock: &dyn Clock) -> bool {
+    fn take(
+        &mut self,
+        provider: &Provider,
+        read: Result<Option<Document>, DocumentError>,
+        clock: &dyn Clock,
+    ) -> bool {
         match read {
             Ok(None) => {
                 // Not changed, and reachable again if it was not.

@@ -18,7 +18,8 @@ pub fn provider_keys(folder: &Path) -> anyhow::Result<KeyRing> {
     let text = read_or_make(&folder.join("provider-token.key"), || {
         KeyRing::generate_paserk().map_err(anyhow::Error::from)
     })?;
-    let lines: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let lines: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     KeyRing::from_paserk(&lines).context("provider-token.key")
 }
 
@@ -31,10 +32,13 @@ pub fn ledger_signer(folder: &Path, environment: &str) -> anyhow::Result<Arc<Sig
     let text = text.trim();
     let mut seed = [0_u8; 32];
     if text.len() != 64 || !text.is_ascii() {
-        bail!("ledger.key is not 64 hexadecimal digits: restore it from a backup; with another key the ledger's checkpoints do not open");
+        bail!(
+            "ledger.key is not 64 hexadecimal digits: restore it from a backup; with another key the ledger's checkpoints do not open"
+        );
     }
     for (position, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[position * 2..position * 2 + 2], 16).context("ledger.key is not hexadecimal")?;
+        *byte = u8::from_str_radix(&text[position * 2..position * 2 + 2], 16)
+            .context("ledger.key is not hexadecimal")?;
     }
     Ok(Arc::new(Signer::from_seed(format!("guichet/{environment}"), seed)?))
 }
@@ -44,7 +48,11 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> anyhow::Result<String>) -> a
         Ok(mut file) => {
             let mode = file.metadata()?.permissions().mode();
             if mode & 0o077 != 0 {
-                bail!("{} can be read by others (mode {:o}): chmod 600 it, and think about who may have read it", path.display(), mode & 0o777);
+                bail!(
+                    "{} can be read by others (mode {:o}): chmod 600 it, and think about who may have read it",
+                    path.display(),
+                    mode & 0o777
+                );
             }
             let mut text = String::new();
             file.read_to_string(&mut text).with_context(|| path.display().to_string())?;

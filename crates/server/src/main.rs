@@ -7,7 +7,11 @@ use guichet_server::commands;
 
 /// The counter between developers and production: serves the gateway.
 #[derive(Parser)]
-#[command(name = "guichetd", version, after_help = "Examples:\n  guichetd check --config guichet.toml\n  guichetd serve --config guichet.toml\n  guichetd hash-password")]
+#[command(
+    name = "guichetd",
+    version,
+    after_help = "Examples:\n  guichetd check --config guichet.toml\n  guichetd serve --config guichet.toml\n  guichetd hash-password"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -108,12 +108,10 @@ impl Reloader {
                     self.platform.door.identity().replace_users(new.users());
                     tracing::info!(users = new.users.len(), "the users were reloaded");
                 }
-                if format!("{:?}", new.providers) != format!("{:?}", self.config.providers)
-                    || new.listen != self.config.listen
-                    || new.data != self.config.data
-                    || new.environment != self.config.environment
-                {
-                    tracing::warn!("listen, data, environment and providers take effect at the next start");
+                if fixed_at_start(&new) != fixed_at_start(&self.config) {
+                    tracing::warn!(
+                        "listen, data, environment, limits, telemetry and providers take effect at the next start"
+                    );
                 }
                 self.config.users = new.users;
                 self.config.policy = new.policy;
@@ -158,6 +156,12 @@ impl Reloader {
             }
         }
     }
+}
+
+/// What only a restart takes over, in a form that can be compared.
+fn fixed_at_start(config: &Config) -> String {
+    let Config { environment, listen, data, limits, telemetry, providers, .. } = config;
+    format!("{environment:?} {listen:?} {data:?} {limits:?} {telemetry:?} {providers:?}")
 }
 
 fn told(faults: &[String]) {

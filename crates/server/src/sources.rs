@@ -30,7 +30,10 @@ pub fn read_folder(folder: &Path, ending: &str) -> Result<Vec<(String, String)>,
 }
 
 /// What tells whether a file has changed since the last look.
-pub fn fingerprint(paths: &[PathBuf], folders: &[(&Path, &str)]) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
+pub fn fingerprint(
+    paths: &[PathBuf],
+    folders: &[(&Path, &str)],
+) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
     let mut all: Vec<PathBuf> = paths.to_vec();
     for (folder, ending) in folders {
         all.extend(files(folder, ending).unwrap_or_default());

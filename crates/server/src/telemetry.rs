@@ -13,7 +13,12 @@ use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::config::Telemetry;
 
@@ -33,13 +38,14 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
         .log
         .parse()
         .with_context(|| format!("[telemetry] log = {:?} is no filter; try \"info\"", telemetry.log))?;
-    // Spans are for traces; a line of the log stands on its own.
+    // Spans are for traces; a line of the log stands on its own. Without an endpoint nobody wants spans, so they cost
+    // nothing.
     let logs = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_filter(filter);
+        .with_filter(filter.and(filter_fn(|metadata| !metadata.is_span())));
     let registry = tracing_subscriber::registry().with(logs);
     let Some(endpoint) = &telemetry.otlp else {
         registry.try_init().context("logs are installed once")?;
@@ -55,15 +61,16 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
         .with_resource(
             Resource::builder()
                 .with_service_name("guichetd")
-                .with_attribute(opentelemetry::KeyValue::new("deployment.environment.name", environment.to_owned()))
+                .with_attribute(opentelemetry::KeyValue::new(
+                    "deployment.environment.name",
+                    environment.to_owned(),
+                ))
                 .build(),
         )
         .build();
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("guichetd"))
-        .with_filter(tracing_subscriber::filter::filter_fn(|metadata| {
-            metadata.is_span() && metadata.target().starts_with("guichet")
-        }));
+        .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("guichet")));
     registry.with(spans).try_init().context("logs are installed once")?;
     Ok(Installed { tracer: Arc::new(OtlpTracer), provider: Some(provider) })
 }
@@ -71,10 +78,10 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
 impl Installed {
     /// Sends what has not been sent.
     pub fn flush(&self) {
-        if let Some(provider) = &self.provider {
-            if let Err(error) = provider.shutdown() {
-                tracing::warn!(%error, "some traces were not exported");
-            }
+        if let Some(provider) = &self.provider
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "some traces were not exported");
         }
     }
 }

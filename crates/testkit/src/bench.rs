@@ -85,10 +85,11 @@ impl Setup {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let stop_providers = CancellationToken::new();
-        let mut text = format!("environment = \"staging\"\nlisten = \"{}\"\n{}\n", listener.local_addr()?, self.extra);
+        let mut lines =
+            vec![format!("environment = \"staging\"\nlisten = \"{}\"", listener.local_addr()?), self.extra];
         let hash = hash();
         for user in &self.users {
-            text.push_str(&format!("[[user]]\nname = \"{user}\"\npassword_hash = \"{hash}\"\n"));
+            lines.push(format!("[[user]]\nname = \"{user}\"\npassword_hash = \"{hash}\""));
         }
         let mut urls = self.urls;
         for (name, provider) in self.sdk {
@@ -96,10 +97,10 @@ impl Setup {
             urls.push((name, serve(router, &stop_providers).await?));
         }
         for (name, at) in &urls {
-            text.push_str(&format!("[[provider]]\nname = \"{name}\"\nurl = \"{at}\"\nstrict = true\n"));
+            lines.push(format!("[[provider]]\nname = \"{name}\"\nurl = \"{at}\"\nstrict = true"));
         }
         let file = folder.path().join("guichet.toml");
-        fs::write(&file, text)?;
+        fs::write(&file, lines.join("\n"))?;
         fs::create_dir(folder.path().join("policy"))?;
         fs::create_dir(folder.path().join("registry"))?;
         for (name, policy) in &self.policies {
@@ -136,8 +137,7 @@ pub async fn serve(router: axum::Router, stop: &CancellationToken) -> anyhow::Re
 
 struct Running {
     stop: CancellationToken,
-    work: JoinHandle<()>,
-    server: JoinHandle<()>,
+    served: JoinHandle<()>,
 }
 
 impl Running {
@@ -147,10 +147,8 @@ impl Running {
         })?;
         let assembled: Assembled = assemble(&config, Arc::new(SystemClock), Arc::new(PlainTracer)).await?;
         let stop = CancellationToken::new();
-        let router = assembled.router.clone();
-        let work = tokio::spawn(assembled.work(stop.clone()));
-        let server = tokio::spawn(guichet_gateway::serve(listener, router, ServeSettings::default(), stop.clone()));
-        Ok(Self { stop, work, server })
+        let served = tokio::spawn(assembled.serve(listener, ServeSettings::default(), stop.clone()));
+        Ok(Self { stop, served })
     }
 }
 
@@ -195,8 +193,7 @@ impl Bench {
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(running) = self.running.take() {
             running.stop.cancel();
-            running.server.await?;
-            running.work.await?;
+            running.served.await?;
         }
         Ok(())
     }
@@ -218,8 +215,11 @@ impl Bench {
     /// When the gateway does not let them in.
     pub async fn sign_in(&self, user: &str) -> anyhow::Result<Person> {
         let nobody = Person { url: self.url.clone(), token: None, http: http()? };
-        let answer = nobody.call(Method::POST, "/v1/session", Some(json!({"user": user, "password": PASSWORD}))).await?;
-        let token = answer.body["token"].as_str().ok_or_else(|| anyhow!("{user} was not let in: {}", answer.body))?;
+        let answer = nobody
+            .call(Method::POST, "/v1/session", Some(json!({"user": user, "password": PASSWORD})))
+            .await?;
+        let token =
+            answer.body["token"].as_str().ok_or_else(|| anyhow!("{user} was not let in: {}", answer.body))?;
         Ok(Person { token: Some(token.to_owned()), ..nobody })
     }
 
@@ -250,7 +250,7 @@ impl Drop for Bench {
 }
 
 fn http() -> anyhow::Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().timeout(std::time::Duration::from_secs(60)).build()?)
+    Ok(reqwest::Client::builder().timeout(std::time::Duration::from_mins(1)).build()?)
 }
 
 /// Someone who calls the gateway over HTTP.

@@ -76,13 +76,17 @@ impl Effects {
     /// `things`: `list-items` (read), `change-item`, `slow-change`, `fail-item`, `destroy-item` (planned, approved by
     /// team `ops`).
     pub fn provider(&self) -> Provider {
-        let (list, change, slow, plan, destroy) = (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
+        let (list, change, slow, plan, destroy) =
+            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
         provider("things")
             .action("list-items", move |_: Context, _: guichet_provider_sdk::NoInput| {
                 let effects = list.clone();
                 async move {
                     let inside = effects.lock();
-                    let items = inside.items.iter().map(|(name, version)| Row { name: name.clone(), version: *version });
+                    let items = inside
+                        .items
+                        .iter()
+                        .map(|(name, version)| Row { name: name.clone(), version: *version });
                     Ok::<_, ActionError>(Items { items: items.collect() })
                 }
             })
@@ -104,7 +108,9 @@ impl Effects {
             .command("things slow-change")
             .resource("things/{name}")
             .action("fail-item", |_: Context, item: Item| async move {
-                Err::<Done, _>(ActionError::refused(format!("{} is not to be touched", item.name)).next("touch another"))
+                Err::<Done, _>(
+                    ActionError::refused(format!("{} is not to be touched", item.name)).next("touch another"),
+                )
             })
             .command("things fail")
             .action("destroy-item", move |_: Context, item: Item| {
@@ -119,7 +125,9 @@ impl Effects {
                 let effects = plan.clone();
                 async move {
                     let version = effects.lock().items.get(&item.name).copied().unwrap_or_default();
-                    Ok::<_, ActionError>(Plan::new(format!("Destroy item '{}'", item.name)).fact("version", version))
+                    Ok::<_, ActionError>(
+                        Plan::new(format!("Destroy item '{}'", item.name)).fact("version", version),
+                    )
                 }
             })
             .into()

@@ -81,7 +81,10 @@ async fn answer(mut stream: TcpStream, calls: Arc<AtomicUsize>) {
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     if path == "/openapi.json" {
         let text = document().to_string();
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}",
+            text.len()
+        );
         let _gone = stream.write_all(answer.as_bytes()).await;
         return;
     }
@@ -90,7 +93,8 @@ async fn answer(mut stream: TcpStream, calls: Arc<AtomicUsize>) {
     let _gone = match path.rsplit('/').next().unwrap_or_default() {
         "rubbish" => stream.write_all(format!("{json_head}content-length: 5\r\n\r\n<hi/>").as_bytes()).await,
         "huge" => {
-            let mut written = stream.write_all(format!("{json_head}content-length: 50000000\r\n\r\n\"").as_bytes()).await;
+            let mut written =
+                stream.write_all(format!("{json_head}content-length: 50000000\r\n\r\n\"").as_bytes()).await;
             let block = vec![b'a'; 1 << 20];
             for _ in 0..47 {
                 if written.is_err() {
@@ -100,7 +104,9 @@ async fn answer(mut stream: TcpStream, calls: Arc<AtomicUsize>) {
             }
             written
         }
-        "half" => stream.write_all(format!("{json_head}content-length: 500\r\n\r\n{{\"half\":").as_bytes()).await,
+        "half" => {
+            stream.write_all(format!("{json_head}content-length: 500\r\n\r\n{{\"half\":").as_bytes()).await
+        }
         "late" => {
             sleep(Duration::from_secs(20)).await;
             Ok(())

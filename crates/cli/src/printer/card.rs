@@ -58,7 +58,10 @@ impl Card {
 
     /// As one row of a spreadsheet.
     pub(crate) fn row(&self) -> Row {
-        self.0.iter().map(|(label, value)| (label.trim().to_owned(), Value::from(value.replace('\n', ", ")))).collect()
+        self.0
+            .iter()
+            .map(|(label, value)| (label.trim().to_owned(), Value::from(value.replace('\n', ", "))))
+            .collect()
     }
 
     /// Of a run. `command` is the command line that asks for the same.

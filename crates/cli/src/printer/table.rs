@@ -91,7 +91,9 @@ impl Table {
         for (at, row) in self.rows.iter().enumerate() {
             for (column, (value, width)) in row.iter().zip(&mut widths).enumerate() {
                 let indent = self.indent.as_ref().filter(|(indented, _)| *indented == column);
-                let branch = indent.and_then(|(_, branches)| branches.get(at)).map_or(0, |branch| measure_text_width(branch));
+                let branch = indent
+                    .and_then(|(_, branches)| branches.get(at))
+                    .map_or(0, |branch| measure_text_width(branch));
                 *width = (*width).max(measure_text_width(&cell(value)) + branch);
             }
         }

@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-
-use axum::{Json, extract::{Path, State}, routing::post};
+use axum::{
+    Json,
+    extract::{Path, State},
+    routing::post,
+};
 use guichet_contract::Run;
 use guichet_operations::cancel_run;
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{answer::Refused, api::Endpoint, extract::{Caller, JsonBody}, state::Gateway};
+use crate::{
+    answer::Refused,
+    api::Endpoint,
+    extract::{Caller, JsonBody},
+    state::Gateway,
+};
 
 /// Why.
 #[derive(Deserialize, JsonSchema)]
@@ -21,9 +29,15 @@ pub struct Why {
 }
 
 pub(crate) fn endpoint() -> Endpoint {
-    Endpoint::new(Method::POST, "/v1/runs/{run}/cancel", "cancel_run", "Withdraw a run that has not started", post(handle))
-        .takes::<Why>()
-        .answers::<Run>(200, "The cancelled run")
+    Endpoint::new(
+        Method::POST,
+        "/v1/runs/{run}/cancel",
+        "cancel_run",
+        "Withdraw a run that has not started",
+        post(handle),
+    )
+    .takes::<Why>()
+    .answers::<Run>(200, "The cancelled run")
 }
 
 async fn handle(

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::post};
 use guichet_contract::TokenId;
 use guichet_operations::create_token;
@@ -11,7 +10,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{answer::Refused, api::Endpoint, extract::{Caller, JsonBody}, state::Gateway};
+use crate::{
+    answer::Refused,
+    api::Endpoint,
+    extract::{Caller, JsonBody},
+    state::Gateway,
+};
 
 /// What the token shall be.
 #[derive(Deserialize, JsonSchema)]
@@ -52,8 +56,14 @@ async fn handle(
     Caller(call): Caller,
     JsonBody(body): JsonBody<CreateToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Refused> {
-    let issued =
-        create_token::create_token(&gateway.platform, &call, &body.name, body.expires_in_seconds, body.scopes).await?;
+    let issued = create_token::create_token(
+        &gateway.platform,
+        &call,
+        &body.name,
+        body.expires_in_seconds,
+        body.scopes,
+    )
+    .await?;
     let answer = CreatedToken {
         id: issued.token.id,
         token: issued.secret,

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-
-use axum::{body::Body, extract::State, response::{IntoResponse as _, Response}, routing::get};
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
 use bytes::Bytes;
 use futures_util::stream;
 use guichet_operations::{Call, read_records};
@@ -11,7 +15,12 @@ use http::{HeaderValue, Method, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{answer::Refused, api::Endpoint, extract::{Caller, Params}, state::Gateway};
+use crate::{
+    answer::Refused,
+    api::Endpoint,
+    extract::{Caller, Params},
+    state::Gateway,
+};
 
 /// How many leaves are read at once.
 const BATCH: usize = 1_000;
@@ -26,9 +35,15 @@ pub struct From {
 }
 
 pub(crate) fn endpoint() -> Endpoint {
-    Endpoint::new(Method::GET, "/v1/ledger/export", "export_records", "The leaves of the log, one a line", get(handle))
-        .query::<From>()
-        .answers_as(200, "Each line is the text that is hashed", "application/x-ndjson")
+    Endpoint::new(
+        Method::GET,
+        "/v1/ledger/export",
+        "export_records",
+        "The leaves of the log, one a line",
+        get(handle),
+    )
+    .query::<From>()
+    .answers_as(200, "Each line is the text that is hashed", "application/x-ndjson")
 }
 
 async fn handle(

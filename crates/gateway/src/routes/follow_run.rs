@@ -4,7 +4,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, State},
-    response::{IntoResponse as _, Response, sse::{Event, KeepAlive, Sse}},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
     routing::get,
 };
 use futures_util::stream;
@@ -29,7 +32,11 @@ async fn handle(
         None => 0,
         Some(Ok(after)) => after,
         Some(Err(_)) => {
-            return Err(Problem::new(code::BAD_REQUEST, "Last-Event-ID is the number of an event of this run").into());
+            return Err(Problem::new(
+                code::BAD_REQUEST,
+                "Last-Event-ID is the number of an event of this run",
+            )
+            .into());
         }
     };
     let follower = follow_run::follow_run(&gateway.platform, &call, &run, after).await?;
@@ -38,7 +45,9 @@ async fn handle(
         let (mut follower, place) = state?;
         next(&mut follower, &place).await.map(|event| (Ok::<_, Infallible>(event), Some((follower, place))))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)).text("keep-alive")).into_response())
+    Ok(Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)).text("keep-alive"))
+        .into_response())
 }
 
 /// The next event; `None` ends the stream: the run has ended, or the client shall come back with its last event id.
@@ -69,9 +78,12 @@ impl Place {
         let place = Self(gateway); // from here on, dropping it gives the place back
         let most = place.0.settings.streams_at_once;
         if usize::try_from(open).unwrap_or(0) >= most {
-            return Err(Problem::new(code::TOO_MANY_REQUESTS, format!("{most} streams are open, as many as may be"))
-                .next("ask for the run itself now and then")
-                .into());
+            return Err(Problem::new(
+                code::TOO_MANY_REQUESTS,
+                format!("{most} streams are open, as many as may be"),
+            )
+            .next("ask for the run itself now and then")
+            .into());
         }
         Ok(place)
     }

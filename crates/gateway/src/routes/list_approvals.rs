@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::get};
 use guichet_contract::Run;
 use guichet_operations::read_runs;
@@ -10,7 +9,13 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{answer::{List, Refused}, api::Endpoint, extract::{Caller, Params}, routes, state::Gateway};
+use crate::{
+    answer::{List, Refused},
+    api::Endpoint,
+    extract::{Caller, Params},
+    routes,
+    state::Gateway,
+};
 
 /// Which of them.
 #[derive(Deserialize, JsonSchema)]

@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-
-use axum::{Json, extract::{Path, State}, routing::post};
+use axum::{
+    Json,
+    extract::{Path, State},
+    routing::post,
+};
 use guichet_operations::list_options::{self, Choice};
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{answer::{List, Refused}, api::Endpoint, extract::{Caller, JsonBody}, state::Gateway};
+use crate::{
+    answer::{List, Refused},
+    api::Endpoint,
+    extract::{Caller, JsonBody},
+    state::Gateway,
+};
 
 /// What is known of the input so far.
 #[derive(Deserialize, JsonSchema)]
@@ -25,9 +33,15 @@ pub struct Known {
 }
 
 pub(crate) fn endpoint() -> Endpoint {
-    Endpoint::new(Method::POST, "/v1/actions/{action}/options/{member}", "list_options", "Live values of an input", post(handle))
-        .takes::<Known>()
-        .answers::<List<Choice>>(200, "At most 500 choices")
+    Endpoint::new(
+        Method::POST,
+        "/v1/actions/{action}/options/{member}",
+        "list_options",
+        "Live values of an input",
+        post(handle),
+    )
+    .takes::<Known>()
+    .answers::<List<Choice>>(200, "At most 500 choices")
 }
 
 async fn handle(

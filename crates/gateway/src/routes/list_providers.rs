@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::get};
 use guichet_operations::read_catalogue;
 use http::Method;
@@ -10,7 +9,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{answer::{List, Refused}, api::Endpoint, extract::Caller, state::Gateway};
+use crate::{
+    answer::{List, Refused},
+    api::Endpoint,
+    extract::Caller,
+    state::Gateway,
+};
 
 /// A provider.
 #[derive(Serialize, JsonSchema)]
@@ -35,7 +39,10 @@ pub(crate) fn endpoint() -> Endpoint {
         .answers::<List<ProviderRow>>(200, "All providers, by name")
 }
 
-async fn handle(State(gateway): State<Arc<Gateway>>, Caller(call): Caller) -> Result<Json<List<ProviderRow>>, Refused> {
+async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    Caller(call): Caller,
+) -> Result<Json<List<ProviderRow>>, Refused> {
     let providers = read_catalogue::list_providers(&gateway.platform, &call).await?;
     let rows = providers
         .into_iter()

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::get};
 use guichet_contract::{ActionId, Problem, RunId, code, record::LedgerRecord};
 use guichet_operations::{RecordsFilter, read_records};
@@ -11,7 +10,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{answer::{List, Refused}, api::Endpoint, extract::{Caller, Params}, routes, state::Gateway};
+use crate::{
+    answer::{List, Refused},
+    api::Endpoint,
+    extract::{Caller, Params},
+    routes,
+    state::Gateway,
+};
 
 /// Which records.
 #[derive(Deserialize, JsonSchema)]

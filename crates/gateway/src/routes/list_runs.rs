@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::get};
 use guichet_contract::{ActionId, Run, RunState};
 use guichet_operations::{RunsFilter, read_runs};
@@ -10,7 +9,13 @@ use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{answer::{List, Refused}, api::Endpoint, extract::{Caller, Params}, routes, state::Gateway};
+use crate::{
+    answer::{List, Refused},
+    api::Endpoint,
+    extract::{Caller, Params},
+    routes,
+    state::Gateway,
+};
 
 /// Which runs.
 #[derive(Deserialize, JsonSchema)]
@@ -39,7 +44,8 @@ async fn handle(
     Caller(call): Caller,
     Params(which): Params<Which>,
 ) -> Result<Json<List<Run>>, Refused> {
-    let states = which.state.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
+    let states =
+        which.state.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
     let filter = RunsFilter {
         states: states.map(routes::word::<RunState>).collect::<Result<_, _>>()?,
         action: which.action.map(ActionId),

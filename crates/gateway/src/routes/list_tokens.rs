@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::get};
 use guichet_contract::TokenId;
 use guichet_operations::create_token;
@@ -11,7 +10,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{answer::{List, Refused}, api::Endpoint, extract::Caller, state::Gateway};
+use crate::{
+    answer::{List, Refused},
+    api::Endpoint,
+    extract::Caller,
+    state::Gateway,
+};
 
 /// A personal token.
 #[derive(Serialize, JsonSchema)]
@@ -35,7 +39,10 @@ pub(crate) fn endpoint() -> Endpoint {
         .answers::<List<TokenRow>>(200, "Tokens that were not revoked, newest first")
 }
 
-async fn handle(State(gateway): State<Arc<Gateway>>, Caller(call): Caller) -> Result<Json<List<TokenRow>>, Refused> {
+async fn handle(
+    State(gateway): State<Arc<Gateway>>,
+    Caller(call): Caller,
+) -> Result<Json<List<TokenRow>>, Refused> {
     let tokens = create_token::list_tokens(&gateway.platform, &call).await?;
     let rows = tokens
         .into_iter()

@@ -71,10 +71,15 @@ pub fn endpoints() -> Vec<Endpoint> {
 pub(crate) const PAGE: usize = 50;
 
 /// Which part of a list, from the query.
-pub(crate) fn page(limit: Option<usize>, cursor: Option<String>) -> Result<guichet_operations::PageRequest, Refused> {
+pub(crate) fn page(
+    limit: Option<usize>,
+    cursor: Option<String>,
+) -> Result<guichet_operations::PageRequest, Refused> {
     let limit = limit.unwrap_or(PAGE);
     if !(1..=500).contains(&limit) {
-        return Err(Problem::new(code::BAD_REQUEST, format!("`limit` is between 1 and 500, not {limit}")).into());
+        return Err(
+            Problem::new(code::BAD_REQUEST, format!("`limit` is between 1 and 500, not {limit}")).into()
+        );
     }
     Ok(guichet_operations::PageRequest { limit, cursor })
 }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::get};
 use http::Method;
 use serde_json::Value;
 
-use crate::{api::{self, Endpoint}, routes, state::Gateway};
+use crate::{
+    api::{self, Endpoint},
+    routes,
+    state::Gateway,
+};
 
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new(Method::GET, "/v1/openapi.json", "read_openapi", "This document", get(handle))

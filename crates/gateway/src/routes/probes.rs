@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-
-use axum::{extract::State, response::{IntoResponse as _, Response}, routing::get};
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
 use guichet_contract::{Problem, code};
 use http::{HeaderValue, Method, header};
 
@@ -16,9 +19,15 @@ pub(crate) fn healthz() -> Endpoint {
 }
 
 pub(crate) fn readyz() -> Endpoint {
-    Endpoint::new(Method::GET, "/readyz", "readyz", "Whether it can take work: not draining, and the store takes writes", get(handle_ready))
-        .answers_as(200, "It can", "text/plain")
-        .open()
+    Endpoint::new(
+        Method::GET,
+        "/readyz",
+        "readyz",
+        "Whether it can take work: not draining, and the store takes writes",
+        get(handle_ready),
+    )
+    .answers_as(200, "It can", "text/plain")
+    .open()
 }
 
 pub(crate) fn metrics() -> Endpoint {
@@ -40,7 +49,8 @@ async fn handle_ready(State(gateway): State<Arc<Gateway>>) -> Result<&'static st
 async fn handle_metrics(State(gateway): State<Arc<Gateway>>) -> Result<Response, Refused> {
     let runs = gateway.platform.store.open_runs().await.unwrap_or_default();
     let runs: Vec<_> = runs.into_iter().map(|(state, count)| (state.as_str().to_owned(), count)).collect();
-    let providers = gateway.platform.providers.status().into_iter().map(|p| (p.name, p.state)).collect::<Vec<_>>();
+    let providers =
+        gateway.platform.providers.status().into_iter().map(|p| (p.name, p.state)).collect::<Vec<_>>();
     let text = gateway
         .metrics
         .text(&gateway.info.version, &runs, &providers)

@@ -46,7 +46,11 @@ async fn handle(
         headers: texts(&parts.headers),
     };
     let found = platform.door.resolve_rest(&caller, &rest).await?;
-    let body = if found.takes_body() { json(read_body(body, gateway.settings.body_bytes).await?.as_ref())? } else { None };
+    let body = if found.takes_body() {
+        json(read_body(body, gateway.settings.body_bytes).await?.as_ref())?
+    } else {
+        None
+    };
     let action = found.action_id().to_owned();
     let reason = parts.headers.get("guichet-reason").and_then(|value| value.to_str().ok());
     let reason = reason.map(|reason| percent_decode_str(reason).decode_utf8_lossy().into_owned());
@@ -82,7 +86,9 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
     headers
         .iter()
-        .filter_map(|(name, value)| value.to_str().ok().map(|value| (name.as_str().to_owned(), value.to_owned())))
+        .filter_map(|(name, value)| {
+            value.to_str().ok().map(|value| (name.as_str().to_owned(), value.to_owned()))
+        })
         .collect()
 }
 

@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-
-use axum::{Json, extract::{Path, State}, routing::get};
+use axum::{
+    Json,
+    extract::{Path, State},
+    routing::get,
+};
 use guichet_contract::Action;
 use guichet_operations::read_catalogue;
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{answer::{List, Refused}, api::Endpoint, extract::{Caller, Params}, state::Gateway};
+use crate::{
+    answer::{List, Refused},
+    api::Endpoint,
+    extract::{Caller, Params},
+    state::Gateway,
+};
 
 /// Which actions.
 #[derive(Deserialize, JsonSchema)]

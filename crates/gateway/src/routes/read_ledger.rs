@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-
-use axum::{extract::{Path, State}, response::{IntoResponse as _, Response}, routing::get};
+use axum::{
+    extract::{Path, State},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
 use guichet_contract::{Problem, code};
 use guichet_operations::read_records;
 use http::{HeaderValue, Method, header};
@@ -11,25 +14,48 @@ use http::{HeaderValue, Method, header};
 use crate::{answer::Refused, api::Endpoint, extract::Caller, state::Gateway};
 
 pub(crate) fn checkpoint() -> Endpoint {
-    Endpoint::new(Method::GET, "/v1/ledger/checkpoint", "read_checkpoint", "The latest signed checkpoint", get(handle_checkpoint))
-        .answers_as(200, "A signed note", "text/plain")
+    Endpoint::new(
+        Method::GET,
+        "/v1/ledger/checkpoint",
+        "read_checkpoint",
+        "The latest signed checkpoint",
+        get(handle_checkpoint),
+    )
+    .answers_as(200, "A signed note", "text/plain")
 }
 
 pub(crate) fn tile() -> Endpoint {
-    Endpoint::new(Method::GET, "/v1/ledger/tile/{*path}", "read_tile", "A tile of the Merkle log", get(handle_tile))
-        .answers_as(200, "32-byte hashes, one after the other", "application/octet-stream")
+    Endpoint::new(
+        Method::GET,
+        "/v1/ledger/tile/{*path}",
+        "read_tile",
+        "A tile of the Merkle log",
+        get(handle_tile),
+    )
+    .answers_as(200, "32-byte hashes, one after the other", "application/octet-stream")
 }
 
 pub(crate) fn key() -> Endpoint {
-    Endpoint::new(Method::GET, "/v1/ledger/key", "read_ledger_key", "The key that checkpoints are signed with", get(handle_key))
-        .answers_as(200, "A verifier key (signed-note)", "text/plain")
-        .open()
+    Endpoint::new(
+        Method::GET,
+        "/v1/ledger/key",
+        "read_ledger_key",
+        "The key that checkpoints are signed with",
+        get(handle_key),
+    )
+    .answers_as(200, "A verifier key (signed-note)", "text/plain")
+    .open()
 }
 
-async fn handle_checkpoint(State(gateway): State<Arc<Gateway>>, Caller(call): Caller) -> Result<Response, Refused> {
+async fn handle_checkpoint(
+    State(gateway): State<Arc<Gateway>>,
+    Caller(call): Caller,
+) -> Result<Response, Refused> {
     match read_records::read_checkpoint(&gateway.platform, &call).await? {
         Some((_, note)) => Ok(note.into_response()),
-        None => Err(Problem::new(code::NOT_FOUND, "nothing has been sealed yet").next("try again in a second").into()),
+        None => Err(Problem::new(code::NOT_FOUND, "nothing has been sealed yet")
+            .next("try again in a second")
+            .into()),
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-
-use axum::{Json, extract::{Path, State}, routing::get};
+use axum::{
+    Json,
+    extract::{Path, State},
+    routing::get,
+};
 use guichet_contract::Run;
 use guichet_operations::read_runs;
 use http::Method;
@@ -11,7 +14,8 @@ use http::Method;
 use crate::{answer::Refused, api::Endpoint, extract::Caller, state::Gateway};
 
 pub(crate) fn endpoint() -> Endpoint {
-    Endpoint::new(Method::GET, "/v1/runs/{run}", "read_run", "One run", get(handle)).answers::<Run>(200, "The run")
+    Endpoint::new(Method::GET, "/v1/runs/{run}", "read_run", "One run", get(handle))
+        .answers::<Run>(200, "The run")
 }
 
 async fn handle(

@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
-
-use axum::{Json, extract::{Path, State}, routing::post};
+use axum::{
+    Json,
+    extract::{Path, State},
+    routing::post,
+};
 use guichet_contract::Run;
 use guichet_operations::reject_run;
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{answer::Refused, api::Endpoint, extract::{Caller, JsonBody}, state::Gateway};
+use crate::{
+    answer::Refused,
+    api::Endpoint,
+    extract::{Caller, JsonBody},
+    state::Gateway,
+};
 
 /// A no.
 #[derive(Deserialize, JsonSchema)]

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-
-use axum::{extract::{Path, State}, routing::delete};
+use axum::{
+    extract::{Path, State},
+    routing::delete,
+};
 use guichet_operations::revoke_token;
 use http::{Method, StatusCode};
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::post};
 use guichet_contract::{Principal, TokenId};
 use guichet_operations::sign_in;
@@ -11,7 +10,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{answer::Refused, api::Endpoint, extract::{Caller, JsonBody}, state::Gateway};
+use crate::{
+    answer::Refused,
+    api::Endpoint,
+    extract::{Caller, JsonBody},
+    state::Gateway,
+};
 
 /// Name and password.
 #[derive(Deserialize, JsonSchema)]

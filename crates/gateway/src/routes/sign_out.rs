@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{extract::State, routing::delete};
 use guichet_operations::sign_out;
 use http::{Method, StatusCode};

@@ -2,16 +2,28 @@
 
 use std::sync::Arc;
 
-
-use axum::{Json, extract::{Path, State}, response::{IntoResponse as _, Response}, routing::post};
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
 use guichet_contract::Run;
-use guichet_operations::{Attempt, submit_run::{self, Submitted}};
+use guichet_operations::{
+    Attempt,
+    submit_run::{self, Submitted},
+};
 use http::{HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{answer::Refused, api::Endpoint, extract::{Caller, IdempotencyKey, JsonBody}, state::Gateway};
+use crate::{
+    answer::Refused,
+    api::Endpoint,
+    extract::{Caller, IdempotencyKey, JsonBody},
+    state::Gateway,
+};
 
 /// An attempt.
 #[derive(Deserialize, JsonSchema)]
@@ -42,7 +54,10 @@ pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new(Method::POST, "/v1/actions/{action}/runs", "submit_run", "Perform an action", post(handle))
         .takes::<Wanted>()
         .idempotent()
-        .answers::<ReadResult>(200, "A read: its result. A repeated Idempotency-Key: the run of the first time")
+        .answers::<ReadResult>(
+            200,
+            "A read: its result. A repeated Idempotency-Key: the run of the first time",
+        )
         .answers::<Run>(202, "A change: the run, at Location")
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-
 use axum::{Json, extract::State, routing::get};
 use guichet_contract::{Principal, TokenId};
 use guichet_operations::who_am_i;

@@ -141,10 +141,9 @@ fn the_version_changes_with_everything_that_decides() {
     assert_eq!(version(&two, activity(), 60), version(&[two[1], two[0]], activity(), 60));
     let mut asking = action("postgres.activity");
     asking.approval = Some(serde_json::from_value(json!({"by": "owner"})).unwrap());
-    for other in [
-        version(&[("p", &format!("{text} "))], activity(), 60),
-        version(&[("p", text)], activity(), 61),
-    ] {
+    for other in
+        [version(&[("p", &format!("{text} "))], activity(), 60), version(&[("p", text)], activity(), 61)]
+    {
         assert_ne!(first, other);
     }
     // What a provider declares is bound by its action's own version.
@@ -160,7 +159,11 @@ fn a_policy_on_a_provider_that_was_never_reached_is_passed_over_and_no_forbid_is
     };
     let alone = "@id(\"k\") forbid (principal, action == Action::\"kafka.delete-topic\", resource);";
     let policies = load(alone).unwrap();
-    assert!(policies.warnings()[0].to_string().contains("`kafka` has not been reached"), "{:?}", policies.warnings());
+    assert!(
+        policies.warnings()[0].to_string().contains("`kafka` has not been reached"),
+        "{:?}",
+        policies.warnings()
+    );
     assert_eq!(policies.rules().count(), 0);
     let mixed = "@id(\"m\") forbid (principal, action in [Action::\"kafka.delete-topic\", Action::\"postgres.activity\"], resource);";
     let faults = load(mixed).unwrap_err();

@@ -26,7 +26,8 @@ pub fn check(file: &Path, offline: bool) -> anyhow::Result<ExitCode> {
             return Ok(told(&faults));
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
     runtime.block_on(check_config(&config, offline))
 }
 
@@ -38,23 +39,29 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
     for provider in &config.providers {
         let transport = match &provider.reached {
             Reached::Url(_) if offline => continue,
-            Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
-            Reached::Embedded { kind, settings } => match embedded::router(kind, &provider.name, settings, &keys) {
-                Ok(router) => Transport::Embedded(router),
-                Err(error) => {
-                    faults.push(format!("{}: {error:#}", settings.display()));
-                    continue;
+            Reached::Url(base) => Transport::Http { base: base.clone(), client: Box::new(client.clone()) },
+            Reached::Embedded { kind, settings } => {
+                match embedded::router(kind, &provider.name, settings, &keys) {
+                    Ok(router) => Transport::Embedded(router),
+                    Err(error) => {
+                        faults.push(format!("{}: {error:#}", settings.display()));
+                        continue;
+                    }
                 }
-            },
+            }
         };
         providers.push(Arc::new(Provider::new(&provider.name, transport, Limits::default())));
     }
-    let strict: BTreeMap<String, bool> = config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
+    let strict: BTreeMap<String, bool> =
+        config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
     let mut documents = Documents::kept(&config.data, strict);
     documents.refresh(&providers, &SystemClock).await;
     for provider in &config.providers {
         if !documents.current().contains_key(&provider.name) {
-            say(&format!("note: provider {} was not reached; policies that name its actions cannot be checked", provider.name));
+            say(&format!(
+                "note: provider {} was not reached; policies that name its actions cannot be checked",
+                provider.name
+            ));
         }
     }
     match reload::read_sources(config, &documents) {
@@ -65,7 +72,9 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
                 faults.extend(built.refused.iter().map(|(name, why)| format!("provider {name}: {why}")));
                 for (name, (operations, odd)) in &built.providers {
                     say(&format!("provider {name}: {operations} actions"));
-                    odd.iter().for_each(|warning| say(&format!("warning: provider {name}: {warning}")));
+                    for warning in odd {
+                        say(&format!("warning: provider {name}: {warning}"));
+                    }
                 }
                 for warning in built.world.policies.warnings() {
                     say(&format!("warning: {warning}"));

@@ -17,7 +17,8 @@ pub fn hash_password(from_stdin: bool) -> anyhow::Result<ExitCode> {
         std::io::stdin().take(10_000).read_to_string(&mut text).context("the password could not be read")?;
         text.trim_end_matches(['\r', '\n']).to_owned()
     } else {
-        let first = rpassword::prompt_password("Password: ").context("the password could not be read; without a terminal use --password-stdin")?;
+        let first = rpassword::prompt_password("Password: ")
+            .context("the password could not be read; without a terminal use --password-stdin")?;
         let second = rpassword::prompt_password("Again: ").context("the password could not be read")?;
         if first != second {
             bail!("the two are not the same; nothing was made");

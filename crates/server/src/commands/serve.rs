@@ -22,7 +22,8 @@ pub fn serve(file: &Path, ready_file: Option<&Path>) -> anyhow::Result<ExitCode>
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow!("the configuration is not usable:\n{}", faults.join("\n"))
     })?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
     runtime.block_on(serve_config(&config, ready_file))
 }
 
@@ -34,22 +35,21 @@ async fn serve_config(config: &Config, ready_file: Option<&Path>) -> anyhow::Res
         .with_context(|| format!("{} cannot be listened on; choose another `listen`", config.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
     let stop = CancellationToken::new();
-    let router = assembled.router.clone();
-    let work = tokio::spawn(assembled.work(stop.clone()));
     let settings = ServeSettings { connections: config.limits.connections, ..ServeSettings::default() };
-    let server = tokio::spawn(guichet_gateway::serve(listener, router, settings, stop.clone()));
+    let served = tokio::spawn(assembled.serve(listener, settings, stop.clone()));
     if let Some(path) = ready_file {
         let text = serde_json::json!({"url": url}).to_string();
         let unfinished = path.with_extension("new");
-        fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).context("the ready file cannot be written")?;
+        fs::write(&unfinished, text)
+            .and_then(|()| fs::rename(&unfinished, path))
+            .context("the ready file cannot be written")?;
     }
     tracing::info!(url, environment = config.environment, "guichetd answers");
     stopped().await?;
     tracing::info!("stopping: no new work is taken, what has begun finishes");
     stop.cancel();
-    let (served, worked) = tokio::join!(server, work);
+    served.await.context("a part of the gateway failed while it stopped")?;
     telemetry.flush();
-    served.and(worked).context("a part of the gateway failed while it stopped")?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

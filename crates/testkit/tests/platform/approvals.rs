@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::world::{setup, start};
 
+#[expect(clippy::unwrap_used, reason = "a story that cannot begin has failed")]
 async fn waiting(dana: &guichet_testkit::bench::Person, name: &str) -> Value {
     let answer = dana.submit("things.destroy-item", json!({"name": name})).await.unwrap();
     assert_eq!(answer.status, 202, "{}", answer.body);
@@ -28,7 +29,8 @@ async fn the_approver_sees_the_card_and_the_requester_the_outcome() {
         let (dana, id) = (dana.clone(), id.to_owned());
         async move { dana.end_of(&id).await.unwrap() }
     });
-    let approved = omar.post(&format!("/v1/runs/{id}/approve"), json!({"binding": run["binding"]})).await.unwrap();
+    let approved =
+        omar.post(&format!("/v1/runs/{id}/approve"), json!({"binding": run["binding"]})).await.unwrap();
     assert_eq!(approved.status, 200, "{}", approved.body);
     let ended = following.await.unwrap();
     assert_eq!(ended["state"], "succeeded", "{ended}");
@@ -61,7 +63,11 @@ async fn nobody_approves_their_own_run_twice_or_what_is_not_theirs() {
     assert_eq!((late.status.as_u16(), late.code()), (409, "wrong-state"));
     assert_eq!(effects.count("a"), 0);
     let refused = dana.get(&format!("/v1/records?run={id}&verdict=refused")).await.unwrap();
-    assert!(refused.body["items"].as_array().unwrap().len() >= 5, "every attempt is recorded: {}", refused.body);
+    assert!(
+        refused.body["items"].as_array().unwrap().len() >= 5,
+        "every attempt is recorded: {}",
+        refused.body
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,14 +117,18 @@ async fn an_approval_under_other_policies_is_void() {
     let dana = bench.sign_in("dana").await.unwrap();
     let run = waiting(&dana, "a").await;
     let id = run["id"].as_str().unwrap();
-    let before = dana.get("/v1/records?verb=reload_settings").await.unwrap().body["items"].as_array().unwrap().len();
+    let before =
+        dana.get("/v1/records?verb=reload_settings").await.unwrap().body["items"].as_array().unwrap().len();
     std::fs::write(
         bench.folder().join("policy/more.cedar"),
         "@id(\"more\") forbid (principal, action in Action::\"destroy\", resource == Resource::\"things/z\");",
     )
     .unwrap();
     loop {
-        let now = dana.get("/v1/records?verb=reload_settings").await.unwrap().body["items"].as_array().unwrap().len();
+        let now = dana.get("/v1/records?verb=reload_settings").await.unwrap().body["items"]
+            .as_array()
+            .unwrap()
+            .len();
         if now > before {
             break;
         }
@@ -128,7 +138,10 @@ async fn an_approval_under_other_policies_is_void() {
     omar.post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap();
     let ended = dana.end_of(id).await.unwrap();
     assert_eq!(ended["state"], "voided", "{ended}");
-    assert!(ended["outcome"]["problem"]["detail"].as_str().unwrap().contains("policies have changed"), "{ended}");
+    assert!(
+        ended["outcome"]["problem"]["detail"].as_str().unwrap().contains("policies have changed"),
+        "{ended}"
+    );
     assert_eq!(effects.count("a"), 0);
 }
 

@@ -14,8 +14,13 @@ async fn what_waits_for_people_waits_on_after_a_restart() {
     bench.stop().await.unwrap();
     assert!(dana.get("/healthz").await.is_err(), "it is down");
     bench.start_again().await.unwrap();
-    assert_eq!(dana.get(&format!("/v1/runs/{id}")).await.unwrap().body["state"], "awaiting_approval", "sessions hold");
-    let approved = omar.post(&format!("/v1/runs/{id}/approve"), json!({"binding": run["binding"]})).await.unwrap();
+    assert_eq!(
+        dana.get(&format!("/v1/runs/{id}")).await.unwrap().body["state"],
+        "awaiting_approval",
+        "sessions hold"
+    );
+    let approved =
+        omar.post(&format!("/v1/runs/{id}/approve"), json!({"binding": run["binding"]})).await.unwrap();
     assert_eq!(approved.status, 200, "{}", approved.body);
     assert_eq!(dana.end_of(id).await.unwrap()["state"], "succeeded");
     assert_eq!(effects.count("a"), 1);
@@ -25,7 +30,8 @@ async fn what_waits_for_people_waits_on_after_a_restart() {
 async fn a_stop_lets_a_run_under_way_finish() {
     let (mut bench, effects) = start().await;
     let dana = bench.sign_in("dana").await.unwrap();
-    let run = dana.submit("things.slow-change", json!({"name": "a", "milliseconds": 700})).await.unwrap().body;
+    let run =
+        dana.submit("things.slow-change", json!({"name": "a", "milliseconds": 700})).await.unwrap().body;
     let id = run["id"].as_str().unwrap();
     loop {
         let state = dana.get(&format!("/v1/runs/{id}")).await.unwrap().body["state"].clone();

@@ -69,7 +69,8 @@ async fn guessing_a_password_is_slowed_down() {
     let nobody = bench.nobody().unwrap();
     let mut codes = Vec::new();
     for _ in 0..12 {
-        let answer = nobody.post("/v1/session", json!({"user": "eve", "password": "guess guess"})).await.unwrap();
+        let answer =
+            nobody.post("/v1/session", json!({"user": "eve", "password": "guess guess"})).await.unwrap();
         codes.push(answer.code().to_owned());
     }
     assert!(codes.contains(&"too-many-requests".to_owned()), "{codes:?}");

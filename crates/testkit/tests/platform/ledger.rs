@@ -14,7 +14,8 @@ async fn an_export_is_proven_by_the_checkpoint_and_a_changed_one_is_not() {
     for number in 0..5 {
         dana.submit("things.change-item", json!({"name": format!("i{number}")})).await.unwrap();
     }
-    let key: Verifier = dana.get("/v1/ledger/key").await.unwrap().body.as_str().unwrap().trim().parse().unwrap();
+    let key: Verifier =
+        dana.get("/v1/ledger/key").await.unwrap().body.as_str().unwrap().trim().parse().unwrap();
     let (checkpoint, leaves) = loop {
         let note = dana.get("/v1/ledger/checkpoint").await.unwrap();
         let export = dana.get("/v1/ledger/export").await.unwrap().body;
@@ -24,7 +25,7 @@ async fn an_export_is_proven_by_the_checkpoint_and_a_changed_one_is_not() {
         };
         if let Some(note) = note.body.as_str() {
             let checkpoint = open(note, &key).unwrap();
-            if checkpoint.size >= 10 && checkpoint.size as usize <= leaves.len() {
+            if checkpoint.size >= 10 && usize::try_from(checkpoint.size).unwrap() <= leaves.len() {
                 break (checkpoint, leaves);
             }
         }
@@ -32,7 +33,11 @@ async fn an_export_is_proven_by_the_checkpoint_and_a_changed_one_is_not() {
     };
     let numbered = |leaves: &[String]| {
         let leaves = leaves.to_vec();
-        leaves.into_iter().enumerate().map(|(index, leaf)| Ok::<_, Infallible>((index as u64, leaf))).collect::<Vec<_>>()
+        leaves
+            .into_iter()
+            .enumerate()
+            .map(|(index, leaf)| Ok::<_, Infallible>((index as u64, leaf)))
+            .collect::<Vec<_>>()
     };
     verify(numbered(&leaves), &checkpoint).unwrap();
     let mut changed = leaves.clone();

@@ -28,7 +28,13 @@ async fn reads_pass_through_changes_become_runs_and_the_rest_is_named() {
         (Method::GET, "/providers/things/list-items?verbose=yes", None, 422, "invalid-input"),
         (Method::POST, "/providers/things/actions/change-item", Some(json!([1])), 400, "bad-request"),
         (Method::POST, "/providers/things/actions/change-item", Some(json!({})), 422, "invalid-input"),
-        (Method::POST, "/providers/things/actions/change-item", Some(json!({"name": "frozen"})), 403, "refused"),
+        (
+            Method::POST,
+            "/providers/things/actions/change-item",
+            Some(json!({"name": "frozen"})),
+            403,
+            "refused",
+        ),
     ] {
         let answer = dana.call(method, path, body).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path}: {}", answer.body);
@@ -47,7 +53,10 @@ async fn no_identity_from_outside_reaches_a_provider() {
         .route(
             "/headers",
             axum::routing::get(|headers: axum::http::HeaderMap| async move {
-                let names: Vec<_> = headers.iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap_or("?").to_owned())).collect();
+                let names: Vec<_> = headers
+                    .iter()
+                    .map(|(n, v)| (n.to_string(), v.to_str().unwrap_or("?").to_owned()))
+                    .collect();
                 ([("set-cookie", "a=b"), ("guichet-secret", "x"), ("x-kept", "yes")], axum::Json(names))
             }),
         );
@@ -80,9 +89,12 @@ async fn no_identity_from_outside_reaches_a_provider() {
 async fn the_gateway_describes_itself_and_can_read_what_it_says() {
     let (bench, _) = start().await;
     let document = bench.nobody().unwrap().get("/v1/openapi.json").await.unwrap().body;
-    let reading = guichet_contract::openapi::read("guichet", &document, guichet_contract::openapi::Strictness::Lenient)
-        .unwrap_or_else(|findings| panic!("{findings:?}"));
-    for verb in ["sign_in", "submit_run", "approve_run", "reject_run", "cancel_run", "list_records", "follow_run"] {
+    let reading =
+        guichet_contract::openapi::read("guichet", &document, guichet_contract::openapi::Strictness::Lenient)
+            .unwrap_or_else(|findings| panic!("{findings:?}"));
+    for verb in
+        ["sign_in", "submit_run", "approve_run", "reject_run", "cancel_run", "list_records", "follow_run"]
+    {
         assert!(reading.actions.iter().any(|action| action.operation == verb), "{verb} is described");
     }
     for path in ["/healthz", "/readyz", "/metrics", "/v1/keys", "/v1/ledger/key"] {
@@ -90,7 +102,10 @@ async fn the_gateway_describes_itself_and_can_read_what_it_says() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
     }
     let metrics = bench.nobody().unwrap().get("/metrics").await.unwrap().body;
-    assert!(metrics.as_str().unwrap().contains("guichet_http_requests_total{route=\"/v1/openapi.json\""), "{metrics}");
+    assert!(
+        metrics.as_str().unwrap().contains("guichet_http_requests_total{route=\"/v1/openapi.json\""),
+        "{metrics}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +114,8 @@ async fn the_catalogue_has_an_etag_and_streams_resume() {
     let dana = bench.sign_in("dana").await.unwrap();
     let first = dana.get("/v1/catalogue").await.unwrap();
     let etag = first.headers["etag"].to_str().unwrap().to_owned();
-    let again = dana.call_with(Method::GET, "/v1/catalogue", None, &[("if-none-match", &etag)]).await.unwrap();
+    let again =
+        dana.call_with(Method::GET, "/v1/catalogue", None, &[("if-none-match", &etag)]).await.unwrap();
     assert_eq!(again.status, 304);
     let run = dana.submit("things.change-item", json!({"name": "a"})).await.unwrap().body;
     let events = format!("/v1/runs/{}/events", run["id"].as_str().unwrap());
@@ -107,6 +123,7 @@ async fn the_catalogue_has_an_etag_and_streams_resume() {
     let ids: Vec<u64> = whole.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
     assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>(), "no gaps: {whole}");
     let rest = dana.call_with(Method::GET, &events, None, &[("last-event-id", "2")]).await.unwrap().body;
-    let rest: Vec<u64> = rest.as_str().unwrap().lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+    let rest: Vec<u64> =
+        rest.as_str().unwrap().lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
     assert_eq!(rest, ids[2..], "resumes after the event that was seen");
 }

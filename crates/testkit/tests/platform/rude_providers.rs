@@ -49,7 +49,11 @@ async fn a_provider_that_is_gone_did_nothing_and_after_a_while_is_left_in_peace(
     }
     assert_eq!(codes.first().unwrap(), "provider-unreachable");
     assert_eq!(codes.last().unwrap(), "provider-circuit-open", "{codes:?}");
-    assert_eq!(dana.submit("things.list-items", json!({})).await.unwrap().status, 200, "others are not touched");
+    assert_eq!(
+        dana.submit("things.list-items", json!({})).await.unwrap().status,
+        200,
+        "others are not touched"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +62,8 @@ async fn a_document_that_cannot_be_read_is_refused_with_its_pointer_and_the_rest
         "components": {"parameters": {"a": {"$ref": "#/components/parameters/b"}, "b": {"$ref": "#/components/parameters/a"}}},
         "paths": {"/x": {"get": {"operationId": "x", "parameters": [{"$ref": "#/components/parameters/a"}],
             "responses": {"200": {"description": "never"}}}}}});
-    let router = axum::Router::new().route("/openapi.json", axum::routing::get(move || async move { axum::Json(cyclic) }));
+    let router = axum::Router::new()
+        .route("/openapi.json", axum::routing::get(move || async move { axum::Json(cyclic) }));
     let stop = tokio_util::sync::CancellationToken::new();
     let url = guichet_testkit::bench::serve(router, &stop).await.unwrap();
     let bench = setup(&Effects::default()).provider_at("loop", &url).start().await.unwrap();

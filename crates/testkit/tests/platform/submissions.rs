@@ -42,9 +42,14 @@ async fn the_same_key_makes_one_run_however_often_and_however_quickly_it_is_sent
         let dana = dana.clone();
         tokio::spawn(async move {
             let body = json!({"input": {"name": "a"}});
-            dana.call_with(Method::POST, "/v1/actions/things.change-item/runs", Some(body), &[("idempotency-key", "k1")])
-                .await
-                .unwrap()
+            dana.call_with(
+                Method::POST,
+                "/v1/actions/things.change-item/runs",
+                Some(body),
+                &[("idempotency-key", "k1")],
+            )
+            .await
+            .unwrap()
         })
     };
     let mut ids = Vec::new();
@@ -59,7 +64,10 @@ async fn the_same_key_makes_one_run_however_often_and_however_quickly_it_is_sent
     assert_eq!(effects.count("a"), 1);
     let other = json!({"input": {"name": "b"}});
     let headers = [("idempotency-key", "k1")];
-    let clash = dana.call_with(Method::POST, "/v1/actions/things.change-item/runs", Some(other), &headers).await.unwrap();
+    let clash = dana
+        .call_with(Method::POST, "/v1/actions/things.change-item/runs", Some(other), &headers)
+        .await
+        .unwrap();
     assert_eq!((clash.status.as_u16(), clash.code()), (409, "idempotency-conflict"));
 }
 
@@ -91,7 +99,11 @@ async fn a_refusal_names_the_policy_its_words_and_what_to_do() {
     let frozen = dana.submit("things.change-item", json!({"name": "frozen"})).await.unwrap();
     assert_eq!((frozen.status.as_u16(), frozen.code()), (403, "refused"));
     assert_eq!(frozen.body["policies"], json!(["frozen-item"]));
-    assert!(frozen.body["detail"].as_str().unwrap().contains("frozen until the audit is over"), "{}", frozen.body);
+    assert!(
+        frozen.body["detail"].as_str().unwrap().contains("frozen until the audit is over"),
+        "{}",
+        frozen.body
+    );
     assert_eq!(frozen.body["next"], "ask team ops when it ends");
     let eve = bench.sign_in("eve").await.unwrap();
     let not_permitted = eve.submit("things.change-item", json!({"name": "a"})).await.unwrap();
@@ -123,7 +135,9 @@ async fn pages_meet_no_run_twice_and_bodies_have_a_limit() {
     loop {
         let at = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let page = dana.get(&format!("/v1/runs?limit=3{at}")).await.unwrap();
-        seen.extend(page.body["items"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page.body["items"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()),
+        );
         match page.body["next"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
             None => break,

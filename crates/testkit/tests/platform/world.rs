@@ -35,6 +35,7 @@ pub(crate) fn setup(effects: &Effects) -> Setup {
         .provider("things", effects.provider())
 }
 
+#[expect(clippy::unwrap_used, reason = "a story that cannot begin has failed")]
 pub(crate) async fn start() -> (Bench, Effects) {
     let effects = Effects::default();
     let bench = setup(&effects).start().await.unwrap();
