@@ -160,8 +160,9 @@ impl Reloader {
 
 /// What only a restart takes over, in a form that can be compared.
 fn fixed_at_start(config: &Config) -> String {
-    let Config { environment, listen, data, limits, telemetry, providers, .. } = config;
-    format!("{environment:?} {listen:?} {data:?} {limits:?} {telemetry:?} {providers:?}")
+    let Config { environment, listen, limits, telemetry, providers, .. } = config;
+    let data = config.data.display();
+    format!("{environment} {listen} {data} {limits:?} {telemetry:?} {providers:?}")
 }
 
 fn told(faults: &[String]) {

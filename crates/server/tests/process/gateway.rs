@@ -97,9 +97,11 @@ impl Gateway {
             self.tables,
             users(people)
         );
-        for (name, url) in &self.providers.served {
-            text.push_str(&format!("[[provider]]\nname = \"{name}\"\nurl = \"{url}\"\nstrict = true\n"));
-        }
+        text.extend(
+            self.providers.served.iter().map(|(name, url)| {
+                format!("[[provider]]\nname = \"{name}\"\nurl = \"{url}\"\nstrict = true\n")
+            }),
+        );
         self.write("guichet.toml", &text);
     }
 

@@ -1,16 +1,29 @@
 //! The real binary as a real process: killed, stopped, misconfigured, out of disk. Nothing is mocked; providers are
 //! served by the test on loopback, so that what was done can be counted.
 
+#[cfg(test)]
 mod checking;
+#[cfg(test)]
 mod configuration_page;
+#[cfg(test)]
 mod disk;
+#[cfg(test)]
 mod gateway;
+#[cfg(test)]
 mod kills;
+#[cfg(test)]
 mod person;
+#[cfg(test)]
 mod proof;
+#[cfg(test)]
 mod providers;
+#[cfg(test)]
 mod random_kills;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod rules;
+#[cfg(test)]
 mod stopping;
