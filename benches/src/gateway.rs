@@ -22,6 +22,10 @@ use crate::{
 pub(crate) const USER: &str = "dana";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
+/// The one action that the demo's policies name: a policy that names an action nobody offers is a fault, so here that
+/// policy speaks of everything that destroys. There are as many to evaluate as in the demo.
+const DEMO_ACTION: &str = "action == Action::\"postgres.cancel-query\"";
+
 /// A folder that guichetd can be started in, again and again.
 pub(crate) struct Site {
     folder: PathBuf,
@@ -38,7 +42,11 @@ impl Site {
             fs::create_dir_all(&to)?;
             for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
                 let entry = entry?;
-                fs::copy(entry.path(), to.join(entry.file_name()))?;
+                let text = fs::read_to_string(entry.path())?;
+                fs::write(
+                    to.join(entry.file_name()),
+                    text.replace(DEMO_ACTION, "action in Action::\"destroy\""),
+                )?;
             }
         }
         Ok(Self { folder, url: format!("http://127.0.0.1:{}", free_port()?) })
