@@ -60,6 +60,8 @@ pub enum Purpose {
 pub enum GatewayVerb {
     /// To see the catalogue, one's own identity, one's own runs. Open to everyone who is signed in.
     LookAround,
+    /// To read runs; with a token that may read or approve.
+    ReadRuns,
     /// To make or revoke one's own tokens; not with a personal token.
     ManageOwnTokens,
     /// To end one's own session.
@@ -149,12 +151,14 @@ impl Door {
             return Err(self.refuse(record, unknown_action(&world, &attempt.action)).await);
         };
         let given = attempt.input.clone();
+        let reason = attempt.reason.as_ref().map(|reason| reason.chars().take(REASON_MAX).collect());
         let checked = tracing::info_span!("authorize", action = %action.action.id)
             .in_scope(|| check_action(&world, &caller, &action, attempt));
         match checked {
             Ok(wanted) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
+                record.reason = reason;
                 record.action = Some(action.action.id.clone());
                 record.action_version = Some(action.action.version.clone());
                 record.effect = Some(action.action.effect);
@@ -214,6 +218,28 @@ impl Door {
         }
     }
 
+    /// The right to withdraw this run: its requester's, with a token that could have asked for it.
+    ///
+    /// # Errors
+    /// Someone else's run, a token without the scope, a reason that is too long; recorded.
+    pub async fn admit_cancel(
+        &self,
+        caller: &Caller,
+        run: &Run,
+        reason: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let checked = if run.requested_by.is_same_actor(&caller.principal) {
+            check_scope(&caller.identified, run.effect.into()).and_then(|()| check_reason(reason))
+        } else {
+            Err(Problem::new(code::REFUSED, format!("only {} can cancel this run", run.requested_by.name))
+                .next("an approver can reject it"))
+        };
+        let Err(problem) = checked else { return Ok(()) };
+        let mut record = self.record_of(caller, Verb::CancelRun, RecordVerdict::Refused);
+        describe_run(&mut record, run);
+        Err(self.refuse(record, problem).await)
+    }
+
     /// Something of the gateway's own.
     ///
     /// # Errors
@@ -226,6 +252,11 @@ impl Door {
         let world = self.world.load_full();
         let (checked, record_verb) = match verb {
             GatewayVerb::LookAround => (Ok(()), Verb::ReadRuns),
+            GatewayVerb::ReadRuns => (
+                check_scope(&caller.identified, Scope::Read)
+                    .or_else(|problem| check_scope(&caller.identified, Scope::Approve).map_err(|_| problem)),
+                Verb::ReadRuns,
+            ),
             GatewayVerb::SignOut => (Ok(()), Verb::SignOut),
             GatewayVerb::ManageOwnTokens => (only_by_session(&caller), Verb::CreateToken),
             GatewayVerb::ReadRecords => (

@@ -18,7 +18,6 @@ pub mod world;
 pub use admitted::{ActionCall, Admitted, Deciding, GatewayCall};
 pub use caller::{Call, Caller};
 pub use door::{Attempt, Door, GatewayVerb, Purpose};
-pub use readmit::Readmission;
 pub use refusal::Refusal;
 pub use resolve::{RestCall, RestMatch};
 pub use world::{CompiledAction, CompiledCatalogue, World};

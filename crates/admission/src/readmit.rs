@@ -10,13 +10,8 @@ use crate::{
     validate,
 };
 
-/// Why a run may not start.
-#[derive(Debug, Clone)]
-pub enum Readmission {
-    /// What was approved is no longer what would run: the run is void.
-    Void(Problem),
-    /// Something of ours failed; the run may be tried again.
-    Retry(Problem),
+fn void(detail: String) -> Problem {
+    Problem::new(code::BINDING_CHANGED, detail).next("submit it again; what will happen is shown anew")
 }
 
 impl Door {
@@ -24,14 +19,18 @@ impl Door {
     /// that were shown; every approval that is needed now was given, by people who may still give it.
     ///
     /// # Errors
-    /// [`Readmission::Void`] with what has changed.
-    pub fn readmit(&self, run: &Run) -> Result<ActionCall, Readmission> {
-        let void = |detail: String| {
-            Readmission::Void(
-                Problem::new(code::BINDING_CHANGED, detail)
-                    .next("submit it again; what will happen is shown anew"),
-            )
-        };
+    /// What has changed: the run is void.
+    pub fn readmit(&self, run: &Run) -> Result<ActionCall, Problem> {
+        let wanted = self.unchanged(run)?;
+        self.check_lifted(run, &wanted).map_err(void)?;
+        Ok(wanted)
+    }
+
+    /// The same without the approvals: whether what was shown is still what would run.
+    ///
+    /// # Errors
+    /// What has changed: the run is void.
+    pub fn unchanged(&self, run: &Run) -> Result<ActionCall, Problem> {
         let world = self.world();
         let Some(action) = world.catalogue.action(run.action.as_str()).map(Arc::clone) else {
             return Err(void(format!("action {} is no longer offered", run.action)));
@@ -68,7 +67,6 @@ impl Door {
         authorize(&mut wanted, &principal, run.surface).map_err(|problem| {
             void(format!("{} may no longer do this: {}", principal.name, problem.detail))
         })?;
-        self.check_lifted(run, &wanted).map_err(void)?;
         if run.compute_binding() != run.binding {
             return Err(void("the stored run is not the one that was shown".into()));
         }

@@ -1,11 +1,13 @@
 //! Input against the action's JSON Schema, told in the words of the person who typed it.
 
-use guichet_contract::{FieldError, Problem, action::flag_name, code};
+use guichet_contract::{FieldError, Problem, action::flag_name, code, depth};
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use serde_json::Value;
 
 use crate::world::CompiledAction;
 
+/// Longer names are nobody's typing mistake, and comparing them is dear.
+const LONGEST_NAME: usize = 64;
 /// At most so many faults are told at once.
 const TOLD_AT_ONCE: usize = 20;
 
@@ -14,7 +16,14 @@ const TOLD_AT_ONCE: usize = 20;
 /// # Errors
 /// A problem that names every wrong member and its flag.
 pub(crate) fn validate(action: &CompiledAction, input: Value) -> Result<Value, Problem> {
-    let Value::Object(mut members) = input else {
+    if depth::is_deeper_than(&input, depth::DEEPEST) {
+        return Err(Problem::new(
+            code::INVALID_INPUT,
+            format!("the input has more than {} levels", depth::DEEPEST),
+        )
+        .next(help(action)));
+    }
+    let Value::Object(mut members) = whole_numbers(input) else {
         return Err(Problem::new(
             code::INVALID_INPUT,
             format!("the input of {} is a JSON object with the action's inputs as members", action.action.id),
@@ -47,6 +56,26 @@ pub(crate) fn validate(action: &CompiledAction, input: Value) -> Result<Value, P
         .next(help(action)))
 }
 
+/// `1.0` is written `1`: JSON Schema holds both for the same integer, so resource, digest and provider must too.
+fn whole_numbers(value: Value) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => {
+                #[expect(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
+                let whole = float as i64;
+                Value::from(whole)
+            }
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, member)| (name, whole_numbers(member))).collect()
+        }
+        other => other,
+    }
+}
+
 fn help(action: &CompiledAction) -> String {
     format!("see `guichet {} --help`", action.action.command.join(" "))
 }
@@ -60,6 +89,7 @@ fn field_errors(action: &CompiledAction, error: &ValidationError<'_>) -> Vec<Fie
         }
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
             .iter()
+            .take(TOLD_AT_ONCE)
             .map(|name| {
                 let hint = nearest(name, known_members(action))
                     .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
@@ -97,7 +127,11 @@ fn known_members(action: &CompiledAction) -> impl Iterator<Item = &str> {
 
 /// The nearest of the names, when it is near enough to be meant.
 pub(crate) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > LONGEST_NAME {
+        return None;
+    }
     names
+        .filter(|name| name.len() <= LONGEST_NAME)
         .map(|name| (strsim::damerau_levenshtein(given, name), name))
         .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
         .min()

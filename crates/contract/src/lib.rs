@@ -11,6 +11,7 @@ pub mod approval;
 pub mod catalogue;
 pub mod clock;
 pub mod coerce;
+pub mod depth;
 pub mod digest;
 pub mod event;
 pub mod id;

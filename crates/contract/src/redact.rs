@@ -10,6 +10,9 @@ const DEEPEST: u8 = 32;
 /// How many schemas may speak of one value; beyond it the value is hidden.
 const MOST_VOICES: usize = 256;
 
+/// With these set to `false`, a schema takes no members but those it names.
+const CLOSED: [&str; 2] = ["additionalProperties", "unevaluatedProperties"];
+
 /// The input with every sensitive member replaced by [`REDACTED`].
 ///
 /// A member is sensitive when any schema that speaks of it (through `$ref`, `allOf`, `anyOf`, `oneOf`, `if`/`then`/`else`,
@@ -37,7 +40,13 @@ fn redact(root: &Value, voices: &[&Value], value: &Value, all_sensitive: bool, d
         Value::Object(members) => members
             .iter()
             .map(|(name, member)| {
-                (name.clone(), shown(schemas_of_member(voices, name), member, all_sensitive))
+                let about = schemas_of_member(voices, name);
+                // A member that a closed schema does not know is a typing mistake, perhaps of a secret's name.
+                let unknown = about.iter().all(|schema| schema.as_bool() == Some(false))
+                    && voices.iter().any(|voice| {
+                        CLOSED.iter().any(|keyword| voice.get(keyword) == Some(&Value::Bool(false)))
+                    });
+                (name.clone(), if unknown { json!(REDACTED) } else { shown(about, member, all_sensitive) })
             })
             .collect(),
         // An item belongs to a member that was classified above: it is hidden when a schema says so.
@@ -185,6 +194,15 @@ mod tests {
         assert_eq!(redact_input(&closed, &input, false), json!({"name": "a", "pasword": REDACTED}));
         let open = json!({"properties": {"name": {}}});
         assert_eq!(redact_input(&open, &input, false), input, "one that may is shown");
+    }
+
+    #[test]
+    fn a_mistyped_name_does_not_uncover_a_secret() {
+        let schema = json!({"properties": {"password": {"format": "password"}, "name": {}}, "additionalProperties": false});
+        let input = json!({"pasword": "hunter2", "name": "a"});
+        assert_eq!(redact_input(&schema, &input, false), json!({"pasword": REDACTED, "name": "a"}));
+        let open = json!({"properties": {"name": {}}});
+        assert_eq!(redact_input(&open, &json!({"note": "b"}), false), json!({"note": "b"}));
     }
 
     #[test]

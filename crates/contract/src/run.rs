@@ -138,8 +138,12 @@ pub struct Run {
     pub plan: Option<Plan>,
     /// The policies in force when it was admitted.
     pub policy_version: Digest,
-    /// One hash over all that an approver is shown and all that must not change: see [`Run::binding_of`].
+    /// One hash over all that an approver is shown and all that must not change: see [`Run::compute_binding`].
     pub binding: Digest,
+    /// Random, kept and never shown: without it the binding, which is shown, would let a short secret in the input be
+    /// guessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
     /// What people must lift before it may start.
     #[serde(default)]
     pub approvals: Vec<Approval>,
@@ -170,34 +174,14 @@ pub struct Run {
 
 impl Run {
     /// The hash an approval is bound to: action version, input, resource, principal chain, policy version and
-    /// plan digest (sentence 6 of the house).
-    pub fn binding_of(
-        action: &ActionId,
-        action_version: &Digest,
-        input: &Value,
-        resource: &str,
-        requested_by: &Principal,
-        policy_version: &Digest,
-        plan: Option<&Plan>,
-    ) -> Digest {
-        Digest::of_json(&json!({
-            "action": action, "action_version": action_version, "input": input, "resource": resource,
-            "principal": {"kind": requested_by.kind, "name": requested_by.name, "agent": requested_by.agent},
-            "policy_version": policy_version, "plan": plan.map(Plan::digest),
-        }))
-    }
-
-    /// The binding of this run as it stands.
+    /// plan digest (sentence 6 of the house), salted.
     pub fn compute_binding(&self) -> Digest {
-        Self::binding_of(
-            &self.action,
-            &self.action_version,
-            &self.input,
-            &self.resource,
-            &self.requested_by,
-            &self.policy_version,
-            self.plan.as_ref(),
-        )
+        let by = &self.requested_by;
+        Digest::of_json(&json!({
+            "action": self.action, "action_version": self.action_version, "input": self.input,
+            "resource": self.resource, "principal": {"kind": by.kind, "name": by.name, "agent": by.agent},
+            "policy_version": self.policy_version, "plan": self.plan.as_ref().map(Plan::digest), "salt": self.salt,
+        }))
     }
 }
 

@@ -2,7 +2,7 @@
 //! head of a change is `Silent`, because then nobody can say.
 
 use bytes::{Bytes, BytesMut};
-use guichet_contract::{Effect, Problem, code};
+use guichet_contract::{Effect, Problem, code, depth};
 use guichet_operations::ProviderError;
 use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -73,7 +73,11 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Value, String> {
     if kind.starts_with("text/") {
         return Ok(Value::String(String::from_utf8_lossy(body).into_owned()));
     }
-    serde_json::from_slice(body).map_err(|error| error.to_string())
+    let value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    if depth::is_deeper_than(&value, depth::DEEPEST) {
+        return Err(format!("it has more than {} levels", depth::DEEPEST));
+    }
+    Ok(value)
 }
 
 /// A good head whose body tells nothing: a read has failed, a change may have been done.
@@ -120,13 +124,29 @@ pub(crate) fn failure(
         problem.detail =
             format!("provider {} does not accept this gateway's token: {}", provider.name, problem.detail);
     }
-    // 502 and 504 are said by whatever stands before the provider: the call may have reached it.
-    if effect != Effect::Read && matches!(status.as_u16(), 502 | 504) && told.is_none() {
+    // Only the provider's own "no" says that nothing was done: a 4xx, or a 5xx in the protocol's form. Whatever stands
+    // between may say the rest (3xx, 408, a gateway's 5xx) after the call has arrived.
+    let own_words = is_problem(headers) && status != StatusCode::REQUEST_TIMEOUT;
+    let surely_not = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
+    if effect != Effect::Read && !surely_not && !own_words {
         return ProviderError::Silent(
             problem.next("it may have been done: look at the resource before you submit it again"),
         );
     }
     ProviderError::Failed(problem)
+}
+
+fn is_problem(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/problem+json"))
+}
+
+/// Whether a refused plan means that the thing can no longer be done (and not that nobody was there to plan it).
+pub(crate) fn is_a_no(problem: &Problem) -> bool {
+    // `failure` hands on only a provider's own 4xx; everything else bears the code's 502.
+    (400..500).contains(&problem.status)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -136,42 +156,31 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|kind| kind.contains("json"))
 }
 
-/// Headers of an answer that are passed on: not those of the connection, nor what speaks of identity.
+/// Headers of an answer that are passed on: what describes the body, and a provider's own `x-…`. Everything else would
+/// speak for the gateway to its callers and their caches (cookies, caching, authentication, cross-origin rules).
 pub(crate) fn passed_on(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    let named_by_connection: Vec<String> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
     headers
         .iter()
         .filter(|(name, _)| {
             let name = name.as_str();
-            !NOT_PASSED_ON.contains(&name)
-                && !name.starts_with("guichet-")
-                && !named_by_connection.iter().any(|named| named == name)
+            PASSED_ON.contains(&name)
+                || (name.starts_with("x-")
+                    && !name.starts_with("x-frame-")
+                    && !name.starts_with("x-content-")
+                    && !name.starts_with("x-forwarded-"))
         })
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect()
 }
 
-/// Hop-by-hop (RFC 9110, section 7.6.1), and what would speak for the gateway to its callers.
-const NOT_PASSED_ON: &[&str] = &[
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "set-cookie",
-    "www-authenticate",
-    "strict-transport-security",
-    "server",
-    "date",
-    "alt-svc",
+const PASSED_ON: &[&str] = &[
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "content-language",
+    "content-disposition",
+    "etag",
+    "last-modified",
+    "link",
+    "retry-after",
 ];

@@ -21,6 +21,9 @@ use crate::{
     transport::{AnswerBody, NoAnswer},
 };
 
+/// How long a plan may take: people wait for it.
+const PLAN_TIME: Duration = Duration::from_secs(30);
+
 /// Speaks to all providers.
 pub struct Dispatch {
     providers: ArcSwap<HashMap<String, Arc<Provider>>>,
@@ -141,9 +144,15 @@ impl Providers for Dispatch {
             let (response, _room) = self.send(&provider, call, Mode::Plan).await?;
             answer::result(&provider, Effect::Read, response).await
         };
-        let value = tokio::time::timeout(call.timeout, planned)
+        let time = call.timeout.min(PLAN_TIME);
+        let value = tokio::time::timeout(time, planned)
             .await
-            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, call.timeout)))?;
+            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, time)))
+            .map_err(|error| match error {
+                // Only the provider's own "no" means that it cannot be done; a plan that did not come about tells nothing.
+                ProviderError::Failed(problem) if answer::is_a_no(&problem) => ProviderError::Failed(problem),
+                other => ProviderError::NotSent(other.into_problem()),
+            })?;
         serde_json::from_value(value).map_err(|error| {
             ProviderError::Failed(
                 Problem::new(
@@ -176,22 +185,30 @@ impl Providers for Dispatch {
 
     async fn forward(&self, call: &ProviderCall<'_>) -> Result<Forwarded, ProviderError> {
         let provider = self.provider(&call.action.provider)?;
+        let until = tokio::time::Instant::now() + call.timeout;
         let (response, room) = tokio::time::timeout(call.timeout, self.send(&provider, call, Mode::Perform))
             .await
             .unwrap_or_else(|_| Err(self.late(&provider, call.action.effect, call.timeout)))?;
         let (head, body) = response.into_parts();
         let headers = answer::passed_on(&head.headers);
         let limit = provider.limits.answer_bytes;
-        // The room is held until the body has been passed on.
-        let frames = stream::try_unfold((body, 0_usize, room), move |(mut body, read, room)| async move {
+        // The provider has answered: a reader who takes long over the rest does not hold its room.
+        drop(room);
+        if matches!(head.status.as_u16(), 401 | 407) {
+            let body = answer::read_body(body, limit).await.unwrap_or_default();
+            return Err(answer::failure(&provider, call.action.effect, head.status, &head.headers, &body));
+        }
+        let frames = stream::try_unfold((body, 0_usize), move |(mut body, read)| async move {
             loop {
-                let Some(frame) = body.frame().await.transpose()? else { return Ok(None) };
+                let frame = tokio::time::timeout_at(until, body.frame()).await;
+                let frame = frame.map_err(|_| std::io::Error::other("the answer did not end in time"))?;
+                let Some(frame) = frame.transpose()? else { return Ok(None) };
                 let Ok(data) = frame.into_data() else { continue };
                 let read = read + data.len();
                 if read > limit {
                     return Err(std::io::Error::other(format!("the answer is larger than {limit} bytes")));
                 }
-                return Ok(Some((data, (body, read, room))));
+                return Ok(Some((data, (body, read))));
             }
         });
         Ok(Forwarded { status: head.status.as_u16(), headers, body: frames.into_stream().boxed() })

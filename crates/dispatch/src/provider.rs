@@ -140,6 +140,12 @@ impl Provider {
         standing.refused = refused;
     }
 
+    /// Why its document is refused, if it is.
+    pub fn refusal(&self) -> Option<String> {
+        let standing = self.standing();
+        standing.problem.clone().filter(|_| standing.refused)
+    }
+
     /// Notes that it answers; a document that was refused stays refused.
     pub fn note_reachable(&self, at: Timestamp) {
         let mut standing = self.standing();

@@ -1,6 +1,6 @@
 //! What a request carries, read within limits and with errors that say what is wrong.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -61,12 +61,16 @@ pub struct IdempotencyKey(pub Option<String>);
 impl FromRequestParts<Arc<Gateway>> for IdempotencyKey {
     type Rejection = Refused;
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Refused> {
-        match parts.headers.get("idempotency-key").map(|value| value.to_str()) {
-            None => Ok(Self(None)),
-            Some(Ok(key)) => Ok(Self(Some(key.to_owned()))),
-            Some(Err(_)) => {
-                Err(Problem::new(code::BAD_REQUEST, "the Idempotency-Key is no visible ASCII text").into())
-            }
+        idempotency_key(&parts.headers).map(Self)
+    }
+}
+
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refused> {
+    match headers.get("idempotency-key").map(|value| value.to_str()) {
+        None => Ok(None),
+        Some(Ok(key)) => Ok(Some(key.to_owned())),
+        Some(Err(_)) => {
+            Err(Problem::new(code::BAD_REQUEST, "the Idempotency-Key is no visible ASCII text").into())
         }
     }
 }
@@ -88,9 +92,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for JsonBody<T> {
     }
 }
 
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
 /// The whole body, at most `limit` bytes.
 pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refused> {
-    match Limited::new(body, limit).collect().await {
+    let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await;
+    let Ok(whole) = whole else {
+        return Err(Problem::new(
+            code::BAD_REQUEST,
+            format!("the body did not arrive within {} s", BODY_TIME.as_secs()),
+        )
+        .into());
+    };
+    match whole {
         Ok(read) => Ok(read.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Problem::new(code::BODY_TOO_LARGE, format!("the body has more than {limit} bytes"))

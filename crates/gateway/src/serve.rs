@@ -45,7 +45,11 @@ pub async fn serve(listener: TcpListener, router: Router, settings: ServeSetting
     let connections = Arc::new(Semaphore::new(settings.connections));
     let graceful = GracefulShutdown::new();
     loop {
-        let Ok(place) = Arc::clone(&connections).acquire_owned().await else { break };
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = Arc::clone(&connections).acquire_owned() => place,
+        };
+        let Ok(place) = place else { break };
         let stream = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {

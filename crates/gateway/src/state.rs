@@ -44,7 +44,7 @@ pub struct Info {
 pub struct Settings {
     /// Largest request body, bytes.
     pub body_bytes: usize,
-    /// Requests at once, streams not counted; beyond it 503.
+    /// Requests at once, streams not counted; beyond it 429.
     pub requests_at_once: usize,
     /// Requests per second of one token, with bursts of as many; 0 for no limit.
     pub requests_per_second: u32,

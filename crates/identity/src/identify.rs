@@ -60,7 +60,7 @@ pub enum IdentityError {
     #[error("user name or password is wrong")]
     WrongPassword,
     /// More than ten a minute.
-    #[error("more than ten attempts a minute for this user")]
+    #[error("too many attempts to sign in: ten a minute for one user, 64 at once for all")]
     TooManyAttempts,
     /// A token cannot be made like this.
     #[error("{0}")]

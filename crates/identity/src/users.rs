@@ -40,6 +40,7 @@ impl Users {
 /// exhaustion by sign-in works. A name that does not exist costs the same time as one that does.
 pub(crate) struct PasswordCheck {
     at_once: Semaphore,
+    waiting: Semaphore,
     per_name: DefaultKeyedRateLimiter<String>,
     decoy: String,
 }
@@ -50,6 +51,7 @@ impl PasswordCheck {
     pub(crate) fn new() -> Result<Self, IdentityError> {
         Ok(Self {
             at_once: Semaphore::new(2),
+            waiting: Semaphore::new(64),
             per_name: RateLimiter::keyed(Quota::per_minute(PER_MINUTE)),
             decoy: password::hash_password("decoy").map_err(IdentityError::Fault)?,
         })
@@ -61,12 +63,18 @@ impl PasswordCheck {
         name: &str,
         given: &str,
     ) -> Result<User, IdentityError> {
+        if name.chars().count() > 100 {
+            return Err(IdentityError::WrongPassword); // nobody is called so, and it shall not be remembered either
+        }
         if self.per_name.check_key(&name.to_owned()).is_err() {
             return Err(IdentityError::TooManyAttempts);
         }
         if self.per_name.len() > 10_000 {
             self.per_name.retain_recent();
         }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Err(IdentityError::TooManyAttempts);
+        };
         let _turn =
             self.at_once.acquire().await.map_err(|_| IdentityError::Fault("sign-in is closed".into()))?;
         let user = users.get(name).cloned();

@@ -1,9 +1,13 @@
 //! One worker: claims what is due, performs it under a lease that it keeps alive, hands back what failed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use guichet_contract::Clock;
+use guichet_contract::{Clock, JobId};
 use guichet_store::{Change, CommitError, Job, Store, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
@@ -48,6 +52,7 @@ pub struct Worker {
     settings: WorkerSettings,
     /// This worker's name on the leases it holds.
     lease: String,
+    under_way: Mutex<HashSet<JobId>>,
 }
 
 /// The longest a worker sleeps without a look, should a wake ever be lost.
@@ -64,7 +69,7 @@ impl Worker {
         settings: WorkerSettings,
     ) -> Self {
         let lease = clock.new_uuid().to_string();
-        Self { store, clock, perform, settings, lease }
+        Self { store, clock, perform, settings, lease, under_way: Mutex::default() }
     }
 
     /// Works until `stop`, then waits for what it has begun, at most `drain`. What is still running then keeps its
@@ -86,10 +91,15 @@ impl Worker {
                         failures = 0;
                         let claimed = jobs.len();
                         for job in jobs {
+                            // After a leap of the clock a lease of our own can look run out: what is under way stays so.
+                            if !worker.begin(job.id) {
+                                continue;
+                            }
                             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
                             let worker = Arc::clone(&worker);
                             begun.spawn(async move {
                                 worker.perform_one(&job).await;
+                                worker.end(job.id);
                                 drop(permit);
                             });
                         }
@@ -117,6 +127,14 @@ impl Worker {
         if time::timeout(worker.settings.drain, rest).await.is_err() {
             tracing::warn!("stopping while jobs are still running; their runs will be told as unknown");
         }
+    }
+
+    fn begin(&self, job: JobId) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(job)
+    }
+
+    fn end(&self, job: JobId) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }
 
     async fn claim(&self, limit: usize) -> Result<Vec<Job>, guichet_store::StoreError> {

@@ -21,16 +21,11 @@ pub async fn cancel_run(
 ) -> Result<Run, Refusal> {
     let caller = platform.door.identify(call).await?;
     let mut run = read_runs::find(platform, &caller, run, Verb::CancelRun).await?;
+    platform.door.admit_cancel(&caller, &run, reason.as_deref()).await?;
     loop {
         let mut record = platform.door.record_of(&caller, Verb::CancelRun, RecordVerdict::Refused);
         door::describe_run(&mut record, &run);
         record.reason.clone_from(&reason);
-        if !run.requested_by.is_same_actor(&caller.principal) {
-            let problem =
-                Problem::new(code::REFUSED, format!("only {} can cancel this run", run.requested_by.name))
-                    .next("an approver can reject it");
-            return Err(platform.door.refuse(record, problem).await);
-        }
         let Ok(to) = lifecycle::next(run.state, Event::Cancelled) else {
             return Err(platform.door.refuse(record, not_now(&run)).await);
         };
@@ -46,7 +41,11 @@ pub async fn cancel_run(
             .append_record(record.clone())
             .append_event(run.id, now, EventKind::State { state: to, because: reason.clone() });
         match platform.store.commit(work).await {
-            Ok(()) => return read_runs::reload(platform, run.id).await.map(|run| platform.shown(run)),
+            Ok(()) => {
+                return read_runs::reload(platform, run.id)
+                    .await
+                    .map(|run| platform.shown(run, &caller.principal));
+            }
             Err(CommitError::Conflict { .. }) => run = read_runs::reload(platform, run.id).await?,
             Err(error) => {
                 record.verdict = RecordVerdict::Refused;

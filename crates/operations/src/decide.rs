@@ -42,6 +42,16 @@ pub(crate) async fn decide(
         Verdict::Reject => Verb::RejectRun,
     };
     let mut run = read_runs::find(platform, &caller, run, verb).await?;
+    if word.reason.as_deref().is_some_and(|reason| reason.chars().count() > door::REASON_MAX) {
+        let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
+        door::describe_run(&mut record, &run);
+        let problem = Problem::new(
+            code::INVALID_INPUT,
+            format!("the reason is longer than {} characters", door::REASON_MAX),
+        )
+        .next("say it shorter, and link to the rest");
+        return Err(platform.door.refuse(record, problem).await);
+    }
     if word.verdict == Verdict::Reject && word.reason.as_deref().is_none_or(|reason| reason.trim().is_empty())
     {
         let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
@@ -60,7 +70,11 @@ pub(crate) async fn decide(
             check_drift(platform, &caller, &run).await?;
         }
         match platform.store.commit(unit(platform, &caller, verb, &run, &decision, event)).await {
-            Ok(()) => return read_runs::reload(platform, run.id).await.map(|run| platform.shown(run)),
+            Ok(()) => {
+                return read_runs::reload(platform, run.id)
+                    .await
+                    .map(|run| platform.shown(run, &caller.principal));
+            }
             Err(CommitError::Conflict { .. }) => run = read_runs::reload(platform, run.id).await?,
             Err(error) => {
                 let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
@@ -96,7 +110,11 @@ fn take(
 /// A yes is given to what was shown. If the provider would now do something else, the run is void. A provider that
 /// cannot be asked does not stand in the way: the plan is compared once more before anything happens.
 async fn check_drift(platform: &Arc<Platform>, caller: &Caller, run: &Run) -> Result<(), Refusal> {
-    match planned_anew(platform, run).await {
+    let looked = match platform.door.unchanged(run) {
+        Ok(_) => planned_anew(platform, run).await,
+        Err(problem) => Err(Drift::Drifted(problem)),
+    };
+    match looked {
         Ok(()) | Err(Drift::CannotTell(_)) => Ok(()),
         Err(Drift::Drifted(problem)) => {
             let by = Some(caller.principal.clone());

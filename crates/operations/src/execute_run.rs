@@ -1,15 +1,19 @@
 //! A queued run is performed: authorized again, its plan compared, its intent made durable, and only then the
 //! provider called. A crash after that leaves `unknown`, never silence and never a second call.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use async_trait::async_trait;
-use guichet_admission::{Readmission, door};
+use guichet_admission::door;
 use guichet_contract::{
     EventKind, JobId, Outcome, Problem, RecordVerdict, Run, RunId, RunState, Surface, Verb, Verdict, code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, Job, UnitOfWork};
+use jiff::SignedDuration;
 
 use crate::{
     decide::{self, Drift},
@@ -46,7 +50,7 @@ pub async fn execute_run(platform: &Arc<Platform>, job: &Job, lease: &str) -> Re
         return platform.store.commit(UnitOfWork::new().with(held.finish())).await;
     };
     match run.state {
-        RunState::Queued => start(platform, run, &held).await,
+        RunState::Queued => start(platform, run, job.attempts, &held).await,
         RunState::Running => {
             // Whoever held this job before is gone; the provider may or may not have done it.
             let problem = Problem::new(
@@ -60,24 +64,33 @@ pub async fn execute_run(platform: &Arc<Platform>, job: &Job, lease: &str) -> Re
     }
 }
 
-async fn start(platform: &Arc<Platform>, run: Run, held: &Held<'_>) -> Result<(), CommitError> {
-    let wanted = match platform.door.readmit(&run) {
-        Ok(wanted) => wanted,
-        Err(Readmission::Void(problem) | Readmission::Retry(problem)) => {
-            void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;
-            return Ok(());
-        }
-    };
+async fn start(
+    platform: &Arc<Platform>,
+    run: Run,
+    attempts: u32,
+    held: &Held<'_>,
+) -> Result<(), CommitError> {
     match decide::planned_anew(platform, &run).await {
         Ok(()) => {}
         Err(Drift::Drifted(problem)) => {
             void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;
             return Ok(());
         }
+        Err(Drift::CannotTell(problem)) if attempts < PLAN_TRIES => {
+            return wait(platform, &run, attempts, &problem, held).await;
+        }
         Err(Drift::CannotTell(problem)) => {
             return record_outcome(platform, &run, Event::Failed, Outcome::failed(problem), Some(held)).await;
         }
     }
+    // Last, so that nothing lies between this look and the intent but a disk write.
+    let wanted = match platform.door.readmit(&run) {
+        Ok(wanted) => wanted,
+        Err(problem) => {
+            void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;
+            return Ok(());
+        }
+    };
     let approved_by = approvers(&run);
     match platform.store.commit(intent(platform, &run, &approved_by)).await {
         Ok(()) => {}
@@ -94,7 +107,7 @@ async fn start(platform: &Arc<Platform>, run: Run, held: &Held<'_>) -> Result<()
         traceparent: traceparent.as_deref(),
         ..ProviderCall::of(wanted.action(), wanted.input(), &run.requested_by, &run.environment)
     };
-    let reporter = Journal { platform: Arc::clone(platform), run: run.id };
+    let reporter = Journal { platform: Arc::clone(platform), run: run.id, told: AtomicUsize::new(0) };
     let (event, outcome) = match platform.providers.perform(&call, &reporter).await {
         Ok(result) => (Event::Succeeded, Outcome::succeeded(result)),
         Err(ProviderError::Silent(problem)) => (Event::ProviderSilent, Outcome::unknown(problem)),
@@ -104,6 +117,28 @@ async fn start(platform: &Arc<Platform>, run: Run, held: &Held<'_>) -> Result<()
     };
     record_outcome(platform, &run, event, outcome, Some(held)).await
 }
+
+/// The provider cannot be asked now: what was approved is not thrown away for that.
+async fn wait(
+    platform: &Platform,
+    run: &Run,
+    attempts: u32,
+    problem: &Problem,
+    held: &Held<'_>,
+) -> Result<(), CommitError> {
+    let now = platform.clock.now();
+    let pause = SignedDuration::from_secs(1 << attempts.min(6));
+    let line = format!("{}; trying again in {} s", problem.detail, pause.as_secs());
+    let again = Change::RetryJob { job: held.job, lease: held.lease.to_owned(), due: now + pause };
+    let work = UnitOfWork::new().append_event(run.id, now, EventKind::Log { line }).with(again);
+    match platform.store.commit(work).await {
+        Err(CommitError::Conflict { .. }) => Ok(()), // cancelled meanwhile
+        other => other,
+    }
+}
+
+/// How often a provider that cannot be asked is asked again before the run fails: about half a minute.
+const PLAN_TRIES: u32 = 5;
 
 /// The intent is durable before the provider is called.
 fn intent(platform: &Platform, run: &Run, approved_by: &[String]) -> UnitOfWork {
@@ -143,16 +178,38 @@ fn span_of(run: RunId) -> String {
 struct Journal {
     platform: Arc<Platform>,
     run: RunId,
+    told: AtomicUsize,
 }
+
+/// Lines, steps and progress that one run may tell, and characters of a line.
+const TOLD_MAX: usize = 10_000;
+const LINE_MAX: usize = 8_000;
 
 #[async_trait]
 impl Reporter for Journal {
     async fn tell(&self, told: Told) {
+        match self.told.fetch_add(1, Ordering::Relaxed) {
+            0..TOLD_MAX => {}
+            TOLD_MAX => {
+                return self
+                    .keep(EventKind::Log {
+                        line: format!("… more than {TOLD_MAX} lines; the rest is not kept"),
+                    })
+                    .await;
+            }
+            _ => return,
+        }
         let kind = match told {
-            Told::Log(line) => EventKind::Log { line },
+            Told::Log(line) => EventKind::Log { line: line.chars().take(LINE_MAX).collect() },
             Told::Progress { percent, message } => EventKind::Progress { percent, message },
             Told::Step { name, result } => EventKind::Step { name, result },
         };
+        self.keep(kind).await;
+    }
+}
+
+impl Journal {
+    async fn keep(&self, kind: EventKind) {
         let work = UnitOfWork::new().append_event(self.run, self.platform.clock.now(), kind);
         if let Err(error) = self.platform.store.commit(work).await {
             tracing::warn!(run = %self.run, %error, "a line of the provider's log was lost");

@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use guichet_admission::{Call, Refusal};
-use guichet_contract::{RunEvent, RunId, Verb};
+use guichet_contract::{EventKind, RunEvent, RunId, Verb, redact};
 use guichet_store::{StoreError, Wake};
+use serde_json::json;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{platform::Platform, read_runs};
@@ -16,6 +17,7 @@ const BATCH: usize = 200;
 pub struct Follower {
     platform: Arc<Platform>,
     run: RunId,
+    hides_results: bool,
     after: u64,
     wakes: broadcast::Receiver<Wake>,
     waiting: VecDeque<RunEvent>,
@@ -31,11 +33,21 @@ pub async fn follow_run(
     run: &str,
     after: u64,
 ) -> Result<Follower, Refusal> {
-    let caller = platform.door.identify(call).await?;
+    let caller = read_runs::reader(platform, call).await?;
     // Before reading: what is committed in between wakes us.
     let wakes = platform.store.wakes();
     let run = read_runs::find(platform, &caller, run, Verb::ReadRuns).await?;
-    Ok(Follower { platform: Arc::clone(platform), run: run.id, after, wakes, waiting: VecDeque::new() })
+    let world = platform.door.world();
+    let sensitive = world.catalogue.action(run.action.as_str()).is_none_or(|action| action.action.sensitive);
+    let hides_results = sensitive && !run.requested_by.is_same_actor(&caller.principal);
+    Ok(Follower {
+        platform: Arc::clone(platform),
+        hides_results,
+        run: run.id,
+        after,
+        wakes,
+        waiting: VecDeque::new(),
+    })
 }
 
 impl Follower {
@@ -45,8 +57,11 @@ impl Follower {
     /// The store's; the follower may come back with the last event id it saw.
     pub async fn next(&mut self) -> Result<Option<RunEvent>, StoreError> {
         loop {
-            if let Some(event) = self.waiting.pop_front() {
+            if let Some(mut event) = self.waiting.pop_front() {
                 self.after = event.seq;
+                if self.hides_results {
+                    hide_results(&mut event.kind);
+                }
                 return Ok(Some(event));
             }
             self.waiting = self.platform.store.events(self.run, self.after, BATCH).await?.into();
@@ -76,4 +91,17 @@ impl Follower {
             }
         }
     }
+}
+
+/// What a sensitive action gives is its requester's alone.
+fn hide_results(kind: &mut EventKind) {
+    let result = match kind {
+        EventKind::Outcome { outcome } => &mut outcome.result,
+        EventKind::Step { result, .. } => result,
+        EventKind::State { .. }
+        | EventKind::Decision { .. }
+        | EventKind::Log { .. }
+        | EventKind::Progress { .. } => return,
+    };
+    *result = result.take().map(|_| json!(redact::REDACTED));
 }

@@ -4,54 +4,102 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use guichet_admission::{ActionCall, Admitted, Attempt, Purpose, Refusal, door};
-use guichet_contract::{RecordVerdict, Verb};
+use guichet_contract::{Effect, Problem, RecordVerdict, Verb, code};
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use crate::{
     platform::{Platform, store_problem},
     providers::{Forwarded, ProviderCall, ProviderError, Reporter, Told},
 };
 
-/// Performs an admitted read and gives its result.
+/// Whether this may be performed at once: a read for which nobody needs to be asked. Any other call becomes a run.
+pub fn is_free(admitted: &Admitted<ActionCall>) -> bool {
+    let wanted = admitted.wanted();
+    wanted.action().effect == Effect::Read && wanted.conditions().is_empty()
+}
+
+/// What cannot be performed at once is refused here, whoever forgot to look.
+async fn check_free(platform: &Platform, admitted: &Admitted<ActionCall>, verb: Verb) -> Result<(), Refusal> {
+    if is_free(admitted) {
+        return Ok(());
+    }
+    let wanted = admitted.wanted();
+    let policies = wanted.conditions().iter().map(|condition| condition.policy.clone()).collect();
+    let mut record = platform.door.record_of(admitted.caller(), verb, RecordVerdict::Refused);
+    door::describe(&mut record, wanted);
+    let problem = Problem::new(
+        code::REFUSED,
+        format!("{} needs an approval, so it cannot be answered at once", wanted.action().id),
+    )
+    .policies(policies)
+    .next(format!("submit it as a run: `guichet {}`", wanted.action().command.join(" ")));
+    Err(platform.door.refuse(record, problem).await)
+}
+
+/// Performs an admitted read and gives its result. Goes on, and is recorded, also when the caller hangs up.
 ///
 /// # Errors
-/// The provider's refusal or failure; a store that takes no records.
+/// A read that needs approval; the provider's refusal or failure; a store that takes no records.
 pub async fn perform_admitted(
     platform: &Arc<Platform>,
     admitted: Admitted<ActionCall>,
     verb: Verb,
 ) -> Result<Value, Refusal> {
-    let started = platform.clock.now();
-    let answer = platform.providers.perform(&call_of(&admitted), &NobodyListens).await;
-    finish(platform, &admitted, verb, started, answer.as_ref().err()).await?;
-    answer.map_err(|error| error.into_problem().into())
+    check_free(platform, &admitted, verb).await?;
+    let platform = Arc::clone(platform);
+    to_its_end(async move {
+        let started = platform.clock.now();
+        let answer = platform.providers.perform(&call_of(&admitted), &NobodyListens).await;
+        finish(&platform, &admitted, verb, started, answer.as_ref().err()).await?;
+        answer.map_err(|error| error.into_problem().into())
+    })
+    .await
 }
 
 /// Performs an admitted read and passes the answer on as it comes. The record tells the time to its head.
 ///
 /// # Errors
-/// The provider's failure; a store that takes no records. A refusal the provider words itself is passed on.
+/// A read that needs approval; the provider's failure; a store that takes no records. A refusal the provider words
+/// itself is passed on.
 pub async fn forward_admitted(
     platform: &Arc<Platform>,
     admitted: Admitted<ActionCall>,
 ) -> Result<Forwarded, Refusal> {
-    let started = platform.clock.now();
-    let answer = platform.providers.forward(&call_of(&admitted)).await;
-    match answer {
-        Ok(forwarded) => {
-            let mut record = record_of(platform, &admitted, Verb::PerformRead, started);
-            if forwarded.status >= 400 {
-                record.verdict = RecordVerdict::Failed;
-                record.detail = Some(format!("status {}", forwarded.status));
+    check_free(platform, &admitted, Verb::PerformRead).await?;
+    let platform = Arc::clone(platform);
+    to_its_end(async move {
+        let started = platform.clock.now();
+        match platform.providers.forward(&call_of(&admitted)).await {
+            Ok(forwarded) => {
+                let mut record = record_of(&platform, &admitted, Verb::PerformRead, started);
+                if forwarded.status >= 400 {
+                    record.verdict = RecordVerdict::Failed;
+                    record.detail = Some(format!("status {}", forwarded.status));
+                }
+                append(&platform, record).await?;
+                Ok(forwarded)
             }
-            append(platform, record).await?;
-            Ok(forwarded)
+            Err(error) => {
+                finish(&platform, &admitted, Verb::PerformRead, started, Some(&error)).await?;
+                Err(error.into_problem().into())
+            }
         }
-        Err(error) => {
-            finish(platform, &admitted, Verb::PerformRead, started, Some(&error)).await?;
-            Err(error.into_problem().into())
-        }
-    }
+    })
+    .await
+}
+
+/// A caller who hangs up drops the request's own future; this one goes on, so that what was done is recorded.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let stopped = |_| {
+        Refusal::from(Problem::new(
+            code::INTERNAL,
+            "the gateway met a fault of its own while it asked the provider",
+        ))
+    };
+    tokio::spawn(work.in_current_span()).await.map_err(stopped)?
 }
 
 /// Identify, admit and perform in one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guichet_admission::{Door, Refusal};
-use guichet_contract::{Clock, Problem, Record, Run, code, redact};
+use guichet_contract::{Clock, Principal, Problem, Record, Run, code, redact};
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,9 @@ impl Default for Settings {
 impl Platform {
     /// The run as it may be seen: sensitive members of its input redacted. When the action is no longer known as it
     /// was, nobody can say which members are sensitive, so all are hidden.
-    pub fn shown(&self, mut run: Run) -> Run {
+    ///
+    /// The result of a sensitive action is its requester's alone.
+    pub fn shown(&self, mut run: Run, to: &Principal) -> Run {
         let world = self.door.world();
         let known = world
             .catalogue
@@ -56,6 +58,11 @@ impl Platform {
                 _ => json!(redact::REDACTED),
             },
         };
+        let open = known.is_some_and(|action| !action.action.sensitive) || run.requested_by.is_same_actor(to);
+        if let Some(outcome) = run.outcome.as_mut().filter(|_| !open) {
+            outcome.result = outcome.result.take().map(|_| json!(redact::REDACTED));
+        }
+        run.salt = None;
         if let Some(plan) = &mut run.plan {
             // What the provider binds itself to is between it and the gateway.
             plan.bound = None;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guichet_admission::{Call, Refusal, door::GatewayVerb};
-use guichet_contract::{Problem, code, record::LedgerRecord};
+use guichet_contract::{Problem, RecordVerdict, Verb, code, record::LedgerRecord};
 use guichet_ledger as ledger;
 use guichet_store::{Page, PageRequest, RecordsFilter};
 
@@ -19,7 +19,7 @@ pub async fn list_records(
     filter: &RecordsFilter,
     page: &PageRequest,
 ) -> Result<Page<LedgerRecord>, Refusal> {
-    admit(platform, call).await?;
+    admit(platform, call, Some("list")).await?;
     platform.store.records(filter, page).await.map_err(|error| store_problem(&error).into())
 }
 
@@ -32,8 +32,10 @@ pub async fn export_leaves(
     call: &Call,
     from: u64,
     limit: usize,
+    begins: bool,
 ) -> Result<Vec<(u64, String)>, Refusal> {
-    admit(platform, call).await?;
+    // An export is read in parts; its beginning is what is recorded.
+    admit(platform, call, begins.then_some("export")).await?;
     platform.store.leaves(from, limit).await.map_err(|error| store_problem(&error).into())
 }
 
@@ -45,7 +47,7 @@ pub async fn read_checkpoint(
     platform: &Arc<Platform>,
     call: &Call,
 ) -> Result<Option<(u64, String)>, Refusal> {
-    admit(platform, call).await?;
+    admit(platform, call, None).await?;
     platform.store.latest_checkpoint().await.map_err(|error| store_problem(&error).into())
 }
 
@@ -58,7 +60,7 @@ pub async fn read_tile(
     call: &Call,
     path: &str,
 ) -> Result<Option<Vec<u8>>, Refusal> {
-    admit(platform, call).await?;
+    admit(platform, call, None).await?;
     let wanted = ledger::parse_tile_path(&format!("tile/{path}")).map_err(|error| {
         Refusal::from(
             Problem::new(code::BAD_REQUEST, error.to_string()).next("see https://c2sp.org/tlog-tiles"),
@@ -72,7 +74,14 @@ pub async fn read_tile(
     Ok(tile.and_then(|hashes| hashes.get(..usize::from(wanted.width) * 32).map(<[u8]>::to_vec)))
 }
 
-async fn admit(platform: &Arc<Platform>, call: &Call) -> Result<(), Refusal> {
+async fn admit(platform: &Arc<Platform>, call: &Call, recorded_as: Option<&str>) -> Result<(), Refusal> {
     let caller = platform.door.identify(call).await?;
-    platform.door.admit_gateway(caller, GatewayVerb::ReadRecords).await.map(|_| ())
+    let admitted = platform.door.admit_gateway(caller, GatewayVerb::ReadRecords).await?;
+    if let Some(what) = recorded_as {
+        let mut record =
+            platform.door.record_of(admitted.caller(), Verb::ReadRecords, RecordVerdict::Allowed);
+        record.detail = Some(what.to_owned());
+        platform.store.append_soon(record).await.map_err(|error| Refusal::from(store_problem(&error)))?;
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Call, Caller, Refusal};
+use guichet_admission::{Call, Caller, Refusal, door::GatewayVerb};
 use guichet_contract::{Problem, RecordVerdict, Run, RunId, RunState, Verb, code};
 use guichet_store::{Page, PageRequest, RunsFilter};
 
@@ -13,8 +13,14 @@ use crate::platform::{Platform, store_problem};
 /// # Errors
 /// Unknown, or not for this caller's eyes, which reads the same.
 pub async fn read_run(platform: &Arc<Platform>, call: &Call, run: &str) -> Result<Run, Refusal> {
+    let caller = reader(platform, call).await?;
+    find(platform, &caller, run, Verb::ReadRuns).await.map(|run| platform.shown(run, &caller.principal))
+}
+
+/// Someone whose token may read runs.
+pub(crate) async fn reader(platform: &Platform, call: &Call) -> Result<Caller, Refusal> {
     let caller = platform.door.identify(call).await?;
-    find(platform, &caller, run, Verb::ReadRuns).await.map(|run| platform.shown(run))
+    platform.door.admit_gateway(caller, GatewayVerb::ReadRuns).await.map(|admitted| admitted.caller().clone())
 }
 
 /// A page of runs, newest first; those the caller may not see are left out, so a page can be short.
@@ -27,7 +33,7 @@ pub async fn list_runs(
     filter: &RunsFilter,
     page: &PageRequest,
 ) -> Result<Page<Run>, Refusal> {
-    let caller = platform.door.identify(call).await?;
+    let caller = reader(platform, call).await?;
     visible(platform, &caller, filter, page, |_| true).await
 }
 
@@ -41,7 +47,7 @@ pub async fn list_approvals(
     mine: bool,
     page: &PageRequest,
 ) -> Result<Page<Run>, Refusal> {
-    let caller = platform.door.identify(call).await?;
+    let caller = reader(platform, call).await?;
     let filter = RunsFilter { states: vec![RunState::AwaitingApproval], ..RunsFilter::default() };
     let world = platform.door.world();
     visible(platform, &caller, &filter, page, |run| {
@@ -65,7 +71,7 @@ async fn visible(
         .items
         .into_iter()
         .filter(|run| platform.door.may_see(&caller.principal, run) && also(run))
-        .map(|run| platform.shown(run))
+        .map(|run| platform.shown(run, &caller.principal))
         .collect();
     Ok(Page { items, next: found.next })
 }
@@ -98,13 +104,10 @@ async fn look_up(platform: &Platform, id: &str) -> Result<Run, Problem> {
         match found.as_slice() {
             [one] => *one,
             [] => return Err(unknown(id)),
+            // Which ones is not told: the caller may not see them all.
             several => {
-                let ids: Vec<String> = several.iter().map(RunId::to_string).collect();
-                return Err(Problem::new(
-                    code::AMBIGUOUS_ID,
-                    format!("{id} is short for {}", ids.join(", ")),
-                )
-                .next("use the whole id"));
+                let problem = Problem::new(code::AMBIGUOUS_ID, format!("{} runs end in {id}", several.len()));
+                return Err(problem.next("use the whole id: `guichet runs list --output json` has it"));
             }
         }
     };

@@ -61,8 +61,18 @@ pub(crate) async fn record_outcome(
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
+            // The lease was lost while the provider worked: its answer is the truth all the same.
+            Err(CommitError::Conflict { what }) if held.is_some() => {
+                tracing::warn!(run = %run.id, what, "the outcome is recorded without the job's lease");
+                return platform.store.commit(without_job(work)).await;
+            }
             other => return other,
         }
     }
     platform.store.commit(work).await
+}
+
+fn without_job(mut work: UnitOfWork) -> UnitOfWork {
+    work.changes.retain(|change| !matches!(change, Change::FinishJob { .. }));
+    work
 }

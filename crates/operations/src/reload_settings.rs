@@ -54,6 +54,15 @@ pub struct Built {
     pub refused: BTreeMap<String, String>,
 }
 
+/// Whether a document can be used, as far as it can be told without the others.
+///
+/// # Errors
+/// Every fault, with its pointer.
+pub fn check_document(provider: &str, source: &Source) -> Result<(), String> {
+    let strictness = if source.strict { Strictness::Strict } else { Strictness::Lenient };
+    openapi::read(provider, &source.document, strictness).map(|_| ()).map_err(|findings| join(&findings))
+}
+
 /// Makes a world.
 ///
 /// # Errors

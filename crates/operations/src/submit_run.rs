@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use guichet_admission::{ActionCall, Admitted, Attempt, Call, Caller, Purpose, Refusal, door};
 use guichet_contract::{
-    Approval, Digest, Effect, EventKind, JobId, Plan, Problem, RecordVerdict, Run, RunId, RunState, Verb,
-    code,
+    Approval, Digest, EventKind, JobId, Plan, Problem, RecordVerdict, Run, RunId, RunState, Verb, code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, PageRequest, RunsFilter, UnitOfWork};
@@ -43,7 +42,7 @@ pub async fn submit_run(
 ) -> Result<Submitted, Refusal> {
     let caller = platform.door.identify(call).await?;
     let admitted = platform.door.admit_action(caller, attempt, Purpose::Perform).await?;
-    if admitted.wanted().action().effect == Effect::Read {
+    if perform_read::is_free(&admitted) {
         return perform_read::perform_admitted(platform, admitted, Verb::PerformRead)
             .await
             .map(Submitted::Read);
@@ -57,11 +56,12 @@ pub async fn submit_admitted(
     admitted: Admitted<ActionCall>,
     idempotency_key: Option<String>,
 ) -> Result<Submitted, Refusal> {
+    let requester = admitted.caller().principal.clone();
     let key = Key::of(&admitted, idempotency_key);
     if let Some(key) = &key
         && let Some(run) = earlier(platform, &admitted, key).await?
     {
-        return Ok(Submitted::Repeated(Box::new(platform.shown(run))));
+        return Ok(Submitted::Repeated(Box::new(platform.shown(run, &requester))));
     }
     check_open_runs(platform, &admitted).await?;
     let plan = plan(platform, &admitted).await?;
@@ -72,11 +72,11 @@ pub async fn submit_admitted(
     let run = new_run(platform, &admitted, plan, key.as_ref());
     let work = unit(platform, &admitted, &run, key.as_ref());
     match platform.store.commit(work).await {
-        Ok(()) => Ok(Submitted::Run(Box::new(platform.shown(run)))),
+        Ok(()) => Ok(Submitted::Run(Box::new(platform.shown(run, &requester)))),
         // The same key, submitted twice at the same instant: the other one made the run.
         Err(CommitError::Conflict { what }) => match &key {
             Some(key) => match earlier(platform, &admitted, key).await? {
-                Some(run) => Ok(Submitted::Repeated(Box::new(platform.shown(run)))),
+                Some(run) => Ok(Submitted::Repeated(Box::new(platform.shown(run, &requester)))),
                 None => Err(platform
                     .store_refusal(refused(platform, &admitted), CommitError::Conflict { what })
                     .await),
@@ -196,12 +196,13 @@ fn new_run(
     let (caller, wanted) = (admitted.caller(), admitted.wanted());
     let action = wanted.action();
     let now = platform.clock.now();
+    let salt = platform.clock.new_uuid().simple().to_string();
     let approvals: Vec<Approval> =
         wanted.conditions().iter().cloned().map(|condition| condition.into_approval(now)).collect();
     let state =
         lifecycle::next(RunState::Planned, Event::Submitted { needs_approval: !approvals.is_empty() })
             .unwrap_or(RunState::AwaitingApproval);
-    Run {
+    let mut run = Run {
         id: RunId::new(&*platform.clock),
         action: action.id.clone(),
         action_version: action.version.clone(),
@@ -216,15 +217,8 @@ fn new_run(
         input: wanted.input().clone(),
         resource: wanted.resource().to_owned(),
         owner: wanted.owner().map(str::to_owned),
-        binding: Run::binding_of(
-            &action.id,
-            &action.version,
-            wanted.input(),
-            wanted.resource(),
-            &caller.principal,
-            wanted.policy_version(),
-            plan.as_ref(),
-        ),
+        binding: Digest::of_bytes(&[]), // computed below, over all the rest
+        salt: Some(salt),
         plan,
         policy_version: wanted.policy_version().clone(),
         expires_at: approvals.iter().map(|approval| approval.expires_at).min(),
@@ -236,7 +230,9 @@ fn new_run(
         outcome: None,
         trace_id: caller.trace_id(),
         idempotency_key: key.map(|key| key.text.clone()),
-    }
+    };
+    run.binding = run.compute_binding();
+    run
 }
 
 /// Run, key, record, event and next job: together or not at all.

@@ -10,7 +10,7 @@ use std::{
 
 use guichet_contract::{Clock, Digest};
 use guichet_dispatch::{Document, DocumentError, Provider};
-use guichet_operations::reload_settings::Source;
+use guichet_operations::reload_settings::{self, Source};
 use serde_json::Value;
 
 /// The documents in force.
@@ -79,6 +79,15 @@ impl Documents {
                 let known = self.current.get(&provider.name).map(|source| &source.digest);
                 let changed = known != Some(&document.digest);
                 let source = Source { document: document.value, digest: document.digest, strict };
+                if changed && let Err(why) = reload_settings::check_document(&provider.name, &source) {
+                    tracing::error!(
+                        provider = provider.name,
+                        why,
+                        "the provider's new document is refused; the old one stays"
+                    );
+                    provider.note_problem(clock.now(), why, true);
+                    return false;
+                }
                 self.current.insert(provider.name.clone(), source);
                 // Also when it is the one that was kept: its operations are noted by the reload.
                 if changed {

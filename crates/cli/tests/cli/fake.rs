@@ -503,6 +503,7 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         owner: Some("shop".to_owned()),
         plan: Some(plan),
         policy_version: Digest::of_bytes(b"policy"),
+        salt: None,
         binding: Digest::of_bytes(b""),
         approvals,
         decisions: Vec::new(),

@@ -52,7 +52,7 @@ async fn handle(
     Params(which): Params<From>,
 ) -> Result<Response, Refused> {
     // The first part before the head of the answer, so that a refusal is an answer and not a broken stream.
-    let first = read_records::export_leaves(&gateway.platform, &call, which.from, BATCH).await?;
+    let first = read_records::export_leaves(&gateway.platform, &call, which.from, BATCH, true).await?;
     let parts = stream::try_unfold(Some(first), move |part| {
         let (gateway, call) = (Arc::clone(&gateway), call.clone());
         async move { next_part(&gateway, &call, part).await }
@@ -79,7 +79,7 @@ async fn next_part(
     let following = if part.len() < BATCH {
         None
     } else {
-        let following = read_records::export_leaves(&gateway.platform, call, last + 1, BATCH).await;
+        let following = read_records::export_leaves(&gateway.platform, call, last + 1, BATCH, false).await;
         Some(following.map_err(|refusal| std::io::Error::other(refusal.to_string()))?)
     };
     Ok(Some((Bytes::from(text), following)))

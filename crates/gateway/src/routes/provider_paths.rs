@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use guichet_contract::{Effect, Problem, code};
+use guichet_contract::{Problem, code};
 use guichet_operations::{Attempt, Forwarded, RestCall, perform_read, submit_run};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::{
     answer::Refused,
-    extract::{Traceparent, call_of, read_body},
+    extract::{Traceparent, call_of, idempotency_key, read_body},
     routes::submit_run::answer,
     state::Gateway,
 };
@@ -56,10 +56,10 @@ async fn handle(
     let reason = reason.map(|reason| percent_decode_str(reason).decode_utf8_lossy().into_owned());
     let attempt = Attempt { action, input: found.into_input(body)?, reason };
     let admitted = platform.door.admit_action(caller, attempt, guichet_operations::Purpose::Perform).await?;
-    if admitted.wanted().action().effect == Effect::Read {
+    if perform_read::is_free(&admitted) {
         return passed_on(perform_read::forward_admitted(platform, admitted).await?);
     }
-    let key = parts.headers.get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let key = idempotency_key(&parts.headers)?;
     Ok(answer(submit_run::submit_admitted(platform, admitted, key).await?))
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
-mod common;
+mod logs;
 mod notes;
 mod oracles;
 mod tampering;

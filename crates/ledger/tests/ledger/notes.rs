@@ -1,6 +1,6 @@
 //! Checkpoints as signed notes: made by us and read by others, refused after any change.
 
-use crate::common::{Log, signer};
+use crate::logs::{Log, signer};
 use guichet_ledger::{Checkpoint, KeyError, NoteError, Signer, Tree, Verifier, open, parse_unverified, sign};
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
 

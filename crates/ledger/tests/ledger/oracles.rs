@@ -1,6 +1,6 @@
 //! Ours against the implementations of others: ct-merkle (RFC 6962) and tlog_tiles (C2SP, Cloudflare).
 
-use crate::common::{Log, Tiles, entry};
+use crate::logs::{Log, Tiles, entry};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use guichet_ledger::{
     EMPTY_ROOT, Edge, Hash, LedgerError, ProofError, TILE_WIDTH, Tree, append, check_consistency,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crate::common::{Log, entry};
+use crate::logs::{Log, entry};
 use guichet_ledger::{Difference, Fault, LedgerError, TileReader as _, append, first_difference, verify};
 use proptest::prelude::*;
 

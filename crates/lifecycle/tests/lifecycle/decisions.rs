@@ -1,6 +1,6 @@
 //! Each refusal a person can meet when they decide, and the ways a decision counts.
 
-use crate::common::{at, binding, person, run};
+use crate::people::{at, binding, person, run};
 use guichet_contract::{Principal, PrincipalKind, RunState, Verdict};
 use guichet_lifecycle::{DecisionError, Event, decide};
 

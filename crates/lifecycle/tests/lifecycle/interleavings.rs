@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{at, binding, person, run};
+use crate::people::{at, binding, person, run};
 use guichet_contract::{Principal, Run, RunState, Verdict};
 use guichet_lifecycle::{Event, decide, next};
 use proptest::prelude::*;

@@ -2,6 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
-mod common;
 mod decisions;
 mod interleavings;
+mod people;

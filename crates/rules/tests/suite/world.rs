@@ -127,6 +127,7 @@ pub(crate) fn run_of(
         owner: None,
         plan: None,
         policy_version: digest.clone(),
+        salt: None,
         binding: digest,
         approvals: conditions.into_iter().map(|one| one.into_approval(now)).collect(),
         decisions: Vec::new(),

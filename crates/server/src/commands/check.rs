@@ -56,6 +56,9 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
         config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
     let mut documents = Documents::kept(&config.data, strict);
     documents.refresh(&providers, &SystemClock).await;
+    for provider in &providers {
+        faults.extend(provider.refusal().map(|why| format!("provider {}: {why}", provider.name)));
+    }
     for provider in &config.providers {
         if !documents.current().contains_key(&provider.name) {
             say(&format!(

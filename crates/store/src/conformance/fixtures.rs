@@ -49,6 +49,7 @@ pub fn run_in(state: RunState) -> Run {
         owner: Some("billing".into()),
         plan: Some(Plan::new("Cancel query 4711").fact("query", "select 1").bound_to(json!({"started": 12}))),
         policy_version: Digest::of_bytes(b"policies"),
+        salt: None,
         binding: Digest::of_bytes(b""),
         approvals: Vec::new(),
         decisions: Vec::new(),

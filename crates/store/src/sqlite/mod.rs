@@ -121,6 +121,13 @@ impl Store for SqliteStore {
     async fn append_soon(&self, record: Record) -> Result<(), StoreError> {
         // Written as JSON here and not by the writer: that thread is the one all others wait for.
         let leaf = Leaf::of(&record).map_err(|fault| fault.into_store_error(&self.path))?;
+        if self.writer.is_failing() {
+            // Handing it over would only lose it: wait for the disk, so that the caller hears the truth.
+            return self
+                .write(move |writing| records::append(writing, &leaf))
+                .await
+                .map_err(writer::without_conflict);
+        }
         self.writer.append_soon(leaf).await
     }
 

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
 };
@@ -49,6 +49,7 @@ enum Order {
 pub(super) struct Writer {
     path: PathBuf,
     lost_records: Arc<AtomicU64>,
+    failing: Arc<AtomicBool>,
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
     // In this order: dropping the queue ends the thread, then the thread is waited for.
@@ -78,11 +79,13 @@ impl Writer {
         let (queue, orders) = mpsc::channel(QUEUE);
         let (alive, ended) = watch::channel(());
         let lost_records = Arc::new(AtomicU64::new(0));
+        let failing = Arc::new(AtomicBool::new(false));
         let thread = WriterThread {
             connection,
             path: path.to_owned(),
             wakes,
             lost_records: Arc::clone(&lost_records),
+            failing: Arc::clone(&failing),
             _ownership: ownership,
             _alive: alive,
         };
@@ -90,7 +93,7 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || thread.run(orders))
             .map_err(|error| StoreError::Engine(format!("the writer's thread cannot be started: {error}")))?;
-        Ok(Self { path: path.to_owned(), lost_records, ended, queue, _thread: Joined(Some(thread)) })
+        Ok(Self { path: path.to_owned(), lost_records, failing, ended, queue, _thread: Joined(Some(thread)) })
     }
 
     /// Applies the work alone in its savepoint and answers when it is durable. A caller who goes away before the
@@ -125,6 +128,11 @@ impl Writer {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
+    /// Whether the last write failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
     pub(super) fn lost_records(&self) -> u64 {
         self.lost_records.load(Ordering::Relaxed)
     }
@@ -143,6 +151,7 @@ struct WriterThread {
     connection: Connection,
     path: PathBuf,
     wakes: broadcast::Sender<Wake>,
+    failing: Arc<AtomicBool>,
     lost_records: Arc<AtomicU64>,
     // Dropped last and in this order: the lock after the connection, the sign of the end after the lock.
     _ownership: Ownership,
@@ -175,6 +184,7 @@ impl WriterThread {
         });
         match written {
             Ok(woken) => {
+                self.failing.store(false, Ordering::Relaxed);
                 for order in group.drain(..) {
                     if let Order::Unit(unit) = order {
                         unit.answer(Ok(()));
@@ -189,6 +199,7 @@ impl WriterThread {
     /// Nothing of the group became true: all are told. Records that nobody waits for are tried once more, without
     /// the units beside which they failed, and never lost in silence.
     fn give_up(&self, group: &mut Vec<Order>, error: &StoreError) {
+        self.failing.store(true, Ordering::Relaxed);
         let mut leaves = Vec::new();
         for order in group.drain(..) {
             match order {

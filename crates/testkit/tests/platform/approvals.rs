@@ -177,3 +177,30 @@ async fn the_requester_withdraws_and_nobody_else_does() {
     assert_eq!((late.status.as_u16(), late.code()), (409, "wrong-state"));
     assert_eq!(effects.count("a"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_needs_an_approval_waits_for_it_on_every_way_in() {
+    let effects = Effects::default();
+    effects.touch("a");
+    let policy = r#"
+@id("dan-asks") @approval("dan asks before he looks") @by("team:ops")
+forbid (principal == Person::"dan", action == Action::"things.list-items", resource);
+"#;
+    let bench = setup(&effects).policy("dan.cedar", policy).start().await.unwrap();
+    let dan = bench.sign_in("dan").await.unwrap();
+    let omar = bench.sign_in("omar").await.unwrap();
+    let submitted = dan.submit("things.list-items", json!({})).await.unwrap();
+    let passed_through = dan.get("/providers/things/list-items").await.unwrap();
+    for answer in [&submitted, &passed_through] {
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        assert_eq!(answer.body["state"], "awaiting_approval", "{}", answer.body);
+    }
+    let id = submitted.body["id"].as_str().unwrap();
+    assert_eq!(omar.post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap().status, 200);
+    let run = dan.end_of(id).await.unwrap();
+    assert_eq!(run["outcome"]["result"]["items"][0]["name"], "a", "{run}");
+    assert_eq!(
+        bench.sign_in("dana").await.unwrap().get("/providers/things/list-items").await.unwrap().status,
+        200
+    );
+}

@@ -75,6 +75,7 @@ async fn a_full_disk_takes_nothing_half_and_recovers() {
 
     pragma(&store, "max_page_count", 1_000_000).await;
     store.check_writable().await.unwrap();
+    store.append_soon(numbered_record(0)).await.unwrap();
     let (run, work) = large_unit(61);
     store.commit(work).await.unwrap();
     assert!(store.run(run).await.unwrap().is_some());
@@ -83,18 +84,21 @@ async fn a_full_disk_takes_nothing_half_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_cannot_be_written_are_counted() {
+async fn records_that_cannot_be_written_are_counted_and_those_after_them_are_told() {
     let directory = Directory::fresh();
     let store = directory.store();
     pragma(&store, "query_only", 1).await;
-    for number in 0..10 {
-        store.append_soon(numbered_record(number)).await.unwrap();
-    }
-    // The first may share their group and be answered before they are tried again; the second stands behind that.
+    store.append_soon(numbered_record(0)).await.unwrap();
+    // The first may share its group and be answered before it is tried again; the second stands behind that.
     for _ in 0..2 {
         assert!(store.check_writable().await.is_err());
     }
-    assert_eq!(store.lost_records(), 10);
+    assert_eq!(store.lost_records(), 1, "it was handed over before anybody knew");
+    for number in 1..10 {
+        let told = store.append_soon(numbered_record(number)).await;
+        assert!(matches!(told, Err(StoreError::ReadOnly(_))), "nobody is told that it was taken: {told:?}");
+    }
+    assert_eq!(store.lost_records(), 1);
     drop(store);
     assert_eq!(directory.store().record_count().await.unwrap(), 0);
 }

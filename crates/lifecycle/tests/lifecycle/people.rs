@@ -48,6 +48,7 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         owner: Some("data".to_owned()),
         plan: None,
         policy_version: binding("policies"),
+        salt: None,
         binding: binding("shown"),
         approvals: approvals.collect(),
         decisions: Vec::new(),
