@@ -140,6 +140,11 @@ impl Provider {
         standing.refused = refused;
     }
 
+    /// What is wrong with it, if something is.
+    pub fn problem(&self) -> Option<String> {
+        self.standing().problem.clone()
+    }
+
     /// Why its document is refused, if it is.
     pub fn refusal(&self) -> Option<String> {
         let standing = self.standing();

@@ -125,10 +125,15 @@ impl Identity {
         if let Some(identified) = self.remembered(&key, now) {
             return Ok(identified);
         }
+        let users_then = self.users.load_full();
         let token = self.store.token_by_secret(&key).await?.ok_or(IdentityError::UnknownToken)?;
         let identified = Arc::new(self.check_token(&token, now)?);
         self.note_use(&token, now);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // Users that were replaced while this was looked up: it holds for this call, and is not remembered.
+        if !Arc::ptr_eq(&users_then, &self.users.load()) {
+            return Ok(identified);
+        }
         if known.len() >= REMEMBERED {
             known.clear();
         }

@@ -248,7 +248,8 @@ fn perform(work: &Work<'_>, story: Option<Arc<Story>>) -> impl Future<Output = A
     let perform = Arc::clone(&work.action.perform);
     let (context, input) = (work.context(story), work.input.clone());
     let done = async move { perform(context, input).await };
-    settle(done, work.action.operation.clone()).instrument(work.span.clone())
+    let may_have_acted = work.action.effect != Effect::Read;
+    settle(done, work.action.operation.clone(), may_have_acted).instrument(work.span.clone())
 }
 
 fn plan(work: &Work<'_>) -> impl Future<Output = Answer> + Send + 'static {
@@ -259,10 +260,15 @@ fn plan(work: &Work<'_>) -> impl Future<Output = Answer> + Send + 'static {
         let plan = plan(context, input).await?;
         serde_json::to_value(plan).map_err(|error| ActionError::failed(error.to_string()))
     };
-    settle(done, work.action.operation.clone()).instrument(work.span.clone())
+    settle(done, work.action.operation.clone(), false).instrument(work.span.clone())
 }
 
-async fn settle(done: impl Future<Output = Result<Value, ActionError>>, operation: String) -> Answer {
+/// A handler that breaks off half-way may have acted: of a change nobody can say then, and nothing is claimed.
+async fn settle(
+    done: impl Future<Output = Result<Value, ActionError>>,
+    operation: String,
+    may_have_acted: bool,
+) -> Answer {
     match AssertUnwindSafe(done).catch_unwind().await {
         Ok(Ok(result)) => Answer::Done(result),
         Ok(Err(error)) => {
@@ -274,6 +280,9 @@ async fn settle(done: impl Future<Output = Result<Value, ActionError>>, operatio
             let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             tracing::error!(operation, panic = text, "the handler panicked");
+            if may_have_acted {
+                return Answer::Lost;
+            }
             let error = ActionError::failed("the provider broke while it worked on this; its log says more");
             Answer::problem(error.next("tell the owners of the provider").into_problem())
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, routing::get};
-use guichet_contract::{ActionId, Problem, RunId, code, record::LedgerRecord};
-use guichet_operations::{RecordsFilter, read_records};
+use guichet_contract::{ActionId, RunId, record::LedgerRecord};
+use guichet_operations::{RecordsFilter, read_records, read_runs};
 use http::Method;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -26,7 +26,7 @@ pub struct Which {
     principal: Option<String>,
     /// An action's id.
     action: Option<String>,
-    /// A run's full id.
+    /// A run's full or short id.
     run: Option<String>,
     /// A verb, `approve_run`.
     verb: Option<String>,
@@ -53,8 +53,13 @@ async fn handle(
     Caller(call): Caller,
     Params(which): Params<Which>,
 ) -> Result<Json<List<LedgerRecord>>, Refused> {
-    let run = which.run.as_deref().map(str::parse::<RunId>).transpose();
-    let run = run.map_err(|_| Problem::new(code::BAD_REQUEST, "`run` is a run's full id"))?;
+    let run = match which.run.as_deref() {
+        None => None,
+        Some(id) => match id.parse::<RunId>() {
+            Ok(full) => Some(full),
+            Err(_) => Some(read_runs::read_run(&gateway.platform, &call, id).await?.id),
+        },
+    };
     let filter = RecordsFilter {
         principal: which.principal,
         action: which.action.map(ActionId),

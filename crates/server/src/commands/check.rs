@@ -61,8 +61,12 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
     }
     for provider in &config.providers {
         if !documents.current().contains_key(&provider.name) {
+            let reached = providers.iter().find(|reached| reached.name == provider.name);
+            let why = reached
+                .and_then(|reached| reached.problem())
+                .map_or_else(String::new, |why| format!(" ({why})"));
             say(&format!(
-                "note: provider {} was not reached; policies that name its actions cannot be checked",
+                "note: provider {} has no usable document{why}; policies that name its actions cannot be checked",
                 provider.name
             ));
         }

@@ -27,7 +27,7 @@ async fn a_good_configuration_passes_and_nothing_is_changed() {
     assert!(!gateway.path("data").exists(), "it made a data folder");
     let offline = gateway.output(&["check", "--offline", "--config"]);
     assert_eq!(offline.status.code(), Some(0), "without its providers it checks what it can");
-    assert!(String::from_utf8_lossy(&offline.stdout).contains("provider things was not reached"));
+    assert!(String::from_utf8_lossy(&offline.stdout).contains("provider things has no usable document"));
 }
 
 /// File, what is replaced, by what, and what must be said.
