@@ -226,9 +226,11 @@ pub async fn result_of(response: Response) -> Result<Value, Box<Problem>> {
     let unclear = |error: String| Box::new(Problem::new(code::PROVIDER_PROTOCOL, error));
     let body = response.into_body().collect().await.map_err(|error| unclear(error.to_string()))?.to_bytes();
     if !status.is_success() {
-        return Err(
-            serde_json::from_slice(&body).unwrap_or_else(|error| unclear(format!("{status}: {error}")))
-        );
+        // Not in the protocol's form: a gateway takes it as «nobody can say».
+        let silent = || {
+            Box::new(Problem::new(code::PROVIDER_SILENT, String::from_utf8_lossy(&body).trim().to_owned()))
+        };
+        return Err(serde_json::from_slice(&body).unwrap_or_else(|_| silent()));
     }
     if body.is_empty() {
         return Ok(Value::Null);
