@@ -7,7 +7,7 @@ use guichet_contract::{
     Approval, Digest, EventKind, JobId, Plan, Problem, RecordVerdict, Run, RunId, RunState, Verb, code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
-use guichet_store::{Change, CommitError, Job, JobKind, PageRequest, RunsFilter, UnitOfWork};
+use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 use serde_json::{Value, json};
 
 use crate::{
@@ -144,14 +144,9 @@ async fn earlier(
 
 async fn check_open_runs(platform: &Platform, admitted: &Admitted<ActionCall>) -> Result<(), Refusal> {
     let limit = platform.settings.open_runs_per_principal;
-    let filter = RunsFilter {
-        states: RunState::ALL.into_iter().filter(|state| !state.is_final()).collect(),
-        action: None,
-        requested_by: Some(admitted.caller().principal.name.clone()),
-    };
-    let page = PageRequest { limit: limit.min(500), cursor: None };
-    let problem = match platform.store.runs(&filter, &page).await {
-        Ok(open) if open.items.len() < limit => return Ok(()),
+    let requester = &admitted.caller().principal;
+    let problem = match platform.store.open_runs_of(requester.kind, &requester.name).await {
+        Ok(open) if usize::try_from(open).unwrap_or(usize::MAX) < limit => return Ok(()),
         Ok(_) => {
             Problem::new(code::TOO_MANY_REQUESTS, format!("you have {limit} runs that are not finished"))
                 .next("wait for some of them or cancel them: `guichet runs list`")

@@ -20,6 +20,11 @@ impl Policies {
         let Some(slice) = self.slice(action.id.as_str()) else {
             return unknown(action.id.as_str());
         };
+        if slice.reads_no_call
+            && let Some(decision) = self.memory.recall(question)
+        {
+            return decision;
+        }
         let input = match slice.input.express(question.input) {
             Ok(input) => input,
             Err(unfit) => {
@@ -34,7 +39,11 @@ impl Policies {
         ];
         context.extend(question.reason.map(|reason| text("reason", reason)));
         let what = format!("do `{}` on `{resource}` in {environment}", action.id);
-        self.decide(slice, principal, resource, context, &what, true)
+        let decision = self.decide(slice, principal, resource, context, &what, true);
+        if slice.reads_no_call {
+            self.memory.keep(question, &decision);
+        }
+        decision
     }
 
     /// Whether a principal may say yes to what another asked for. The requester, an agent and whoever is no person may

@@ -28,6 +28,7 @@ mod checks;
 mod decide;
 mod fault;
 mod lift;
+mod memory;
 mod nearest;
 mod pattern;
 mod policies;

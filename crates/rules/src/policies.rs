@@ -21,6 +21,7 @@ use crate::{
         unknown_names,
     },
     fault::Fault,
+    memory::{self, Memory},
     request::Names,
     rule::Page,
     schema::{self, VERBS, Vocabulary},
@@ -52,6 +53,7 @@ pub struct Policies {
     warnings: Vec<Fault>,
     schema_text: String,
     version: Digest,
+    pub(crate) memory: Memory,
 }
 
 /// What a question about one action needs.
@@ -62,6 +64,8 @@ pub(crate) struct Slice {
     pub(crate) input: Shape,
     pub(crate) permits: Arc<PolicySet>,
     pub(crate) forbids: Arc<PolicySet>,
+    /// No policy of these reads what a single call brings, so an answer holds for the next call too.
+    pub(crate) reads_no_call: bool,
 }
 
 impl Policies {
@@ -155,6 +159,7 @@ impl Policies {
             warnings,
             schema_text,
             version,
+            memory: Memory::default(),
         })
     }
 
@@ -253,6 +258,7 @@ fn version_of(files: &[(String, String)], registry: &Registry, defaults: Default
 
 fn slices(read: &[Read<'_>], catalogue: &Catalogue, names: &Names) -> Result<HashMap<String, Slice>, String> {
     let mut shared: HashMap<Vec<usize>, Arc<PolicySet>> = HashMap::new();
+    let mut read_sets: HashMap<*const PolicySet, bool> = HashMap::new();
     let mut set_of = |effect: Effect, named: &[EntityUid]| -> Result<Arc<PolicySet>, String> {
         let selection: Vec<usize> = read
             .iter()
@@ -282,7 +288,12 @@ fn slices(read: &[Read<'_>], catalogue: &Catalogue, names: &Names) -> Result<Has
         let entities = std::iter::once(action).chain(groups.into_iter().map(Entity::with_uid)).collect();
         let permits = set_of(Effect::Permit, &named)?;
         let forbids = set_of(Effect::Forbid, &named)?;
-        slices.insert(name.to_owned(), Slice { uid, entities, input, permits, forbids });
+        let mut reads_no_call = |set: &Arc<PolicySet>| {
+            // Sets are shared by many actions: each is read once.
+            *read_sets.entry(Arc::as_ptr(set)).or_insert_with(|| memory::reads_no_call(set))
+        };
+        let reads_no_call = reads_no_call(&permits) && reads_no_call(&forbids);
+        slices.insert(name.to_owned(), Slice { uid, entities, input, permits, forbids, reads_no_call });
     }
     Ok(slices)
 }

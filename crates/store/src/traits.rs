@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Digest, JobId, Record, Run, RunEvent, RunId, RunState, TokenId, record::LedgerRecord,
+    ActionId, Digest, JobId, PrincipalKind, Record, Run, RunEvent, RunId, RunState, TokenId,
+    record::LedgerRecord,
 };
 use jiff::Timestamp;
 use tokio::sync::broadcast;
@@ -91,6 +92,8 @@ pub trait Runs {
     async fn runs(&self, filter: &RunsFilter, page: &PageRequest) -> Result<Page<Run>, StoreError>;
     /// How many runs are in each state that is not final (for `/metrics`).
     async fn open_runs(&self) -> Result<Vec<(RunState, u64)>, StoreError>;
+    /// How many runs of this requester have not ended. Its cost does not grow with those that have.
+    async fn open_runs_of(&self, kind: PrincipalKind, name: &str) -> Result<u64, StoreError>;
 }
 
 /// Event streams of runs.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use guichet_contract::{ActionId, Outcome, Principal, Run, RunId, RunState};
+use guichet_contract::{ActionId, Outcome, Principal, PrincipalKind, Run, RunId, RunState};
 use guichet_lifecycle::{Event, next};
 use serde_json::json;
 
@@ -256,4 +256,12 @@ pub async fn open_runs_are_counted(premises: &impl Premises) {
     open.retain(|(_, count)| *count > 0);
     open.sort_unstable();
     assert_eq!(open, [(RunState::Queued, 2), (RunState::Running, 1)]);
+    let by = run_in(RunState::Queued).requested_by;
+    assert_eq!(store.open_runs_of(by.kind, &by.name).await.unwrap(), 3);
+    assert_eq!(store.open_runs_of(by.kind, "somebody else").await.unwrap(), 0);
+    assert_eq!(
+        store.open_runs_of(PrincipalKind::CiJob, &by.name).await.unwrap(),
+        0,
+        "another kind is another actor"
+    );
 }

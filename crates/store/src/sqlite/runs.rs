@@ -1,7 +1,7 @@
 //! Runs and what people decided about them. The drawing of the states stands in `schema/0001_runs.sql`.
 
 use async_trait::async_trait;
-use guichet_contract::{Decision, Outcome, Run, RunId, RunState};
+use guichet_contract::{Decision, Outcome, PrincipalKind, Run, RunId, RunState};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
@@ -161,6 +161,11 @@ fn read_row(row: &Row<'_>) -> Result<(Run, i64), Fault> {
     Ok((run, row.get(6)?))
 }
 
+// The states stand as in the partial index, so that it is used.
+const OPEN_OF: &str = "
+    SELECT count(*) FROM runs
+    WHERE requested_by_kind = ?1 AND requested_by = ?2 AND state IN ('awaiting_approval', 'queued', 'running')";
+
 #[async_trait]
 impl Runs for SqliteStore {
     async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
@@ -186,6 +191,18 @@ impl Runs for SqliteStore {
     async fn runs(&self, filter: &RunsFilter, page: &PageRequest) -> Result<Page<Run>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
         self.read(move |connection| list(connection, &filter, &page)).await
+    }
+
+    async fn open_runs_of(&self, kind: PrincipalKind, name: &str) -> Result<u64, StoreError> {
+        let name = name.to_owned();
+        self.read(move |connection| {
+            let kind = serde_json::to_value(kind)?;
+            let rows = connection
+                .prepare_cached(OPEN_OF)?
+                .query_row(params![kind.as_str(), name], |row| row.get(0))?;
+            count(rows)
+        })
+        .await
     }
 
     async fn open_runs(&self) -> Result<Vec<(RunState, u64)>, StoreError> {

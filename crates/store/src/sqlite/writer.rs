@@ -16,6 +16,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -158,10 +159,31 @@ struct WriterThread {
     _alive: watch::Sender<()>,
 }
 
+/// Records that nobody waits for are gathered for so many steps of this length, so that a busy gateway's reads do not
+/// become a transaction each. Whoever is waited for ends the gathering.
+const GATHER: (u32, Duration) = (5, Duration::from_millis(1));
+
+fn gather(orders: &mut mpsc::Receiver<Order>, group: &mut Vec<Order>) {
+    let mut someone_waits = group.iter().any(|order| !matches!(order, Order::Record(_)));
+    for _ in 0..GATHER.0 {
+        if someone_waits || group.len() >= GROUP {
+            return;
+        }
+        thread::sleep(GATHER.1);
+        while group.len() < GROUP
+            && let Ok(order) = orders.try_recv()
+        {
+            someone_waits |= !matches!(order, Order::Record(_));
+            group.push(order);
+        }
+    }
+}
+
 impl WriterThread {
     fn run(self, mut orders: mpsc::Receiver<Order>) {
         let mut group = Vec::with_capacity(GROUP);
         while orders.blocking_recv_many(&mut group, GROUP) > 0 {
+            gather(&mut orders, &mut group);
             if group.iter().any(|order| matches!(order, Order::Close)) {
                 // What is in the queue is still received; new orders are refused.
                 orders.close();
