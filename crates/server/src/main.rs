@@ -5,6 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use guichet_server::commands;
 
+/// Many small allocations on two or more threads at once: measured, this is where glibc's allocator costs most.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The counter between developers and production: serves the gateway.
 #[derive(Parser)]
 #[command(

@@ -12,6 +12,7 @@ use opentelemetry::{
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tracing::Span;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
@@ -27,6 +28,8 @@ pub struct Installed {
     /// For the gateway.
     pub tracer: Arc<dyn Tracer>,
     provider: Option<SdkTracerProvider>,
+    /// Dropped last: what is still in the queue is written then.
+    _flush_logs: WorkerGuard,
 }
 
 /// Installs logs and traces for the process.
@@ -40,7 +43,11 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
         .with_context(|| format!("[telemetry] log = {:?} is no filter; try \"info\"", telemetry.log))?;
     // Spans are for traces; a line of the log stands on its own. Without an endpoint nobody wants spans, so they cost
     // nothing.
+    // Written by a thread of its own, in order and without loss: a slow reader of the log slows the gateway down in the
+    // end (the queue is bounded), and not at each request.
+    let (writer, flush_logs) = NonBlockingBuilder::default().lossy(false).finish(std::io::stdout());
     let logs = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
         .json()
         .flatten_event(true)
         .with_current_span(false)
@@ -49,7 +56,7 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
     let registry = tracing_subscriber::registry().with(logs);
     let Some(endpoint) = &telemetry.otlp else {
         registry.try_init().context("logs are installed once")?;
-        return Ok(Installed { tracer: Arc::new(PlainTracer), provider: None });
+        return Ok(Installed { tracer: Arc::new(PlainTracer), provider: None, _flush_logs: flush_logs });
     };
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
@@ -72,7 +79,7 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
         .with_tracer(provider.tracer("guichetd"))
         .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("guichet")));
     registry.with(spans).try_init().context("logs are installed once")?;
-    Ok(Installed { tracer: Arc::new(OtlpTracer), provider: Some(provider) })
+    Ok(Installed { tracer: Arc::new(OtlpTracer), provider: Some(provider), _flush_logs: flush_logs })
 }
 
 impl Installed {
