@@ -4,11 +4,11 @@ use std::{collections::VecDeque, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use guichet_contract::{EventKind, RunEvent, RunId};
+use guichet_contract::{EventKind, RunEvent, RunId, sse::SseParser};
 use reqwest::{Method, StatusCode, header};
 use tokio::time::Instant;
 
-use crate::{client::Client, error::Error, sse::SseParser};
+use crate::{client::Client, error::Error};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

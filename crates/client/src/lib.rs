@@ -16,7 +16,6 @@ mod lines;
 mod runs;
 mod secret;
 mod session;
-mod sse;
 
 pub use catalogue::{CatalogueAnswer, OptionItem, ProviderStatus};
 pub use client::{Client, Page, Timeouts};
