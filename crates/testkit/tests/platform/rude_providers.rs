@@ -75,3 +75,62 @@ async fn a_document_that_cannot_be_read_is_refused_with_its_pointer_and_the_rest
     assert_eq!(dana.submit("things.list-items", json!({})).await.unwrap().status, 200);
     stop.cancel();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_cannot_plan_for_a_moment_voids_no_approval_and_its_own_no_does() {
+    use axum::{
+        Json,
+        http::{HeaderMap, StatusCode},
+        response::IntoResponse as _,
+        routing::{get, post},
+    };
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    };
+
+    let document = json!({"openapi": "3.1.0", "info": {"title": "Moody", "version": "1"}, "paths": {"/act": {"post": {
+        "operationId": "act", "responses": {"200": {"description": "done"}},
+        "x-guichet": {"command": "moody act", "plan": true, "approval": {"by": "team:ops"}, "resource": "things/moody"}}}}});
+    let mood = Arc::new(AtomicU16::new(200));
+    let acted = Arc::new(AtomicU16::new(0));
+    let (asked, counted) = (Arc::clone(&mood), Arc::clone(&acted));
+    let router =
+        axum::Router::new().route("/openapi.json", get(move || async move { Json(document) })).route(
+            "/act",
+            post(move |headers: HeaderMap| async move {
+                if headers.contains_key("guichet-mode") {
+                    let status = StatusCode::from_u16(asked.load(Ordering::SeqCst)).unwrap();
+                    return (status, Json(json!({"sentence": "Act once", "detail": "gone"}))).into_response();
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
+                Json(json!({"acted": true})).into_response()
+            }),
+        );
+    let stop = tokio_util::sync::CancellationToken::new();
+    let url = guichet_testkit::bench::serve(router, &stop).await.unwrap();
+    let bench = setup(&Effects::default()).provider_at("moody", &url).start().await.unwrap();
+    let dana = bench.sign_in("dana").await.unwrap();
+    let omar = bench.sign_in("omar").await.unwrap();
+    let submit = || async {
+        dana.submit("moody.act", json!({})).await.unwrap().body["id"].as_str().unwrap().to_owned()
+    };
+
+    let waits = submit().await;
+    mood.store(503, Ordering::SeqCst);
+    let approved = omar.post(&format!("/v1/runs/{waits}/approve"), json!({})).await.unwrap();
+    assert_eq!(approved.status, 200, "nobody was there to plan, which is no drift: {}", approved.body);
+    let run = dana.get(&format!("/v1/runs/{waits}")).await.unwrap().body;
+    assert_eq!(run["state"], "queued", "it is kept and tried again: {run}");
+    mood.store(200, Ordering::SeqCst);
+    assert_eq!(dana.end_of(&waits).await.unwrap()["state"], "succeeded");
+    assert_eq!(acted.load(Ordering::SeqCst), 1);
+
+    let void = submit().await;
+    mood.store(404, Ordering::SeqCst);
+    let refused = omar.post(&format!("/v1/runs/{void}/approve"), json!({})).await.unwrap();
+    assert_eq!((refused.status.as_u16(), refused.code()), (409, "plan-drifted"), "{}", refused.body);
+    assert_eq!(dana.end_of(&void).await.unwrap()["state"], "voided");
+    assert_eq!(acted.load(Ordering::SeqCst), 1);
+    stop.cancel();
+}
