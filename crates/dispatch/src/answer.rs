@@ -115,9 +115,12 @@ pub(crate) fn failure(
     };
     let mut problem = Problem::new(code::PROVIDER_FAILED, detail);
     problem.next = text("next").map(str::to_owned);
-    // The provider's "no" is the caller's affair; that the gateway was not let in (401, 403, 407) or that the
+    // The provider's "no" is the caller's affair; that the gateway was not let in (401, 407, a 403 in somebody else's words) or that the
     // provider broke is not.
-    if status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 407 | 429) {
+    if status.is_client_error()
+        && !matches!(status.as_u16(), 401 | 407 | 408 | 429)
+        && (status != StatusCode::FORBIDDEN || is_problem(headers))
+    {
         problem.status = status.as_u16();
     }
     if matches!(status.as_u16(), 401 | 407) {

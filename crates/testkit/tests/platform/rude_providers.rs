@@ -127,6 +127,9 @@ async fn a_provider_that_cannot_plan_for_a_moment_voids_no_approval_and_its_own_
     assert_eq!(acted.load(Ordering::SeqCst), 1);
 
     let void = submit().await;
+    mood.store(408, Ordering::SeqCst);
+    let timed_out = dana.submit("moody.act", json!({})).await.unwrap();
+    assert_eq!(timed_out.status.as_u16(), 502, "a time-out is nobody's no: {}", timed_out.body);
     mood.store(404, Ordering::SeqCst);
     let refused = omar.post(&format!("/v1/runs/{void}/approve"), json!({})).await.unwrap();
     assert_eq!((refused.status.as_u16(), refused.code()), (409, "plan-drifted"), "{}", refused.body);
