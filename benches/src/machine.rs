@@ -32,7 +32,7 @@ pub(crate) fn describe(setting: &Setting, words: &[&str]) -> Result<String> {
         std::iter::once("cargo xtask bench").chain(words.iter().copied()).collect::<Vec<_>>().join(" ");
     Ok(format!(
         "# What it costs\n\n- Command: `{command}`\n- Commit: {}{}\n- Machine: {cores} cores of {model}, {} GiB, Linux {}; load before: {}\n\
-         - Disk: {} `fdatasync` of one page a second, p50 {}, p99 {}\n- Compiler: {}, release profile\n",
+         - Disk: {} `fdatasync` of one page a second, p50 {}, p99 {}\n- Compiler: {}, dist profile (thin LTO)\n",
         told("git", &["describe", "--always", "--abbrev=12"]),
         if changed { ", and changes that are not committed" } else { "" },
         memory / 1024 / 1024,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures the gateway with a release build.
+//! `cargo xtask bench`: measures the gateway as it is packaged (profile `dist`).
 
 use std::process::{Command, ExitCode};
 
@@ -13,8 +13,8 @@ use crate::{
 pub(crate) fn bench(arguments: &[&str]) -> Result<ExitCode> {
     eprintln!("Building with optimisation. The first time takes about ten minutes.");
     // The whole workspace and then its binary: `cargo run --package` would compile it all again with other features.
-    run_cargo(&["build", "--release", "--workspace", "--bins"])?;
-    let program = binary("../release/guichet-benches")?;
+    run_cargo(&["build", "--profile", "dist", "--workspace", "--bins"])?;
+    let program = binary("../dist/guichet-benches")?;
     ensure!(succeeds(Command::new(program).args(arguments).current_dir(root()))?, "the measurement failed");
     Ok(ExitCode::SUCCESS)
 }

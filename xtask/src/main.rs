@@ -29,7 +29,7 @@ cargo xtask demo             a database with a real problem, and the gateway to 
 cargo xtask demo --script    plays the whole story by itself and checks every step of it
 cargo xtask test             all tests, then the story
 cargo xtask lint             formatting, lints, licences and banned crates
-cargo xtask bench [ARGS…]    measures the gateway (release build)";
+cargo xtask bench [ARGS…]    measures the gateway as it is packaged";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

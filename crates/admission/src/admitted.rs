@@ -54,6 +54,9 @@ impl ActionCall {
     }
     /// The input as it may be recorded.
     pub fn redacted_input(&self) -> Value {
+        if !self.action.has_secrets {
+            return self.input.clone();
+        }
         redact::redact_input(&self.action().input, &self.input, self.action().sensitive)
     }
     /// Why, in the requester's words.

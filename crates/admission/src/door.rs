@@ -1,7 +1,7 @@
 //! The itinerary of every call, top to bottom: identify, resolve, validate, authorize; and, once the provider has
 //! planned, require.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use arc_swap::ArcSwap;
 use guichet_contract::{
@@ -150,19 +150,17 @@ impl Door {
             record.detail = Some(format!("action {}", shortened(&attempt.action)));
             return Err(self.refuse(record, unknown_action(&world, &attempt.action)).await);
         };
-        let given = attempt.input.clone();
-        let reason = attempt.reason.as_ref().map(|reason| reason.chars().take(REASON_MAX).collect());
         let checked = tracing::info_span!("authorize", action = %action.action.id)
-            .in_scope(|| check_action(&world, &caller, &action, attempt));
+            .in_scope(|| check_action(&world, &caller, &action, &attempt));
         match checked {
             Ok(wanted) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
-                record.reason = reason;
+                record.reason = attempt.reason.map(|reason| reason.chars().take(REASON_MAX).collect());
                 record.action = Some(action.action.id.clone());
                 record.action_version = Some(action.action.version.clone());
                 record.effect = Some(action.action.effect);
-                record.input = Some(recorded_input(&action, &given));
+                record.input = Some(recorded_input(redacted(&action, &attempt.input)));
                 record.policy_version = Some(world.policies.version().clone());
                 Err(self.refuse(record, problem).await)
             }
@@ -293,18 +291,25 @@ impl Door {
 
     /// Records a refusal and makes it. A store that takes no records cannot keep this one either; the call is
     /// refused all the same.
-    pub async fn refuse(&self, mut record: Record, mut problem: Problem) -> Refusal {
-        record.problem = Some(problem.code.clone());
-        if record.policies.is_empty() {
-            record.policies.clone_from(&problem.policies);
-        }
-        problem.trace_id.clone_from(&record.trace_id);
-        tracing::info!(verb = record.verb.as_str(), code = %problem.code, "refused");
-        // Durable before it is told: a refused attempt is what an auditor looks for first.
-        if let Err(error) = self.store.commit(UnitOfWork::new().append_record(record)).await {
-            tracing::error!(%error, "a refusal could not be recorded");
-        }
-        problem.into()
+    pub fn refuse(
+        &self,
+        mut record: Record,
+        mut problem: Problem,
+    ) -> Pin<Box<dyn Future<Output = Refusal> + Send + '_>> {
+        // In a box: refusals are rare, and each call that may be refused would carry the room for one.
+        Box::pin(async move {
+            record.problem = Some(problem.code.clone());
+            if record.policies.is_empty() {
+                record.policies.clone_from(&problem.policies);
+            }
+            problem.trace_id.clone_from(&record.trace_id);
+            tracing::info!(verb = record.verb.as_str(), code = %problem.code, "refused");
+            // Durable before it is told: a refused attempt is what an auditor looks for first.
+            if let Err(error) = self.store.commit(UnitOfWork::new().append_record(record)).await {
+                tracing::error!(%error, "a refusal could not be recorded");
+            }
+            problem.into()
+        })
     }
 
     /// A record of this moment and environment.
@@ -325,17 +330,17 @@ fn check_action(
     world: &Arc<World>,
     caller: &Caller,
     action: &Arc<CompiledAction>,
-    attempt: Attempt,
+    attempt: &Attempt,
 ) -> Result<ActionCall, Problem> {
     check_reason(attempt.reason.as_deref())?;
     check_scope(&caller.identified, action.action.effect.into())?;
-    let input = validate::validate(action, attempt.input)?;
+    let input = validate::validate(action, &attempt.input)?;
     let resource = resource_of(action, &input)?;
     let mut wanted = ActionCall {
         world: Arc::clone(world),
         action: Arc::clone(action),
         input,
-        reason: attempt.reason.filter(|reason| !reason.trim().is_empty()),
+        reason: attempt.reason.clone().filter(|reason| !reason.trim().is_empty()),
         owner: None,
         resource,
         conditions: Vec::new(),
@@ -353,7 +358,7 @@ pub fn describe(record: &mut Record, wanted: &ActionCall) {
     record.effect = Some(action.effect);
     record.resource = Some(wanted.resource.clone());
     record.owner.clone_from(&wanted.owner);
-    record.input = Some(recorded_input(&wanted.action, &wanted.input));
+    record.input = Some(recorded_input(wanted.redacted_input()));
     record.reason.clone_from(&wanted.reason);
     record.policies.clone_from(&wanted.policies);
     record.policy_version = Some(wanted.policy_version().clone());
@@ -542,11 +547,29 @@ fn shortened(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-fn recorded_input(action: &CompiledAction, input: &Value) -> Value {
-    let redacted = redact::redact_input(&action.action.input, input, action.action.sensitive);
-    let size = redacted.to_string().len();
-    if size <= RECORDED_INPUT_MAX {
+fn redacted(action: &CompiledAction, input: &Value) -> Value {
+    redact::redact_input(&action.action.input, input, action.action.sensitive)
+}
+
+fn recorded_input(redacted: Value) -> Value {
+    let mut size = Size(0);
+    // Counting cannot fail, and a value of JSON has a text.
+    let _ = serde_json::to_writer(&mut size, &redacted);
+    if size.0 <= RECORDED_INPUT_MAX {
         return redacted;
     }
-    json!({"digest": guichet_contract::Digest::of_json(&redacted), "bytes": size})
+    json!({"digest": guichet_contract::Digest::of_json(&redacted), "bytes": size.0})
+}
+
+/// Counts what is written to it.
+struct Size(usize);
+
+impl std::io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

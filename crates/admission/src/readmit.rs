@@ -47,7 +47,7 @@ impl Door {
         if self.identity().kind_of(&run.requested_by.name) != Some(run.requested_by.kind) {
             return Err(void(format!("{} is no longer a user of this gateway", run.requested_by.name)));
         }
-        let input = validate::validate(&action, run.input.clone()).map_err(|problem| void(problem.detail))?;
+        let input = validate::validate(&action, &run.input).map_err(|problem| void(problem.detail))?;
         let resource = resource_of(&action, &input).map_err(|problem| void(problem.detail))?;
         let mut wanted = ActionCall {
             world: Arc::clone(&world),

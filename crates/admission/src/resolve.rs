@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use crate::world::{CompiledAction, World};
 
 /// A call on a provider's own path.
-#[derive(Debug, Clone)]
 pub struct RestCall<'a> {
     /// The provider's name.
     pub provider: &'a str,
@@ -19,8 +18,8 @@ pub struct RestCall<'a> {
     pub path: &'a str,
     /// Decoded pairs of the query, in order.
     pub query: Vec<(String, String)>,
-    /// Headers by lower-case name.
-    pub headers: BTreeMap<String, String>,
+    /// The first header of this lower-case name, when it is text.
+    pub header: &'a (dyn Fn(&str) -> Option<&'a str> + Sync),
 }
 
 /// What a path leads to. The body is read afterwards and only when the operation takes one.
@@ -123,7 +122,7 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
                 }
             }
             Place::Header => {
-                if let Some(text) = call.headers.get(&parameter.wire_name.to_ascii_lowercase()) {
+                if let Some(text) = (call.header)(&parameter.wire_name.to_ascii_lowercase()) {
                     input.insert(
                         parameter.name.clone(),
                         coerce::coerce_text(schema, member(&parameter.name), text),

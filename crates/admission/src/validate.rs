@@ -15,8 +15,8 @@ const TOLD_AT_ONCE: usize = 20;
 ///
 /// # Errors
 /// A problem that names every wrong member and its flag.
-pub(crate) fn validate(action: &CompiledAction, input: Value) -> Result<Value, Problem> {
-    if depth::is_deeper_than(&input, depth::DEEPEST) {
+pub(crate) fn validate(action: &CompiledAction, input: &Value) -> Result<Value, Problem> {
+    if depth::is_deeper_than(input, depth::DEEPEST) {
         return Err(Problem::new(
             code::INVALID_INPUT,
             format!("the input has more than {} levels", depth::DEEPEST),
@@ -57,7 +57,7 @@ pub(crate) fn validate(action: &CompiledAction, input: Value) -> Result<Value, P
 }
 
 /// `1.0` is written `1`: JSON Schema holds both for the same integer, so resource, digest and provider must too.
-fn whole_numbers(value: Value) -> Value {
+fn whole_numbers(value: &Value) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     match value {
         Value::Number(number) => match number.as_f64() {
@@ -66,13 +66,13 @@ fn whole_numbers(value: Value) -> Value {
                 let whole = float as i64;
                 Value::from(whole)
             }
-            _ => Value::Number(number),
+            _ => value.clone(),
         },
-        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
+        Value::Array(items) => items.iter().map(whole_numbers).collect(),
         Value::Object(members) => {
-            members.into_iter().map(|(name, member)| (name, whole_numbers(member))).collect()
+            members.iter().map(|(name, member)| (name.clone(), whole_numbers(member))).collect()
         }
-        other => other,
+        other => other.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use guichet_contract::{Action, Catalogue};
+use guichet_contract::{Action, Catalogue, redact};
 use guichet_rules::{Policies, Registry};
 use jsonschema::{PatternOptions, Validator};
 
@@ -38,6 +38,8 @@ pub struct CompiledAction {
     /// The declaration.
     pub action: Action,
     pub(crate) validator: Validator,
+    /// Whether a valid input may hold what must not be recorded.
+    pub(crate) has_secrets: bool,
 }
 
 /// An action that cannot be offered.
@@ -67,7 +69,8 @@ impl CompiledCatalogue {
                     continue;
                 }
             };
-            let compiled = Arc::new(CompiledAction { action, validator });
+            let has_secrets = action.sensitive || redact::may_hide(&action.input);
+            let compiled = Arc::new(CompiledAction { action, validator, has_secrets });
             let action = &compiled.action;
             let router = paths
                 .entry(action.provider.clone())

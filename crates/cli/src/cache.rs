@@ -1,11 +1,18 @@
 //! What is remembered of a gateway: its catalogue, so that help and completion need no network.
 //!
-//! `~/.cache/guichet/CONTEXT/state.json` is small (environment, tag, moment) and `catalogue.json` is large;
-//! the large one is read only when a provider's command is typed. A memory of another gateway (the context was
-//! pointed elsewhere) counts as none.
+//! `~/.cache/guichet/CONTEXT/state.json` is small (environment, tag, moment). `catalogue.jsonl` is large: its first line
+//! is an outline (which actions there are, by which words, and where in the file each is), every further line is one
+//! action. Of a thousand actions, help reads the outline and a command its own line. A memory of another gateway (the
+//! context was pointed elsewhere) counts as none.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+};
 
 use guichet_client::{CatalogueAnswer, Client};
-use guichet_contract::{Catalogue, Clock, SystemClock};
+use guichet_contract::{Action, ActionId, Catalogue, Clock, Digest, SystemClock};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,12 +47,101 @@ pub(crate) fn load_state(settings: &Settings) -> Option<State> {
     (state.gateway == context.gateway).then_some(state)
 }
 
+/// The catalogue as it is remembered: an outline in memory, the actions in the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Remembered {
+    outline: Outline,
+    /// Length of the first line, with its end.
+    head: u64,
+    path: PathBuf,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Outline {
+    digest: Digest,
+    environment: String,
+    actions: Vec<Entry>,
+}
+
+/// What is known of an action without reading it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) id: ActionId,
+    pub(crate) provider: String,
+    pub(crate) command: Vec<String>,
+    pub(crate) title: String,
+    /// Bytes from the end of the first line.
+    at: u64,
+    bytes: u64,
+}
+
 /// The remembered catalogue of the chosen gateway.
-pub(crate) fn load_catalogue(settings: &Settings) -> Option<Catalogue> {
+pub(crate) fn load_catalogue(settings: &Settings) -> Option<Remembered> {
     load_state(settings)?;
     let context = settings.context_if_any()?;
-    let text = files::read(&settings.cache_dir(&context.name).join("catalogue.json")).ok()??;
-    serde_json::from_str(&text).ok()
+    Remembered::open(catalogue_path(settings, context))
+}
+
+fn catalogue_path(settings: &Settings, context: &Context) -> PathBuf {
+    settings.cache_dir(&context.name).join("catalogue.jsonl")
+}
+
+impl Remembered {
+    fn open(path: PathBuf) -> Option<Self> {
+        let mut line = Vec::new();
+        let head =
+            BufReader::with_capacity(1 << 16, File::open(&path).ok()?).read_until(b'\n', &mut line).ok()?;
+        let outline = serde_json::from_slice(&line).ok()?;
+        Some(Self { outline, head: head as u64, path })
+    }
+
+    /// All actions, in the order of their commands.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.outline.actions
+    }
+
+    /// The action of this id. A file that was written anew meanwhile gives another one, which counts as none.
+    pub(crate) fn action(&self, id: &str) -> Option<Action> {
+        let entry = self.entries().iter().find(|entry| entry.id.as_str() == id)?;
+        let mut file = File::open(&self.path).ok()?;
+        file.seek(SeekFrom::Start(self.head + entry.at)).ok()?;
+        let mut text = Vec::new();
+        file.take(entry.bytes).read_to_end(&mut text).ok()?;
+        let action: Action = serde_json::from_slice(&text).ok()?;
+        (action.id == entry.id).then_some(action)
+    }
+
+    /// All of it.
+    pub(crate) fn whole(&self) -> Option<Catalogue> {
+        let text = files::read(&self.path).ok()??;
+        let actions = text.lines().skip(1).map(serde_json::from_str).collect::<Result<_, _>>().ok()?;
+        let Outline { digest, environment, .. } = self.outline.clone();
+        Some(Catalogue { digest, environment, actions })
+    }
+}
+
+fn text_of(catalogue: &Catalogue) -> serde_json::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    let mut actions = Vec::with_capacity(catalogue.actions.len());
+    for action in &catalogue.actions {
+        let at = lines.len();
+        serde_json::to_writer(&mut lines, action)?;
+        actions.push(Entry {
+            id: action.id.clone(),
+            provider: action.provider.clone(),
+            command: action.command.clone(),
+            title: action.title.clone(),
+            at: at as u64,
+            bytes: (lines.len() - at) as u64,
+        });
+        lines.push(b'\n');
+    }
+    let outline =
+        Outline { digest: catalogue.digest.clone(), environment: catalogue.environment.clone(), actions };
+    let mut text = serde_json::to_vec(&outline)?;
+    text.push(b'\n');
+    text.append(&mut lines);
+    Ok(text)
 }
 
 /// Whether the memory is young enough not to be checked again.
@@ -61,21 +157,24 @@ pub(crate) async fn refresh(
     client: &Client,
     settings: &Settings,
     context: &Context,
-) -> Result<Option<Catalogue>, Failure> {
+) -> Result<Option<Remembered>, Failure> {
     let directory = settings.cache_dir(&context.name);
+    let path = catalogue_path(settings, context);
     let known = load_state(settings).filter(|state| state.gateway == context.gateway);
-    let has_catalogue = directory.join("catalogue.json").exists();
-    let etag = known.as_ref().filter(|_| has_catalogue).and_then(|state| state.etag.clone());
+    let etag = known
+        .as_ref()
+        .filter(|_| Remembered::open(path.clone()).is_some())
+        .and_then(|state| state.etag.clone());
     let answer = client.catalogue(etag.as_deref()).await?;
-    let state = match &answer {
+    let is_newer = answer.is_some();
+    let state = match answer {
         Some(CatalogueAnswer { catalogue, etag }) => {
-            let text = serde_json::to_vec(catalogue)
-                .map_err(|error| Failure::file(&directory.join("catalogue.json"), error))?;
-            files::write(&directory.join("catalogue.json"), &text)?;
+            let text = text_of(&catalogue).map_err(|error| Failure::file(&path, error))?;
+            files::write(&path, &text)?;
             State {
                 gateway: context.gateway.clone(),
-                environment: catalogue.environment.clone(),
-                etag: etag.clone(),
+                environment: catalogue.environment,
+                etag,
                 checked_at: SystemClock.now(),
             }
         }
@@ -84,8 +183,8 @@ pub(crate) async fn refresh(
             None => return Ok(None),
         },
     };
-    let path = directory.join("state.json");
-    let text = serde_json::to_vec(&state).map_err(|error| Failure::file(&path, error))?;
-    files::write(&path, &text)?;
-    Ok(answer.map(|answer| answer.catalogue))
+    let state_path = directory.join("state.json");
+    let text = serde_json::to_vec(&state).map_err(|error| Failure::file(&state_path, error))?;
+    files::write(&state_path, &text)?;
+    Ok(if is_newer { Remembered::open(path) } else { None })
 }

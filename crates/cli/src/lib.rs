@@ -21,10 +21,10 @@ mod settings;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::error::ErrorKind;
-use guichet_contract::Catalogue;
 
 use crate::{
     arguments::{Tree, prescan::Prescan},
+    cache::Remembered,
     commands::Cx,
     exit::Exit,
     failure::Failure,
@@ -98,7 +98,7 @@ fn may_be_new(kind: ErrorKind) -> bool {
 
 /// The newer catalogue, when there is one. Silent when it cannot be had: the mistyped line is then told
 /// from what is known.
-fn refresh(settings: &Settings, printer: &Printer) -> Option<Catalogue> {
+fn refresh(settings: &Settings, printer: &Printer) -> Option<Remembered> {
     match commands::refresh_catalogue(settings) {
         Ok(catalogue) => catalogue,
         Err(failure) => {

@@ -24,6 +24,21 @@ pub fn redact_input(schema: &Value, input: &Value, all_sensitive: bool) -> Value
     redact(schema, &voices, input, all_sensitive, 0)
 }
 
+/// Whether [`redact_input`] could hide anything of an input that the schema takes. When it says no, a valid input need not
+/// be gone through.
+pub fn may_hide(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => members.iter().any(|(name, member)| {
+            matches!(name.as_str(), "writeOnly" | "format" | "sensitive" | "$dynamicRef" | "$recursiveRef")
+                && *member != Value::Bool(false)
+                && (name != "format" || member == "password")
+                || may_hide(member)
+        }),
+        Value::Array(items) => items.iter().any(may_hide),
+        _ => false,
+    }
+}
+
 fn redact(root: &Value, voices: &[&Value], value: &Value, all_sensitive: bool, depth: u8) -> Value {
     if depth > DEEPEST || voices.len() > MOST_VOICES {
         return json!(REDACTED);
@@ -199,6 +214,21 @@ mod tests {
             redact_input(&schema, &json!({"open": 1, "other": 2, "undeclared": 3}), true),
             json!({"open": 1, "other": REDACTED, "undeclared": REDACTED})
         );
+    }
+
+    #[test]
+    fn where_nothing_is_marked_nothing_need_be_looked_for() {
+        let plain = json!({"properties": {"a": {"type": "string", "format": "uuid"}, "b": {"$ref": "#/$defs/B"}},
+            "$defs": {"B": {"type": "integer", "x-guichet": {"sensitive": false}}}, "additionalProperties": false});
+        assert!(!may_hide(&plain));
+        for mark in [
+            json!({"format": "password"}),
+            json!({"writeOnly": true}),
+            json!({"x-guichet": {"sensitive": true}}),
+            json!({"items": [{"allOf": [{"writeOnly": true}]}]}),
+        ] {
+            assert!(may_hide(&json!({"properties": {"a": {}}, "$defs": {"deep": mark}})), "{mark}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a provider is reached: over HTTP with pooled connections, or in process through the same router.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::Router;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use thread_local::ThreadLocal;
 use tower::ServiceExt as _;
 
 /// The body of an answer, whichever way it came.
@@ -23,15 +24,22 @@ pub enum Transport {
     Http {
         /// `http://host:port/prefix`, without a slash at the end.
         base: String,
-        /// Shared by all providers: one pool.
-        client: Box<HttpClient>,
+        /// Shared by all providers.
+        client: HttpClient,
     },
     /// In this process: the same router, the same protocol, no socket.
     Embedded(Router),
 }
 
-/// The pooled client.
-pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+/// Pooled connections: one pool for each thread that calls. A connection is driven by the thread that opened it; were it
+/// used by another, each call would wake that one and wait for it.
+#[derive(Clone)]
+pub struct HttpClient {
+    connector: HttpsConnector<HttpConnector>,
+    pools: Arc<ThreadLocal<Pool>>,
+}
+
+type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -52,11 +60,19 @@ pub fn http_client() -> std::io::Result<HttpClient> {
         .https_or_http()
         .enable_http1()
         .wrap_connector(connector);
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(128)
-        .pool_timer(TokioTimer::new())
-        .build(connector))
+    Ok(HttpClient { connector, pools: Arc::default() })
+}
+
+impl HttpClient {
+    fn pool(&self) -> &Pool {
+        self.pools.get_or(|| {
+            Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(128)
+                .pool_timer(TokioTimer::new())
+                .build(self.connector.clone())
+        })
+    }
 }
 
 /// Why there is no answer.
@@ -79,7 +95,7 @@ impl Transport {
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer> {
         match self {
-            Self::Http { client, .. } => match client.request(request).await {
+            Self::Http { client, .. } => match client.pool().request(request).await {
                 Ok(response) => Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())),
                 Err(error) if error.is_connect() => Err(NoAnswer::NotConnected(chain(&error))),
                 Err(error) => Err(NoAnswer::Cut(chain(&error))),

@@ -58,6 +58,14 @@ impl Endpoint {
             idempotent_key: false,
         }
     }
+    /// Its method.
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+    /// Its path template.
+    pub(crate) fn path(&self) -> &'static str {
+        self.path
+    }
     /// It takes this JSON body.
     #[must_use]
     pub fn takes<T: JsonSchema>(mut self) -> Self {

@@ -1,78 +1,195 @@
-//! The order of treatment of every request, outermost first:
+//! The order of treatment of every request, top to bottom:
 //!
-//! 1. `logger`: a span named by method and route template, the trace, one line of log and the metrics;
+//! 1. [`log`]: a span named by method and route template, the trace, one line of log and the metrics;
 //! 2. panics become a 500 that says nothing of our insides;
-//! 3. a draining or overloaded gateway says so at once;
-//! 4. how often one token may call;
-//! 5. the route: its extractor reads the body within limits, its verb passes the door (`auth`), a provider is called
-//!    (`forward`).
+//! 3. [`admit_load`]: a draining or overloaded gateway says so at once, and so does one that is asked too often;
+//! 4. [`route`]: a provider's own path, or an endpoint with a name of its own. Its extractor reads the body within
+//!    limits, its verb passes the door (`auth`), a provider is called (`forward`).
+//!
+//! One function after the other, not layers: a layer costs an allocation and a move of all that lies within it, and a
+//! reader jumps.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    any::Any, collections::BTreeMap, convert::Infallible, net::IpAddr, panic::AssertUnwindSafe, pin::Pin,
+    sync::Arc, time::Instant,
+};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
-    middleware::{self, Next},
+    body::Body,
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
+use futures_util::FutureExt as _;
 use guichet_contract::{Problem, code};
-use http::{HeaderValue, Method, header};
-use tower_http::catch_panic::CatchPanicLayer;
+use http::{HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::{
     answer::Refused,
     api,
     extract::{Traceparent, bearer},
-    routes,
+    limits::{Asked, TooOften},
+    routes::{self, provider_paths},
     state::Gateway,
 };
 
+/// What a path that leads nowhere is called in logs and metrics.
+const NOWHERE: &str = "(none)";
+
 /// The whole HTTP side.
-pub fn router(gateway: Arc<Gateway>) -> Router {
-    api::router(routes::endpoints())
-        .merge(routes::provider_paths::router())
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(other_methods)
-        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), limit))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), logger))
-        .with_state(gateway)
+#[derive(Clone)]
+pub struct Itinerary {
+    inner: Arc<Inner>,
 }
 
-async fn logger(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let method = request.method().clone();
-    // The template, never the path: a path can hold what belongs to nobody's logs.
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "(none)".to_owned(), |matched| matched.as_str().to_owned());
-    let span = tracing::info_span!("logger", otel.name = %format_args!("{method} {route}"), otel.kind = "server", status = tracing::field::Empty);
-    let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    let traceparent = gateway.tracer.begin(gateway.clock(), incoming, &span);
-    let trace = traceparent.get(3..35).unwrap_or_default().to_owned();
-    request.extensions_mut().insert(Traceparent(traceparent));
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let status = response.status().as_u16();
-    let took = began.elapsed();
-    span.record("status", status);
-    gateway.metrics.request(&route, known_method(&method), status, took);
-    tracing::info!(
-        method = method.as_str(),
-        route,
-        status,
-        microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        trace,
-        "answered"
-    );
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if let Ok(trace) = HeaderValue::from_str(&trace) {
-        headers.insert("guichet-trace", trace);
+struct Inner {
+    gateway: Arc<Gateway>,
+    endpoints: Router,
+    /// Route templates by path, to name a request before it is treated.
+    templates: matchit::Router<&'static str>,
+}
+
+impl Itinerary {
+    /// Before this gateway's door.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        let endpoints = routes::endpoints();
+        let mut methods: BTreeMap<&'static str, Vec<&Method>> = BTreeMap::new();
+        for endpoint in &endpoints {
+            methods.entry(endpoint.path()).or_default().push(endpoint.method());
+        }
+        let mut templates = matchit::Router::new();
+        for template in methods.keys().copied().chain([provider_paths::TEMPLATE]) {
+            // Two that clash could not be served either: the router below would refuse them when it is made.
+            let _ = templates.insert(template, template);
+        }
+        let endpoints = api::router(endpoints)
+            .fallback(nothing_here)
+            .method_not_allowed_fallback(other_methods)
+            .with_state(Arc::clone(&gateway));
+        Self { inner: Arc::new(Inner { gateway, endpoints, templates }) }
     }
-    response
+
+    /// For the connections of one peer.
+    pub(crate) fn of_peer(&self, peer: IpAddr) -> Peer {
+        Peer { inner: Arc::clone(&self.inner), address: peer }
+    }
+}
+
+/// Answers one peer.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    inner: Arc<Inner>,
+    address: IpAddr,
+}
+
+impl hyper::service::Service<http::Request<Incoming>> for Peer {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        let (inner, peer) = (Arc::clone(&self.inner), self.address);
+        Box::pin(async move { Ok(inner.log(request.map(Body::new), peer).await) })
+    }
+}
+
+impl Inner {
+    async fn log(&self, mut request: Request, peer: IpAddr) -> Response {
+        let began = Instant::now();
+        let method = known_method(request.method());
+        // The template, never the path: a path can hold what belongs to nobody's logs.
+        let route = self.templates.at(request.uri().path()).map_or(NOWHERE, |found| *found.value);
+        let span = tracing::info_span!("logger", otel.name = %format_args!("{method} {route}"), otel.kind = "server", status = tracing::field::Empty);
+        let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        let traceparent = self.gateway.tracer.begin(self.gateway.clock(), incoming, &span);
+        let trace = traceparent.get(3..35).map(HeaderValue::from_str).and_then(Result::ok);
+        request.extensions_mut().insert(Traceparent(traceparent));
+        let treated = self.admit_load(request, peer, route).instrument(span.clone());
+        let mut response =
+            AssertUnwindSafe(treated).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic));
+        let status = response.status().as_u16();
+        let took = began.elapsed();
+        span.record("status", status);
+        self.gateway.metrics.request(route, method, status, took);
+        tracing::info!(
+            method,
+            route,
+            status,
+            microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            trace = trace.as_ref().and_then(|trace| trace.to_str().ok()).unwrap_or_default(),
+            "answered"
+        );
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if let Some(trace) = trace {
+            headers.insert("guichet-trace", trace);
+        }
+        response
+    }
+
+    async fn admit_load(&self, request: Request, peer: IpAddr, route: &'static str) -> Response {
+        let gateway = &*self.gateway;
+        if matches!(route, "/healthz" | "/readyz" | "/metrics" | "/v1/keys") {
+            return self.route(request, route).await;
+        }
+        if gateway.draining.is_cancelled() {
+            return Refused::from(
+                Problem::new(code::SHUTTING_DOWN, "this gateway is draining")
+                    .next("try again: another one answers"),
+            )
+            .into_response();
+        }
+        let asked = Asked::by(bearer(request.headers()), peer);
+        if let Err(too_often) = gateway.rate.admit(&asked) {
+            return too_often_problem(gateway, too_often).into_response();
+        }
+        let Ok(_room) = gateway.room.try_acquire() else {
+            return Refused::from(
+                Problem::new(
+                    code::TOO_MANY_REQUESTS,
+                    format!(
+                        "the gateway has {} requests under way, as many as it may have",
+                        gateway.settings.requests_at_once
+                    ),
+                )
+                .next("try again in a moment"),
+            )
+            .into_response();
+        };
+        let response = self.route(request, route).await;
+        gateway.rate.note(&asked, response.status() != StatusCode::UNAUTHORIZED);
+        response
+    }
+
+    async fn route(&self, request: Request, route: &'static str) -> Response {
+        if route == provider_paths::TEMPLATE {
+            return provider_paths::handle(&self.gateway, request).await.into_response();
+        }
+        // In a box: the way of a read does not carry the room that every other endpoint needs.
+        let answered = Box::pin(self.endpoints.clone().oneshot(request));
+        answered.await.unwrap_or_else(|never| match never {})
+    }
+}
+
+fn too_often_problem(gateway: &Gateway, too_often: TooOften) -> Refused {
+    let (what, next) = match too_often {
+        TooOften::ThisToken => (
+            format!("more than {} requests a second with this token", gateway.settings.requests_per_second),
+            "slow down",
+        ),
+        TooOften::ThisAddress => (
+            format!(
+                "more than {} requests a second from this address were not let in",
+                gateway.settings.refusals_per_second
+            ),
+            "sign in with `guichet login`, and wait some seconds first",
+        ),
+    };
+    Problem::new(code::TOO_MANY_REQUESTS, what).next(next).into()
 }
 
 /// Methods as a label: anyone can invent others, and each would be a series for ever.
@@ -89,49 +206,7 @@ fn known_method(method: &Method) -> &'static str {
     }
 }
 
-async fn limit(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if matches!(path, "/healthz" | "/readyz" | "/metrics" | "/v1/keys") {
-        return next.run(request).await;
-    }
-    if gateway.draining.is_cancelled() {
-        return Refused::from(
-            Problem::new(code::SHUTTING_DOWN, "this gateway is draining")
-                .next("try again: another one answers"),
-        )
-        .into_response();
-    }
-    if !gateway.rate.allows(bearer(request.headers())) {
-        return Refused::from(
-            Problem::new(
-                code::TOO_MANY_REQUESTS,
-                format!(
-                    "more than {} requests a second with this token",
-                    gateway.settings.requests_per_second
-                ),
-            )
-            .next("slow down"),
-        )
-        .into_response();
-    }
-    let Ok(_room) = gateway.room.try_acquire() else {
-        return Refused::from(
-            Problem::new(
-                code::TOO_MANY_REQUESTS,
-                format!(
-                    "the gateway has {} requests under way, as many as it may have",
-                    gateway.settings.requests_at_once
-                ),
-            )
-            .next("try again in a moment"),
-        )
-        .into_response();
-    };
-    next.run(request).await
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over like this")]
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let what = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod api;
 pub mod extract;
 pub mod itinerary;
+mod lanes;
 pub mod limits;
 pub mod metrics;
 pub mod routes;
@@ -16,7 +17,7 @@ pub mod serve;
 pub mod state;
 pub mod trace;
 
-pub use itinerary::router;
+pub use itinerary::Itinerary;
 pub use serve::{ServeSettings, serve};
 pub use state::{Gateway, Info, Settings};
 pub use trace::{PlainTracer, Tracer};

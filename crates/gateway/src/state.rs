@@ -20,7 +20,7 @@ pub struct Gateway {
     pub metrics: Metrics,
     /// Requests at once.
     pub room: tokio::sync::Semaphore,
-    /// Calls per token.
+    /// Calls per token, refusals per address.
     pub rate: RateLimit,
     /// How traces begin.
     pub tracer: Arc<dyn Tracer>,
@@ -48,6 +48,9 @@ pub struct Settings {
     pub requests_at_once: usize,
     /// Requests per second of one token, with bursts of as many; 0 for no limit.
     pub requests_per_second: u32,
+    /// Requests per second of one address that may turn out to be nobody's (401); beyond it 429, unless they bear a
+    /// token that was good lately. 0 for no limit.
+    pub refusals_per_second: u32,
     /// Streams (followers of runs) at once.
     pub streams_at_once: usize,
 }
@@ -58,6 +61,7 @@ impl Default for Settings {
             body_bytes: 1024 * 1024,
             requests_at_once: 1024,
             requests_per_second: 500,
+            refusals_per_second: 20,
             streams_at_once: 10_000,
         }
     }
@@ -72,7 +76,7 @@ impl Gateway {
         tracer: Arc<dyn Tracer>,
         draining: CancellationToken,
     ) -> Self {
-        let rate = RateLimit::new(settings.requests_per_second);
+        let rate = RateLimit::new(settings.requests_per_second, settings.refusals_per_second);
         let settings_room = settings.requests_at_once;
         Self {
             platform,

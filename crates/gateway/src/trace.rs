@@ -17,11 +17,11 @@ pub struct PlainTracer;
 impl Tracer for PlainTracer {
     fn begin(&self, clock: &dyn Clock, incoming: Option<&str>, _: &Span) -> String {
         let own = clock.new_uuid().simple().to_string();
-        // The random half of a UUIDv7 makes the span id; a whole one a new trace id.
+        // The random half of a UUIDv7 makes the span id; the whole of it a new trace id.
         let span = &own[16..];
         match incoming.filter(|text| is_traceparent(text)) {
             Some(incoming) => format!("00-{}-{span}-{}", &incoming[3..35], &incoming[53..55]),
-            None => format!("00-{}-{span}-01", clock.new_uuid().simple()),
+            None => format!("00-{own}-{span}-01"),
         }
     }
 }
@@ -32,10 +32,14 @@ pub fn is_traceparent(text: &str) -> bool {
         part.len() == length
             && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     };
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, span, flags] = parts.as_slice() else { return false };
-    *version == "00"
-        && hex(trace, 32)
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next(), parts.next(), parts.next(), parts.next());
+    let (Some("00"), Some(trace), Some(span), Some(flags), None) =
+        (version, trace, span, flags, parts.next())
+    else {
+        return false;
+    };
+    hex(trace, 32)
         && hex(span, 16)
         && hex(flags, 2)
         && trace.bytes().any(|byte| byte != b'0')

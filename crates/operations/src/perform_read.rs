@@ -1,11 +1,16 @@
 //! A read takes the short way: admitted, performed, recorded, without a job and without waiting for the disk.
 
-use std::sync::Arc;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{self, Poll},
+};
 
 use async_trait::async_trait;
 use guichet_admission::{ActionCall, Admitted, Attempt, Purpose, Refusal, door};
 use guichet_contract::{Effect, Problem, RecordVerdict, Verb, code};
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use crate::{
@@ -89,17 +94,37 @@ pub async fn forward_admitted(
     .await
 }
 
-/// A caller who hangs up drops the request's own future; this one goes on, so that what was done is recorded.
-async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-) -> Result<T, Refusal> {
-    let stopped = |_| {
-        Refusal::from(Problem::new(
-            code::INTERNAL,
-            "the gateway met a fault of its own while it asked the provider",
-        ))
-    };
-    tokio::spawn(work.in_current_span()).await.map_err(stopped)?
+/// A caller who hangs up drops the request's own future. What was begun for them goes on beside it then, so that what
+/// was done is recorded. Until then it costs no task of its own.
+struct ToItsEnd<T: Send + 'static>(Option<Work<T>>);
+
+type Work<T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send>>;
+
+fn to_its_end<T: Send>(work: impl Future<Output = Result<T, Refusal>> + Send + 'static) -> ToItsEnd<T> {
+    ToItsEnd(Some(Box::pin(work)))
+}
+
+impl<T: Send> Future for ToItsEnd<T> {
+    type Output = Result<T, Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.0 else { return Poll::Pending };
+        let done = task::ready!(work.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(done)
+    }
+}
+
+impl<T: Send> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        // While the runtime itself is torn down there is nothing left to go on in.
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+            && !std::thread::panicking()
+        {
+            drop(runtime.spawn(work.in_current_span()));
+        }
+    }
 }
 
 /// Identify, admit and perform in one.

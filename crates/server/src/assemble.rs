@@ -4,11 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
-use axum::Router;
 use guichet_admission::Door;
 use guichet_contract::{Clock, RecordVerdict, Surface, Verb};
 use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport, transport};
-use guichet_gateway::{self as gateway, Gateway, Info, ServeSettings, Tracer};
+use guichet_gateway::{self as gateway, Gateway, Info, Itinerary, ServeSettings, Tracer};
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
 use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::Signer;
@@ -27,7 +26,7 @@ use crate::{
 /// A gateway ready to be served.
 pub struct Assembled {
     /// All routes.
-    pub router: Router,
+    pub itinerary: Itinerary,
     /// The verbs' platform.
     pub platform: Arc<Platform>,
     /// What is kept.
@@ -95,11 +94,11 @@ pub async fn assemble(
         ledger_key: signer.verifier().to_string(),
     };
     let http = Gateway::new(Arc::clone(&platform), info, http_settings(config), tracer, draining.clone());
-    let router = gateway::router(Arc::new(http));
+    let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
     let worker_settings = WorkerSettings { at_once: config.limits.runs_at_once, ..WorkerSettings::default() };
     let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), performer, worker_settings);
-    Ok(Assembled { router, platform, store, dispatch, reloader, signer, worker, clock, draining })
+    Ok(Assembled { itinerary, platform, store, dispatch, reloader, signer, worker, clock, draining })
 }
 
 impl Assembled {
@@ -107,9 +106,9 @@ impl Assembled {
     /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
     /// the store is closed. Ends when that is done.
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
-        let Self { router, store, reloader, signer, worker, clock, draining, .. } = self;
+        let Self { itinerary, store, reloader, signer, worker, clock, draining, .. } = self;
         let (close, sealed) = (CancellationToken::new(), CancellationToken::new());
-        let server = tokio::spawn(gateway::serve(listener, router, settings, close.clone()));
+        let server = tokio::spawn(gateway::serve(listener, itinerary, settings, close.clone()));
         let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), signer, clock, sealed.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.work(stop.clone()));
@@ -140,9 +139,7 @@ fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
         .iter()
         .map(|provider| {
             let transport = match &provider.reached {
-                Reached::Url(base) => {
-                    Transport::Http { base: base.clone(), client: Box::new(client.clone()) }
-                }
+                Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
                 Reached::Embedded { kind, settings } => {
                     Transport::Embedded(embedded::router(kind, &provider.name, settings, &embedded_keys)?)
                 }
@@ -175,6 +172,7 @@ fn http_settings(config: &Config) -> gateway::Settings {
         body_bytes: config.limits.body_bytes,
         requests_at_once: config.limits.requests_at_once,
         requests_per_second: config.limits.requests_per_second,
+        refusals_per_second: config.limits.refusals_per_second,
         streams_at_once: config.limits.streams_at_once,
     }
 }

@@ -131,6 +131,8 @@ pub struct Limits {
     pub requests_at_once: usize,
     /// Requests per second of one token; 0 for no limit.
     pub requests_per_second: u32,
+    /// Requests per second of one address that may be turned away as nobody's; 0 for no limit.
+    pub refusals_per_second: u32,
     /// Connections at once.
     pub connections: usize,
     /// Followers of runs at once.
@@ -147,6 +149,7 @@ impl Default for Limits {
             body_bytes: 1024 * 1024,
             requests_at_once: 1024,
             requests_per_second: 500,
+            refusals_per_second: 20,
             connections: 10_000,
             streams_at_once: 10_000,
             open_runs_per_principal: 200,

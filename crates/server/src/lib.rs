@@ -8,6 +8,7 @@ pub mod config;
 pub mod documents;
 pub mod embedded;
 pub mod keys;
+mod log_writer;
 pub mod reload;
 pub mod sources;
 pub mod telemetry;

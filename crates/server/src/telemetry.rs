@@ -12,7 +12,6 @@ use opentelemetry::{
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tracing::Span;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
@@ -21,15 +20,18 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::config::Telemetry;
+use crate::{
+    config::Telemetry,
+    log_writer::{Flush, LogWriter},
+};
 
 /// What must be flushed at the end, and how requests begin their traces.
 pub struct Installed {
     /// For the gateway.
     pub tracer: Arc<dyn Tracer>,
     provider: Option<SdkTracerProvider>,
-    /// Dropped last: what is still in the queue is written then.
-    _flush_logs: WorkerGuard,
+    /// Dropped last: what still waits is written then.
+    _flush_logs: Flush,
 }
 
 /// Installs logs and traces for the process.
@@ -43,9 +45,7 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
         .with_context(|| format!("[telemetry] log = {:?} is no filter; try \"info\"", telemetry.log))?;
     // Spans are for traces; a line of the log stands on its own. Without an endpoint nobody wants spans, so they cost
     // nothing.
-    // Written by a thread of its own, in order and without loss: a slow reader of the log slows the gateway down in the
-    // end (the queue is bounded), and not at each request.
-    let (writer, flush_logs) = NonBlockingBuilder::default().lossy(false).finish(std::io::stdout());
+    let (writer, flush_logs) = LogWriter::start(std::io::stdout()).context("no thread for the log")?;
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .json()

@@ -131,7 +131,8 @@ pub fn install_tls() {
 pub async fn serve(router: axum::Router, stop: &CancellationToken) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(guichet_gateway::serve(listener, router, ServeSettings::default(), stop.clone()));
+    let stopped = stop.clone().cancelled_owned();
+    tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
     Ok(url)
 }
 

@@ -1,12 +1,13 @@
 //! The whole grammar: built-in commands and the tree of the catalogue's commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use clap::{ColorChoice, Command};
-use guichet_contract::{Action, ActionId, Catalogue};
+use guichet_contract::{ActionId, Catalogue};
 
 use crate::{
     arguments::{action, builtin, globals, help},
+    cache::{Entry, Remembered},
     settings::Settings,
 };
 
@@ -23,19 +24,29 @@ impl Places {
     /// Gives every action of a catalogue its words. A built-in command or an earlier action keeps its place;
     /// who comes second is reached by the provider's name and then the words.
     pub(crate) fn of(catalogue: &Catalogue) -> Self {
+        Self::give(catalogue.actions.iter().map(|action| (&action.id, &action.provider, &action.command)))
+    }
+
+    fn of_remembered(catalogue: &Remembered) -> Self {
+        Self::give(catalogue.entries().iter().map(|entry| (&entry.id, &entry.provider, &entry.command)))
+    }
+
+    fn give<'a>(actions: impl Iterator<Item = (&'a ActionId, &'a String, &'a Vec<String>)>) -> Self {
         let mut places: Vec<(Vec<String>, ActionId)> = Vec::new();
-        for action in &catalogue.actions {
-            let mut words = action.command.clone();
-            let is_taken = |words: &[String]| {
+        let mut taken: HashSet<Vec<String>> = HashSet::new();
+        for (id, provider, command) in actions {
+            let mut words = command.clone();
+            let is_taken = |words: &Vec<String>| {
                 words.first().is_some_and(|word| builtin::NAMES.contains(&word.as_str()))
-                    || places.iter().any(|(place, _)| place == words)
+                    || taken.contains(words)
             };
             if is_taken(&words) {
-                words.insert(0, action.provider.clone());
+                words.insert(0, provider.clone());
             }
             let typable = !words.is_empty() && words.iter().all(|word| is_word(word));
             if typable && !is_taken(&words) {
-                places.push((words, action.id.clone()));
+                taken.insert(words.clone());
+                places.push((words, id.clone()));
             }
         }
         Self(places)
@@ -60,27 +71,42 @@ pub(crate) struct Tree {
 
 #[derive(Default)]
 struct Node<'a> {
-    action: Option<&'a Action>,
+    action: Option<&'a Entry>,
     below: BTreeMap<&'a str, Node<'a>>,
 }
 
+/// What the tree is built from, and how much of it.
+struct Wanted<'a> {
+    catalogue: &'a Remembered,
+    words: Option<&'a [String]>,
+}
+
+impl Wanted<'_> {
+    /// Whether all of these words were typed.
+    fn has(&self, path: &[String]) -> bool {
+        self.words.is_none_or(|words| path.iter().all(|word| words.contains(word)))
+    }
+}
+
 impl Tree {
-    /// Builds it. With `words`, only actions all of whose words are among them get their flags: a catalogue of
+    /// Builds it. With `words`, only what can be reached by them gets its flags and its own commands: a catalogue of
     /// thousands costs no more than the one command that was typed.
     pub(crate) fn build(
-        catalogue: Option<&Catalogue>,
+        catalogue: Option<&Remembered>,
         settings: &Settings,
         words: Option<&[String]>,
     ) -> Self {
-        let places = catalogue.map(Places::of).unwrap_or_default();
+        let places = catalogue.map(Places::of_remembered).unwrap_or_default();
         let mut top = Node::default();
         if let Some(catalogue) = catalogue {
+            let by_id: HashMap<&ActionId, &Entry> =
+                catalogue.entries().iter().map(|entry| (&entry.id, entry)).collect();
             for (place, id) in &places.0 {
                 let mut node = &mut top;
                 for word in place {
                     node = node.below.entry(word).or_default();
                 }
-                node.action = catalogue.action(id.as_str());
+                node.action = by_id.get(id).copied();
             }
         }
         let mut root = Command::new("guichet")
@@ -96,21 +122,27 @@ impl Tree {
         root = root.subcommands(builtin::commands(settings));
         let mut groups = Vec::new();
         for (word, node) in &top.below {
-            let command = branch(word, node, &mut vec![(*word).to_owned()], words);
             groups.push(((*word).to_owned(), about(node)));
-            root = root.subcommand(command);
+            if let Some(catalogue) = catalogue {
+                let wanted = Wanted { catalogue, words };
+                root = root.subcommand(branch(word, node, &mut vec![(*word).to_owned()], &wanted));
+            }
         }
         root = help::frame(root, settings, &groups, catalogue.is_some());
         Self { command: root, places }
     }
 }
 
-fn branch(word: &str, node: &Node<'_>, path: &mut Vec<String>, wanted: Option<&[String]>) -> Command {
+fn branch(word: &str, node: &Node<'_>, path: &mut Vec<String>, wanted: &Wanted<'_>) -> Command {
     let mut command = Command::new(word.to_owned()).about(about(node)).disable_help_subcommand(true);
-    if let Some(action) = node.action {
-        let is_wanted = wanted.is_none_or(|wanted| path.iter().all(|word| wanted.contains(word)));
-        if is_wanted {
-            command = action::fill(command, action, path);
+    if !wanted.has(path) {
+        return command;
+    }
+    if let Some(entry) = node.action {
+        // Its line may have gone since the outline was read; then the command has no flags, and the catalogue is asked
+        // for anew before anybody is told that one is unknown.
+        if let Some(action) = wanted.catalogue.action(entry.id.as_str()) {
+            command = action::fill(command, &action, path);
         }
         command = command.args_conflicts_with_subcommands(true);
     } else {
@@ -126,8 +158,8 @@ fn branch(word: &str, node: &Node<'_>, path: &mut Vec<String>, wanted: Option<&[
 
 /// The action's title; of a group, the words below it.
 fn about(node: &Node<'_>) -> String {
-    if let Some(action) = node.action {
-        return action.title.clone();
+    if let Some(entry) = node.action {
+        return entry.title.clone();
     }
     let mut text = node.below.keys().copied().collect::<Vec<_>>().join(", ");
     if text.len() > 70 {

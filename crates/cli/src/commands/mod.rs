@@ -26,7 +26,7 @@ use jiff::Timestamp;
 
 use crate::{
     arguments::{self, Places, example::command_line, schema::members},
-    cache,
+    cache::{self, Remembered},
     exit::Exit,
     failure::Failure,
     printer::Printer,
@@ -41,7 +41,7 @@ const REFRESH_FIRST: Duration = Duration::from_secs(10);
 /// What every command is handed.
 pub(crate) struct Cx {
     pub(crate) settings: Settings,
-    catalogue: Option<Catalogue>,
+    catalogue: Option<Remembered>,
     places: Places,
     refreshed: bool,
 }
@@ -50,7 +50,7 @@ impl Cx {
     /// From what was needed to read the command line.
     pub(crate) fn new(
         settings: Settings,
-        catalogue: Option<Catalogue>,
+        catalogue: Option<Remembered>,
         places: Places,
         refreshed: bool,
     ) -> Self {
@@ -91,12 +91,12 @@ impl Cx {
         }
     }
 
-    /// The catalogue: as it was read for the command line, from the cache, else from the gateway.
+    /// The catalogue: from the cache, else from the gateway.
     pub(crate) fn catalogue(&self) -> Result<Catalogue, Failure> {
-        if let Some(catalogue) = self.catalogue.clone().or_else(|| cache::load_catalogue(&self.settings)) {
+        if let Some(catalogue) = self.remembered().and_then(|catalogue| catalogue.whole()) {
             return Ok(catalogue);
         }
-        refresh_catalogue(&self.settings)?.ok_or_else(|| {
+        refresh_catalogue(&self.settings)?.and_then(|catalogue| catalogue.whole()).ok_or_else(|| {
             Failure::new(
                 Exit::Failed,
                 "No catalogue",
@@ -105,10 +105,13 @@ impl Cx {
         })
     }
 
+    fn remembered(&self) -> Option<Remembered> {
+        self.catalogue.clone().or_else(|| cache::load_catalogue(&self.settings))
+    }
+
     /// The action of this id, when it is known without asking.
     pub(crate) fn known_action(&self, id: &str) -> Option<Action> {
-        let catalogue = self.catalogue.clone().or_else(|| cache::load_catalogue(&self.settings))?;
-        catalogue.action(id).cloned()
+        self.remembered()?.action(id)
     }
 
     /// The command line that would ask for what this run asks for.
@@ -121,7 +124,7 @@ impl Cx {
 }
 
 /// Asks the gateway for a newer catalogue, outside any other work.
-pub(crate) fn refresh_catalogue(settings: &Settings) -> Result<Option<Catalogue>, Failure> {
+pub(crate) fn refresh_catalogue(settings: &Settings) -> Result<Option<Remembered>, Failure> {
     let context = settings.context()?;
     let client = settings.client()?;
     runtime()?.block_on(async {

@@ -76,7 +76,7 @@ fn contexts_are_added_chosen_and_removed() {
     let (exit, _, err) = fake.run(&["--context", "nowhere", "whoami"]);
     assert!(exit == 2 && err.contains("`prod`, `staging`"), "{err}");
     assert_eq!(fake.run(&["context", "remove", "staging"]).0, 0);
-    assert!(!fake.cache("catalogue.json").exists());
+    assert!(!fake.cache("catalogue.jsonl").exists());
     assert!(!std::fs::read_to_string(fake.config("credentials.toml")).unwrap().contains(TOKEN));
 }
 

@@ -1,17 +1,9 @@
 //! `/providers/{name}/…`: a provider's own paths pass the same door (row G4).
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use axum::{
-    Router,
-    body::Body,
-    extract::{Path, Request, State},
-    response::Response,
-    routing::any,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use guichet_contract::{Problem, code};
 use guichet_operations::{Attempt, Forwarded, RestCall, perform_read, submit_run};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -23,31 +15,25 @@ use crate::{
 };
 
 /// Any method: which ones an operation offers is the catalogue's affair.
-pub(crate) fn router() -> Router<Arc<Gateway>> {
-    Router::new().route("/providers/{provider}/{*path}", any(handle))
-}
+pub(crate) const TEMPLATE: &str = "/providers/{provider}/{*path}";
 
-async fn handle(
-    State(gateway): State<Arc<Gateway>>,
-    Path((provider, _)): Path<(String, String)>,
-    request: Request,
-) -> Result<Response, Refused> {
+/// Passes a provider's own path through the door.
+pub(crate) async fn handle(gateway: &Gateway, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let call = call_of(&parts.headers, parts.extensions.get::<Traceparent>());
     let platform = &gateway.platform;
     let caller = platform.door.identify(&call).await?;
-    // The path as it was sent: decoding first would let an encoded slash choose another operation.
-    let path = parts.uri.path().splitn(4, '/').nth(3).unwrap_or_default();
+    let (provider, path) = split(parts.uri.path());
     let rest = RestCall {
-        provider: &provider,
+        provider,
         method: parts.method.as_str(),
-        path: &format!("/{path}"),
+        path,
         query: pairs(parts.uri.query().unwrap_or_default()),
-        headers: texts(&parts.headers),
+        header: &|name| parts.headers.get(name).and_then(|value| value.to_str().ok()),
     };
     let found = platform.door.resolve_rest(&caller, &rest).await?;
     let body = if found.takes_body() {
-        json(read_body(body, gateway.settings.body_bytes).await?.as_ref())?
+        json(Box::pin(read_body(body, gateway.settings.body_bytes)).await?.as_ref())?
     } else {
         None
     };
@@ -60,7 +46,8 @@ async fn handle(
         return passed_on(perform_read::forward_admitted(platform, admitted).await?);
     }
     let key = idempotency_key(&parts.headers)?;
-    Ok(answer(submit_run::submit_admitted(platform, admitted, key).await?))
+    // In a box: a read shall not carry the room that a change needs.
+    Ok(answer(Box::pin(submit_run::submit_admitted(platform, admitted, key)).await?))
 }
 
 fn json(body: &[u8]) -> Result<Option<Value>, Refused> {
@@ -83,13 +70,11 @@ fn pairs(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
-    headers
-        .iter()
-        .filter_map(|(name, value)| {
-            value.to_str().ok().map(|value| (name.as_str().to_owned(), value.to_owned()))
-        })
-        .collect()
+/// The provider's name and its own path, both as they were sent: decoding first would let an encoded slash choose
+/// another operation.
+fn split(path: &str) -> (&str, &str) {
+    let rest = path.strip_prefix("/providers/").unwrap_or(path);
+    rest.find('/').map_or((rest, "/"), |at| rest.split_at(at))
 }
 
 fn passed_on(forwarded: Forwarded) -> Result<Response, Refused> {

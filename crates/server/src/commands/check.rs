@@ -39,7 +39,7 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
     for provider in &config.providers {
         let transport = match &provider.reached {
             Reached::Url(_) if offline => continue,
-            Reached::Url(base) => Transport::Http { base: base.clone(), client: Box::new(client.clone()) },
+            Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
             Reached::Embedded { kind, settings } => {
                 match embedded::router(kind, &provider.name, settings, &keys) {
                     Ok(router) => Transport::Embedded(router),

@@ -16,7 +16,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -53,6 +53,7 @@ pub(super) struct Writer {
     failing: Arc<AtomicBool>,
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
+    thread: thread::Thread,
     // In this order: dropping the queue ends the thread, then the thread is waited for.
     queue: mpsc::Sender<Order>,
     _thread: Joined,
@@ -94,7 +95,15 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || thread.run(orders))
             .map_err(|error| StoreError::Engine(format!("the writer's thread cannot be started: {error}")))?;
-        Ok(Self { path: path.to_owned(), lost_records, failing, ended, queue, _thread: Joined(Some(thread)) })
+        Ok(Self {
+            path: path.to_owned(),
+            lost_records,
+            failing,
+            ended,
+            thread: thread.thread().clone(),
+            queue,
+            _thread: Joined(Some(thread)),
+        })
     }
 
     /// Applies the work alone in its savepoint and answers when it is durable. A caller who goes away before the
@@ -105,6 +114,7 @@ impl Writer {
     ) -> Result<T, CommitError> {
         let (unit, said) = Asked::new(work);
         self.queue.send(Order::Unit(Box::new(unit))).await.map_err(|_| StoreError::Closed)?;
+        self.thread.unpark();
         match said.await.map_err(|_| StoreError::Closed)? {
             Ok(value) => Ok(value),
             Err(Unsaid::Alone(fault)) => Err(fault.into_commit_error(&self.path)),
@@ -121,6 +131,7 @@ impl Writer {
     pub(super) async fn close(&self) {
         // An error means that it was closed before; then it is waited for all the same.
         let _ = self.queue.send(Order::Close).await;
+        self.thread.unpark();
         let _ = self.ended.clone().changed().await;
     }
 
@@ -159,17 +170,17 @@ struct WriterThread {
     _alive: watch::Sender<()>,
 }
 
-/// Records that nobody waits for are gathered for so many steps of this length, so that a busy gateway's reads do not
-/// become a transaction each. Whoever is waited for ends the gathering.
-const GATHER: (u32, Duration) = (5, Duration::from_millis(1));
+/// Records that nobody waits for are gathered for so long, so that a busy gateway's reads do not become a transaction
+/// each. Whoever is waited for ends the gathering.
+const GATHER: Duration = Duration::from_millis(5);
 
 fn gather(orders: &mut mpsc::Receiver<Order>, group: &mut Vec<Order>) {
+    let began = Instant::now();
     let mut someone_waits = group.iter().any(|order| !matches!(order, Order::Record(_)));
-    for _ in 0..GATHER.0 {
-        if someone_waits || group.len() >= GROUP {
-            return;
-        }
-        thread::sleep(GATHER.1);
+    while !someone_waits && group.len() < GROUP {
+        let Some(rest) = GATHER.checked_sub(began.elapsed()).filter(|rest| !rest.is_zero()) else { return };
+        // Units wake the thread. Being woken without one is harmless: it is looked, and parked again.
+        thread::park_timeout(rest);
         while group.len() < GROUP
             && let Ok(order) = orders.try_recv()
         {
