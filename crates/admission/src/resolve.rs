@@ -104,6 +104,7 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
             .next(format!("`guichet actions search {}` shows what it offers", call.provider))
         } else {
             Problem::new(code::METHOD_NOT_ALLOWED, format!("{} offers {} only", call.path, others.join(", ")))
+                .allow(others)
         });
     };
     let action = Arc::clone(found.value);

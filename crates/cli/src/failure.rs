@@ -29,6 +29,7 @@ impl Failure {
                 next: None,
                 errors: Vec::new(),
                 policies: Vec::new(),
+                allow: Vec::new(),
                 trace_id: None,
             }),
         )

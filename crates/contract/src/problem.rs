@@ -28,6 +28,9 @@ pub struct Problem {
     /// Ids of the policies that refuse.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
+    /// Methods that are offered in place of the one that is not; also in the header `Allow`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
     /// W3C trace id, for whoever asks support.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
@@ -58,6 +61,7 @@ impl Problem {
             next: None,
             errors: Vec::new(),
             policies: Vec::new(),
+            allow: Vec::new(),
             trace_id: None,
         }
     }
@@ -73,6 +77,13 @@ impl Problem {
     #[must_use]
     pub fn policies(mut self, policies: Vec<String>) -> Self {
         self.policies = policies;
+        self
+    }
+
+    /// Names the methods that are offered.
+    #[must_use]
+    pub fn allow<'a>(mut self, methods: impl IntoIterator<Item = &'a str>) -> Self {
+        self.allow = methods.into_iter().map(str::to_owned).collect();
         self
     }
 

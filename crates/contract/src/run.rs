@@ -209,7 +209,7 @@ pub struct Outcome {
     pub result: Option<Value>,
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
+    pub problem: Option<Box<Problem>>,
 }
 
 impl Outcome {
@@ -219,10 +219,10 @@ impl Outcome {
     }
     /// Not done, and why.
     pub fn failed(problem: Problem) -> Self {
-        Self { status: OutcomeStatus::Failed, result: None, problem: Some(problem) }
+        Self { status: OutcomeStatus::Failed, result: None, problem: Some(Box::new(problem)) }
     }
     /// Nobody can say, and why.
     pub fn unknown(problem: Problem) -> Self {
-        Self { status: OutcomeStatus::Unknown, result: None, problem: Some(problem) }
+        Self { status: OutcomeStatus::Unknown, result: None, problem: Some(Box::new(problem)) }
     }
 }

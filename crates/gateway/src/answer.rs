@@ -32,6 +32,11 @@ impl IntoResponse for Refused {
         let mut response = (status, Json(&*self.0)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Ok(methods) = HeaderValue::try_from(self.0.allow.join(", "))
+            && !methods.is_empty()
+        {
+            headers.insert(header::ALLOW, methods);
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -48,27 +48,31 @@ pub struct Itinerary {
 struct Inner {
     gateway: Arc<Gateway>,
     endpoints: Router,
-    /// Route templates by path, to name a request before it is treated.
-    templates: matchit::Router<&'static str>,
+    /// By path, to name a request before it is treated.
+    templates: matchit::Router<Named>,
+}
+
+/// A route template, and the methods it offers.
+struct Named {
+    template: &'static str,
+    methods: Vec<&'static str>,
 }
 
 impl Itinerary {
     /// Before this gateway's door.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         let endpoints = routes::endpoints();
-        let mut methods: BTreeMap<&'static str, Vec<&Method>> = BTreeMap::new();
+        let mut methods: BTreeMap<&'static str, Vec<&'static str>> =
+            BTreeMap::from([(provider_paths::TEMPLATE, Vec::new())]);
         for endpoint in &endpoints {
-            methods.entry(endpoint.path()).or_default().push(endpoint.method());
+            methods.entry(endpoint.path()).or_default().push(known_method(endpoint.method()));
         }
         let mut templates = matchit::Router::new();
-        for template in methods.keys().copied().chain([provider_paths::TEMPLATE]) {
+        for (template, methods) in methods {
             // Two that clash could not be served either: the router below would refuse them when it is made.
-            let _ = templates.insert(template, template);
+            let _ = templates.insert(template, Named { template, methods });
         }
-        let endpoints = api::router(endpoints)
-            .fallback(nothing_here)
-            .method_not_allowed_fallback(other_methods)
-            .with_state(Arc::clone(&gateway));
+        let endpoints = api::router(endpoints).fallback(nothing_here).with_state(Arc::clone(&gateway));
         Self { inner: Arc::new(Inner { gateway, endpoints, templates }) }
     }
 
@@ -101,7 +105,7 @@ impl Inner {
         let began = Instant::now();
         let method = known_method(request.method());
         // The template, never the path: a path can hold what belongs to nobody's logs.
-        let route = self.templates.at(request.uri().path()).map_or(NOWHERE, |found| *found.value);
+        let route = self.templates.at(request.uri().path()).map_or(NOWHERE, |found| found.value.template);
         let span = tracing::info_span!("logger", otel.name = %format_args!("{method} {route}"), otel.kind = "server", status = tracing::field::Empty);
         let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = self.gateway.tracer.begin(self.gateway.clock(), incoming, &span);
@@ -169,6 +173,12 @@ impl Inner {
         if route == provider_paths::TEMPLATE {
             return provider_paths::handle(&self.gateway, request).await.into_response();
         }
+        if let Ok(found) = self.templates.at(request.uri().path())
+            && !found.value.methods.contains(&request.method().as_str())
+            && request.method() != Method::HEAD
+        {
+            return not_offered(request.method(), &found.value.methods).into_response();
+        }
         // In a box: the way of a read does not carry the room that every other endpoint needs.
         let answered = Box::pin(self.endpoints.clone().oneshot(request));
         answered.await.unwrap_or_else(|never| match never {})
@@ -228,10 +238,12 @@ async fn nothing_here() -> Response {
     .into_response()
 }
 
-async fn other_methods(method: Method) -> Response {
-    Refused::from(
-        Problem::new(code::METHOD_NOT_ALLOWED, format!("this path does not offer {method}"))
-            .next("see GET /v1/openapi.json"),
+fn not_offered(method: &Method, offered: &[&str]) -> Refused {
+    Problem::new(
+        code::METHOD_NOT_ALLOWED,
+        format!("this path offers {}, not {}", offered.join(", "), known_method(method)),
     )
-    .into_response()
+    .next("see GET /v1/openapi.json")
+    .allow(offered.iter().copied())
+    .into()
 }

@@ -51,6 +51,17 @@ pub struct RouteLabels {
     pub route: &'static str,
 }
 
+/// How things stand at this moment.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// Runs that are not finished, by state.
+    pub open_runs: Vec<(String, u64)>,
+    /// Providers and their states.
+    pub providers: Vec<(String, String)>,
+    /// Records that could not be written.
+    pub lost_records: u64,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -76,28 +87,30 @@ impl Metrics {
     ///
     /// # Errors
     /// Never in practice: writing to a string.
-    pub fn text(
-        &self,
-        version: &str,
-        open_runs: &[(String, u64)],
-        providers: &[(String, String)],
-    ) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, version: &str, standing: &Standing) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("guichet");
         registry.register("http_requests", "Requests answered", self.requests.clone());
         registry.register("http_request_seconds", "Seconds to the head of the answer", self.seconds.clone());
         registry.register("streams", "Event streams open now", self.streams.clone());
         let runs = Family::<StateLabels, Gauge<u64, AtomicU64>>::default();
-        for (state, count) in open_runs {
+        for (state, count) in &standing.open_runs {
             runs.get_or_create(&StateLabels { state: state.clone() }).set(*count);
         }
         registry.register("open_runs", "Runs that are not finished, by state", runs);
-        let standing = Family::<ProviderLabels, Gauge<u64, AtomicU64>>::default();
-        for (provider, state) in providers {
-            standing
+        let providers = Family::<ProviderLabels, Gauge<u64, AtomicU64>>::default();
+        for (provider, state) in &standing.providers {
+            providers
                 .get_or_create(&ProviderLabels { provider: provider.clone(), state: state.clone() })
                 .set(1);
         }
-        registry.register("provider_state", "1 for the state a provider is in", standing);
+        registry.register("provider_state", "1 for the state a provider is in", providers);
+        let lost = Gauge::<u64, AtomicU64>::default();
+        lost.set(standing.lost_records);
+        registry.register(
+            "lost_records",
+            "Records of reads that could not be written since the start; anything but 0 is an alarm",
+            lost,
+        );
         let info = prometheus_client::metrics::info::Info::new(vec![("version", version.to_owned())]);
         registry.register("build", "The gateway's build", info);
         let mut text = String::new();

@@ -6,7 +6,7 @@ use guichet_contract::Clock;
 use guichet_operations::Platform;
 use tokio_util::sync::CancellationToken;
 
-use crate::{limits::RateLimit, metrics::Metrics, trace::Tracer};
+use crate::{limits::RateLimit, metrics::Metrics, routes::probes::Probed, trace::Tracer};
 
 /// The gateway's HTTP side.
 pub struct Gateway {
@@ -18,6 +18,8 @@ pub struct Gateway {
     pub settings: Settings,
     /// What it counts.
     pub metrics: Metrics,
+    /// What the probes found lately.
+    pub probed: Probed,
     /// Requests at once.
     pub room: tokio::sync::Semaphore,
     /// Calls per token, refusals per address.
@@ -83,6 +85,7 @@ impl Gateway {
             info,
             settings,
             metrics: Metrics::default(),
+            probed: Probed::default(),
             room: tokio::sync::Semaphore::new(settings_room),
             rate,
             tracer,

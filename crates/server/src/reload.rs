@@ -63,10 +63,12 @@ impl Reloader {
         let hint = self.dispatch.changed();
         let mut seen = self.fingerprint();
         let mut looks = 0_u32;
+        // A provider whose answers name another document than it serves would be asked without end.
+        let mut misled = false;
         loop {
             let hinted = tokio::select! {
                 () = stop.cancelled() => return,
-                () = hint.notified() => true,
+                () = hint.notified(), if !misled => true,
                 () = time::sleep(LOOK) => false,
             };
             looks += 1;
@@ -75,6 +77,7 @@ impl Reloader {
             if hinted || looks >= due {
                 looks = 0;
                 changed = self.documents.refresh(&self.dispatch.providers(), &*self.clock).await;
+                misled = hinted && !changed;
             }
             let now = self.fingerprint();
             if now != seen {

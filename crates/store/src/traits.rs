@@ -204,6 +204,9 @@ pub trait Store:
     /// implementation's) is full. Lost only when the process dies within about a second. For reads.
     async fn append_soon(&self, record: Record) -> Result<(), StoreError>;
 
+    /// How many records that were handed over could not be written, since this store was opened.
+    fn lost_records(&self) -> u64;
+
     /// Whether a write would succeed now: writes and takes back.
     async fn check_writable(&self) -> Result<(), StoreError>;
 

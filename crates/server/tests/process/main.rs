@@ -27,3 +27,5 @@ mod reload;
 mod rules;
 #[cfg(test)]
 mod stopping;
+#[cfg(test)]
+mod strangers;

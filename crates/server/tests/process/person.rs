@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
 /// Nobody answers here.
@@ -37,6 +37,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// JSON, or the text as a string.
     pub(crate) body: Value,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Answer {
@@ -61,6 +62,14 @@ impl Person {
     pub(crate) fn nobody(address: &Address) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
         Self { address: address.clone(), http, token: None }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.address.url()
+    }
+
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
     }
 
     pub(crate) async fn sign_in(self, name: &str, password: &str) -> Self {
@@ -89,9 +98,9 @@ impl Person {
             request = request.json(body);
         }
         let response = request.send().await?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
-        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+        Ok(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

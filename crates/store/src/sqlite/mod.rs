@@ -76,12 +76,6 @@ impl SqliteStore {
         })
     }
 
-    /// How many records handed to [`Store::append_soon`] could not be written since the start, even when tried
-    /// again. Each loss is also an error in the log.
-    pub fn lost_records(&self) -> u64 {
-        self.writer.lost_records()
-    }
-
     /// How many orders wait for the writer.
     #[cfg(test)]
     fn waiting_orders(&self) -> usize {
@@ -129,6 +123,10 @@ impl Store for SqliteStore {
                 .map_err(writer::without_conflict);
         }
         self.writer.append_soon(leaf).await
+    }
+
+    fn lost_records(&self) -> u64 {
+        self.writer.lost_records()
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
