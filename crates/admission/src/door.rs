@@ -5,11 +5,13 @@ use std::{pin::Pin, sync::Arc};
 
 use arc_swap::ArcSwap;
 use guichet_contract::{
-    Clock, Plan, Principal, Problem, Record, RecordVerdict, Run, Surface, Verb, Verdict, code, redact,
+    Clock, Plan, Principal, PrincipalKind, Problem, Record, RecordVerdict, Run, Surface, Verb, Verdict, code,
+    redact,
 };
 use guichet_identity::{Identified, Identity, IdentityError, Scope};
-use guichet_rules::{self as rules, Decision, LiftRefusal, Question};
+use guichet_rules::{self as rules, BreakGlassQuestion, Decision, LiftRefusal, Question};
 use guichet_store::{Store, TokenKind, UnitOfWork};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
@@ -86,6 +88,10 @@ impl Door {
         self.world.store(Arc::new(world));
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Who is who.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
@@ -151,7 +157,7 @@ impl Door {
             return Err(self.refuse(record, unknown_action(&world, &attempt.action)).await);
         };
         let checked = tracing::info_span!("authorize", action = %action.action.id)
-            .in_scope(|| check_action(&world, &caller, &action, &attempt));
+            .in_scope(|| check_action(&world, &caller, &action, &attempt, self.clock.now()));
         match checked {
             Ok(wanted) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
@@ -179,7 +185,7 @@ impl Door {
     ) -> Result<Admitted<ActionCall>, Refusal> {
         let Admitted { caller, mut wanted } = admitted;
         match narrow(&mut wanted, plan)
-            .and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface))
+            .and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface, self.clock.now()))
         {
             Ok(()) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
@@ -203,7 +209,10 @@ impl Door {
     ) -> Result<Admitted<Deciding>, Refusal> {
         let world = self.world.load_full();
         let lifts = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
-            world.policies.can_lift(&caller.principal, run).map_err(|refusal| lift_problem(&refusal, run))
+            world
+                .policies
+                .can_lift(&caller.principal, run, self.clock.now())
+                .map_err(|refusal| lift_problem(&refusal, run))
         });
         match lifts {
             Ok(lifts) => Ok(Admitted { caller, wanted: Deciding { lifts } }),
@@ -216,7 +225,58 @@ impl Door {
         }
     }
 
-    /// The right to withdraw this run: its requester's, with a token that could have asked for it.
+    /// The right to go on without the approvals this needs. A reason must be given.
+    ///
+    /// # Errors
+    /// Policy, an agent, or no reason; recorded.
+    pub async fn admit_break_glass(&self, admitted: &Admitted<ActionCall>) -> Result<(), Refusal> {
+        let (caller, wanted) = (&admitted.caller, &admitted.wanted);
+        let problem = if wanted.reason.is_none() {
+            Problem::new(
+                code::REASON_REQUIRED,
+                "breaking the glass needs a reason: those who are skipped read it",
+            )
+            .next("give `--reason \"…\"`")
+        } else {
+            let decision = wanted.world.policies.may_break_glass(&BreakGlassQuestion {
+                principal: &caller.principal,
+                action: wanted.action().id.as_str(),
+                effect: wanted.action().effect,
+                resource: &wanted.resource,
+                environment: &wanted.world.environment,
+                now: self.clock.now(),
+            });
+            match allowed_or_problem(&decision) {
+                Ok(()) => return Ok(()),
+                Err(problem) => problem,
+            }
+        };
+        let mut record = self.record_of(caller, Verb::BreakGlass, RecordVerdict::Refused);
+        describe(&mut record, wanted);
+        Err(self.refuse(record, problem).await)
+    }
+
+    /// The right to close the review of a run. `waiting` is the run with the conditions it skipped as its approvals.
+    ///
+    /// # Errors
+    /// One's own run, or nobody who could have lifted one of them; recorded.
+    pub async fn admit_review(&self, caller: &Caller, waiting: &Run) -> Result<(), Refusal> {
+        let world = self.world.load_full();
+        let checked = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
+            world
+                .policies
+                .can_lift(&caller.principal, waiting, self.clock.now())
+                .map(|_| ())
+                .map_err(|refusal| lift_problem(&refusal, waiting))
+        });
+        let Err(problem) = checked else { return Ok(()) };
+        let mut record = self.record_of(caller, Verb::CloseReview, RecordVerdict::Refused);
+        describe_run(&mut record, waiting);
+        Err(self.refuse(record, problem).await)
+    }
+
+    /// The right to withdraw this run: its requester's, with a token that could have asked for it. While it cools down,
+    /// also that of those who approved it.
     ///
     /// # Errors
     /// Someone else's run, a token without the scope, a reason that is too long; recorded.
@@ -226,7 +286,15 @@ impl Door {
         run: &Run,
         reason: Option<&str>,
     ) -> Result<(), Refusal> {
-        let checked = if run.requested_by.is_same_actor(&caller.principal) {
+        let approved_it = run.decisions.iter().any(|decision| {
+            decision.verdict == Verdict::Approve
+                && decision.by == caller.principal.name
+                && caller.principal.kind == PrincipalKind::Person
+                && caller.principal.agent.is_none()
+        });
+        let checked = if approved_it && run.begins_at().is_some() {
+            check_scope(&caller.identified, Scope::Approve).and_then(|()| check_reason(reason))
+        } else if run.requested_by.is_same_actor(&caller.principal) {
             check_scope(&caller.identified, run.effect.into()).and_then(|()| check_reason(reason))
         } else {
             Err(Problem::new(code::REFUSED, format!("only {} can cancel this run", run.requested_by.name))
@@ -286,7 +354,7 @@ impl Door {
                 world.policies.may(principal, "view_run", &run.resource, &world.environment),
                 Decision::Allowed { .. }
             )
-            || world.policies.can_lift(principal, run).is_ok()
+            || world.policies.can_lift(principal, run, self.clock.now()).is_ok()
     }
 
     /// Records a refusal and makes it. A store that takes no records cannot keep this one either; the call is
@@ -331,6 +399,7 @@ fn check_action(
     caller: &Caller,
     action: &Arc<CompiledAction>,
     attempt: &Attempt,
+    now: Timestamp,
 ) -> Result<ActionCall, Problem> {
     check_reason(attempt.reason.as_deref())?;
     check_scope(&caller.identified, action.action.effect.into())?;
@@ -345,8 +414,9 @@ fn check_action(
         resource,
         conditions: Vec::new(),
         policies: Vec::new(),
+        cool_down_seconds: 0,
     };
-    authorize(&mut wanted, &caller.principal, caller.surface)?;
+    authorize(&mut wanted, &caller.principal, caller.surface, now)?;
     Ok(wanted)
 }
 
@@ -391,6 +461,7 @@ pub(crate) fn authorize(
     wanted: &mut ActionCall,
     principal: &Principal,
     surface: Surface,
+    now: Timestamp,
 ) -> Result<(), Problem> {
     wanted.owner = wanted.world.registry.owner_of(&wanted.resource).map(str::to_owned);
     let decision = wanted.world.policies.authorize(&Question {
@@ -401,16 +472,19 @@ pub(crate) fn authorize(
         environment: &wanted.world.environment,
         surface,
         reason: wanted.reason.as_deref(),
+        now,
     });
     match decision {
-        Decision::Allowed { policies } => {
+        Decision::Allowed { policies, cool_down_seconds } => {
             wanted.policies = policies;
             wanted.conditions = Vec::new();
+            wanted.cool_down_seconds = cool_down_seconds;
             Ok(())
         }
-        Decision::NeedsApproval { conditions, policies } => {
+        Decision::NeedsApproval { conditions, policies, cool_down_seconds } => {
             wanted.policies = policies;
             wanted.conditions = conditions;
+            wanted.cool_down_seconds = cool_down_seconds;
             Ok(())
         }
         refused @ Decision::Refused { .. } => allowed_or_problem(&refused),
@@ -479,7 +553,9 @@ fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
     };
     let detail: Vec<&str> = reasons.iter().map(|reason| reason.sentence.as_str()).collect();
     let policies: Vec<String> = reasons.iter().filter_map(|reason| reason.policy.clone()).collect();
-    let mut problem = Problem::new(code::REFUSED, detail.join("; ")).policies(policies);
+    let only_writing = reasons.iter().all(|reason| reason.wants_reason);
+    let code = if only_writing { code::REASON_REQUIRED } else { code::REFUSED };
+    let mut problem = Problem::new(code, detail.join("; ")).policies(policies);
     problem.next = reasons.iter().find_map(|reason| reason.next.clone());
     Err(problem)
 }
@@ -488,10 +564,7 @@ fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
     let mut who: Vec<String> = run
         .approvals
         .iter()
-        .map(|approval| match &approval.team {
-            Some(team) => format!("team {team}"),
-            None => "nobody (the resource has no owner)".to_owned(),
-        })
+        .map(|approval| approval.who().unwrap_or_else(|| "nobody (the resource has no owner)".to_owned()))
         .collect();
     who.sort();
     who.dedup();

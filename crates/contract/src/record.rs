@@ -26,7 +26,13 @@ pub enum Verb {
     ApproveRun,
     /// Someone said no.
     RejectRun,
-    /// The requester withdrew.
+    /// Someone asked about a run, or answered.
+    CommentRun,
+    /// A requester went on without approvals.
+    BreakGlass,
+    /// Someone else looked at a run that broke the glass, and closed its review.
+    CloseReview,
+    /// The requester withdrew, or an approver stopped it.
     CancelRun,
     /// Nobody decided in time.
     ExpireRun,
@@ -69,6 +75,9 @@ impl Verb {
             Self::SubmitRun => "submit_run",
             Self::ApproveRun => "approve_run",
             Self::RejectRun => "reject_run",
+            Self::CommentRun => "comment_run",
+            Self::BreakGlass => "break_glass",
+            Self::CloseReview => "close_review",
             Self::CancelRun => "cancel_run",
             Self::ExpireRun => "expire_run",
             Self::VoidRun => "void_run",

@@ -8,6 +8,8 @@
 
 pub mod approve_run;
 pub mod cancel_run;
+pub mod close_review;
+pub mod comment_run;
 pub mod create_token;
 pub mod decide;
 pub mod execute_run;
@@ -29,6 +31,7 @@ pub mod seal_records;
 pub mod sign_in;
 pub mod sign_out;
 pub mod submit_run;
+pub mod undo_run;
 pub mod void_run;
 pub mod who_am_i;
 

@@ -24,6 +24,7 @@
 //!
 //! A policy that does not hold to any of this is a [`Fault`] with its place, and nothing is in force then.
 
+mod calendar;
 mod checks;
 mod decide;
 mod fault;
@@ -42,10 +43,11 @@ mod schema;
 mod shape;
 mod source;
 
+pub use calendar::Calendar;
 pub use fault::Fault;
 pub use lift::LiftRefusal;
 pub use policies::{Defaults, Policies};
-pub use question::{ApproveQuestion, Condition, Decision, Question, Reason};
+pub use question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason};
 pub use registry::{Registry, Service, Team, UNOWNED};
 pub use resource::{MAX_DEPTH, MAX_LENGTH, ResourceError, check_resource, lies_under, resource_of};
-pub use rule::{Lifting, Rule};
+pub use rule::{Lifting, Rule, Writing};

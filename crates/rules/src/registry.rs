@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use guichet_contract::Digest;
 
 use crate::{
+    calendar::Calendar,
     fault::Fault,
     pattern::{Pattern, Specificity},
     registry_text::Reading,
@@ -53,6 +54,7 @@ pub struct Registry {
     teams_of: HashMap<String, BTreeSet<String>>,
     /// By first segment, each list from the most specific; patterns with a wildcard there are under "".
     owners: HashMap<String, Vec<Ownership>>,
+    calendar: Calendar,
     digest: Digest,
 }
 
@@ -74,6 +76,7 @@ impl Registry {
         let within = reading.within(&teams);
         let services = reading.services(&teams);
         let owners = reading.owners(&teams);
+        let calendar = reading.calendar(&teams);
         reading.finish()?;
 
         let mut members: HashMap<String, BTreeSet<String>> = HashMap::new();
@@ -89,7 +92,7 @@ impl Registry {
         let mut texts: Vec<&(String, String)> = files.iter().collect();
         texts.sort();
         let digest = Digest::of_json(&serde_json::json!(texts));
-        Ok(Self { teams, services, within, members, teams_of, owners, digest })
+        Ok(Self { teams, services, within, members, teams_of, owners, calendar, digest })
     }
 
     /// A registry of nothing: no teams, no owners.
@@ -101,6 +104,7 @@ impl Registry {
             members: HashMap::new(),
             teams_of: HashMap::new(),
             owners: HashMap::new(),
+            calendar: Calendar::default(),
             digest: Digest::of_json(&serde_json::json!([])),
         }
     }
@@ -134,6 +138,11 @@ impl Registry {
     pub fn with_parents<'a>(&'a self, teams: impl IntoIterator<Item = &'a String>) -> BTreeSet<&'a str> {
         let known = teams.into_iter().filter_map(|team| self.within.get(team));
         known.flatten().map(String::as_str).collect()
+    }
+
+    /// Who is on call when, and the office hours.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
     }
 
     /// The team of this name.

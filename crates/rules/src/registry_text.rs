@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use crate::{
+    calendar::{Calendar, OfficeHoursText, OnCallText},
     fault::Fault,
     nearest::did_you_mean,
     pattern::{Pattern, Specificity},
@@ -18,6 +19,8 @@ struct FileText {
     teams: Vec<TeamText>,
     services: Vec<ServiceText>,
     resources: Vec<ResourceText>,
+    on_call: Vec<OnCallText>,
+    office_hours: Option<Spanned<OfficeHoursText>>,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +176,34 @@ impl<'a> Reading<'a> {
             self.fault(file, at, why);
         }
         services
+    }
+
+    pub(crate) fn calendar(&mut self, teams: &BTreeMap<String, Team>) -> Calendar {
+        let mut calendar = Calendar::default();
+        let mut found = Vec::new();
+        for (file, text) in &self.files {
+            for on_call in &text.on_call {
+                if !teams.contains_key(&on_call.team.value) {
+                    found.push((*file, on_call.team.referenced, unknown_team(&on_call.team.value, teams)));
+                }
+                for shift in &on_call.shifts {
+                    let added = check_person(&shift.person.value)
+                        .and_then(|()| calendar.add_shift(&on_call.team.value, shift));
+                    if let Err(why) = added {
+                        found.push((*file, shift.person.referenced, why));
+                    }
+                }
+            }
+            if let Some(hours) = &text.office_hours
+                && let Err(why) = calendar.set_office_hours(&hours.value)
+            {
+                found.push((*file, hours.referenced, why));
+            }
+        }
+        for (file, at, why) in found {
+            self.fault(file, at, why);
+        }
+        calendar
     }
 
     pub(crate) fn owners(&mut self, teams: &BTreeMap<String, Team>) -> HashMap<String, Vec<Ownership>> {

@@ -75,7 +75,10 @@ pub async fn assemble(
         store: Arc::clone(&store),
         providers: Arc::clone(&dispatch) as Arc<dyn guichet_operations::Providers>,
         clock: Arc::clone(&clock),
-        settings: Settings { open_runs_per_principal: config.limits.open_runs_per_principal },
+        settings: Settings {
+            open_runs_per_principal: config.limits.open_runs_per_principal,
+            review_seconds: config.review_seconds,
+        },
     });
     let reloader = Reloader {
         config: config.clone(),

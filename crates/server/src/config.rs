@@ -29,6 +29,8 @@ pub struct Config {
     pub registry: PathBuf,
     /// Seconds after which a request for approval expires where no policy says.
     pub approval_expires_seconds: u32,
+    /// Seconds until somebody else should have looked at a run that broke the glass.
+    pub review_seconds: u32,
     /// Limits of the HTTP side and of submitting.
     pub limits: Limits,
     /// Logs and traces.
@@ -119,6 +121,7 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawApproval {
     expires_seconds: Option<Spanned<u32>>,
+    review_seconds: Option<Spanned<u32>>,
 }
 
 /// Limits. Every queue has one.
@@ -209,6 +212,8 @@ fn default_registry() -> PathBuf {
 
 /// The time a request for approval waits where nobody says: 4 hours.
 const APPROVAL_EXPIRES_SECONDS: u32 = 4 * 3600;
+/// Three days.
+const REVIEW_SECONDS: u32 = 259_200;
 
 impl Config {
     /// Reads and checks.
@@ -322,6 +327,7 @@ impl Config {
                 .approval
                 .expires_seconds
                 .map_or(APPROVAL_EXPIRES_SECONDS, Spanned::into_inner),
+            review_seconds: raw.approval.review_seconds.map_or(REVIEW_SECONDS, Spanned::into_inner),
             limits: raw.limits,
             telemetry: raw.telemetry,
             users: users

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Digest, JobId, PrincipalKind, Record, Run, RunEvent, RunId, RunState, TokenId,
+    ActionId, Digest, JobId, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, TokenId,
     record::LedgerRecord,
 };
 use jiff::Timestamp;
@@ -103,6 +103,15 @@ pub trait Events {
     async fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>, StoreError>;
 }
 
+/// Reviews of runs that broke the glass.
+#[async_trait]
+pub trait Reviews {
+    /// Of this run, open or closed.
+    async fn review(&self, run: RunId) -> Result<Option<Review>, StoreError>;
+    /// Open ones that are due before this moment, the most urgent first, at most `limit`.
+    async fn open_reviews(&self, due_before: Timestamp, limit: usize) -> Result<Vec<Review>, StoreError>;
+}
+
 /// Durable work.
 #[async_trait]
 pub trait Jobs {
@@ -195,7 +204,7 @@ pub trait Wakes {
 /// A store: all nouns, and one way to write.
 #[async_trait]
 pub trait Store:
-    Runs + Events + Jobs + Tokens + Idempotency + Records + Checkpoints + Wakes + Send + Sync + 'static
+    Runs + Events + Reviews + Jobs + Tokens + Idempotency + Records + Checkpoints + Wakes + Send + Sync + 'static
 {
     /// Makes the whole unit true, durably, or nothing of it.
     async fn commit(&self, work: UnitOfWork) -> Result<(), CommitError>;

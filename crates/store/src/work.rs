@@ -1,6 +1,8 @@
 //! One unit of work: everything that must become true together.
 
-use guichet_contract::{Decision, Digest, EventKind, JobId, Outcome, Record, Run, RunId, RunState, TokenId};
+use guichet_contract::{
+    Decision, Digest, EventKind, JobId, Outcome, Record, Review, ReviewClosed, Run, RunId, RunState, TokenId,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,15 @@ pub enum Change {
     },
     /// Appends to the ledger; the store numbers it.
     AppendRecord(Box<Record>),
+    /// A run that broke the glass waits for somebody to look at it. Conflict when it has a review.
+    OpenReview(Review),
+    /// Somebody looked. Conflict when the review is closed, or there is none.
+    CloseReview {
+        /// Of which run.
+        run: RunId,
+        /// Who, when, in which words.
+        closed: ReviewClosed,
+    },
     /// New durable work.
     EnqueueJob(Job),
     /// The job is done. Conflict when it is not held under this lease.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 14] = [
     "login",
     "logout",
     "whoami",
@@ -17,6 +17,7 @@ pub(crate) const NAMES: [&str; 13] = [
     "actions",
     "runs",
     "approvals",
+    "reviews",
     "audit",
     "tokens",
     "providers",
@@ -64,6 +65,7 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         actions(),
         runs(),
         approvals(),
+        reviews(),
         audit(),
         tokens(),
         command("providers", "Services that perform the actions")
@@ -142,7 +144,29 @@ fn runs() -> Command {
         )
         .subcommand(command("show", "One run with its plan, approvals and outcome").arg(run_id()))
         .subcommand(command("watch", "Follow a run to its end").arg(run_id()).arg(globals::timeout()))
-        .subcommand(command("cancel", "Withdraw a run, or ask the provider to stop it").arg(run_id()))
+        .subcommand(command("cancel", "Withdraw a run; an approver can while it cools down").arg(run_id()))
+        .subcommand(
+            command("comment", "Ask about a run, or answer")
+                .arg(run_id())
+                .arg(Arg::new("text").value_name("TEXT").required(true).help("The question or the answer")),
+        )
+        .subcommand(
+            command("undo", "Submit what undoes a run that succeeded, where its action names that")
+                .arg(run_id())
+                .args(globals::waiting()),
+        )
+}
+
+fn reviews() -> Command {
+    group("reviews", "Runs that went on without approval, until somebody else has looked at them")
+        .subcommand(
+            command("list", "Open reviews, the most urgent first")
+                .arg(switch("overdue", "Only those that should have been closed by now")),
+        )
+        .subcommand(command("show", "One run and its review").arg(run_id()))
+        .subcommand(
+            command("close", "Say what you found; --reason is required, and never one's own").arg(run_id()),
+        )
 }
 
 fn approvals() -> Command {
@@ -171,6 +195,9 @@ fn audit() -> Command {
         Verb::SubmitRun,
         Verb::ApproveRun,
         Verb::RejectRun,
+        Verb::CommentRun,
+        Verb::BreakGlass,
+        Verb::CloseReview,
         Verb::CancelRun,
         Verb::ExpireRun,
         Verb::VoidRun,

@@ -2,6 +2,8 @@
 
 pub mod approve_run;
 pub mod cancel_run;
+pub mod close_review;
+pub mod comment_run;
 pub mod create_token;
 pub mod export_records;
 pub mod follow_run;
@@ -25,6 +27,7 @@ pub mod revoke_token;
 pub mod sign_in;
 pub mod sign_out;
 pub mod submit_run;
+pub mod undo_run;
 pub mod who_am_i;
 
 use guichet_contract::{Problem, code};
@@ -50,6 +53,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         read_run::endpoint(),
         follow_run::endpoint(),
         cancel_run::endpoint(),
+        comment_run::endpoint(),
+        undo_run::endpoint(),
+        close_review::list(),
+        close_review::one(),
+        close_review::close(),
         approve_run::endpoint(),
         reject_run::endpoint(),
         list_approvals::endpoint(),

@@ -17,6 +17,7 @@ pub mod fixtures;
 pub mod idempotency;
 pub mod jobs;
 pub mod records;
+pub mod reviews;
 pub mod runs;
 pub mod tokens;
 pub mod whole;
@@ -63,6 +64,10 @@ macro_rules! conformance_suite {
                 events_are_numbered_without_gaps
                 events_are_read_on_from_where_one_stopped
                 events_need_their_run
+            }
+            reviews {
+                a_review_is_opened_with_its_run_and_closed_once
+                open_reviews_come_by_urgency
             }
             jobs {
                 no_job_is_claimed_twice

@@ -1,6 +1,6 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
-use super::{events, fault::Fault, idempotency, jobs, records, runs, tokens, writing::Writing};
+use super::{events, fault::Fault, idempotency, jobs, records, reviews, runs, tokens, writing::Writing};
 use crate::Change;
 
 /// Makes the change true within the open transaction, or says what it conflicts with.
@@ -13,6 +13,8 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::AddDecision { run, seen, decision } => runs::add_decision(writing, *run, *seen, decision),
         Change::AppendEvent { run, at, kind } => events::append(writing, *run, *at, kind),
         Change::AppendRecord(record) => records::append(writing, &records::Leaf::of(record)?),
+        Change::OpenReview(review) => reviews::open(writing, review),
+        Change::CloseReview { run, closed } => reviews::close(writing, *run, closed),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
         Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),

@@ -24,6 +24,7 @@ mod ownership;
 mod probe;
 mod readers;
 mod records;
+mod reviews;
 mod runs;
 mod tokens;
 mod unit;

@@ -1,8 +1,10 @@
 //! Stories that walk through several rooms, over real HTTP on a real store.
 
 mod approvals;
+mod conditions;
 mod crashes;
 mod credentials;
+mod emergencies;
 mod ledger;
 mod rest;
 mod rude_providers;
