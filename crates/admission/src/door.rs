@@ -9,14 +9,14 @@ use guichet_contract::{
     redact,
 };
 use guichet_identity::{Identified, Identity, IdentityError, Scope};
-use guichet_rules::{self as rules, BreakGlassQuestion, Decision, LiftRefusal, Question};
+use guichet_rules::{self as rules, Decision, Question};
 use guichet_store::{Store, TokenKind, UnitOfWork};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
 use crate::{
-    admitted::{ActionCall, Admitted, Deciding, GatewayCall},
+    admitted::{ActionCall, Admitted, GatewayCall},
     caller::{Call, Caller},
     refusal::Refusal,
     resolve::{self, RestCall, RestMatch},
@@ -197,115 +197,6 @@ impl Door {
         }
     }
 
-    /// The right to decide on this run.
-    ///
-    /// # Errors
-    /// The requester, an agent, a token without the scope, or not an approver; recorded.
-    pub async fn admit_decision(
-        &self,
-        caller: Caller,
-        run: &Run,
-        verdict: Verdict,
-    ) -> Result<Admitted<Deciding>, Refusal> {
-        let world = self.world.load_full();
-        let lifts = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
-            world
-                .policies
-                .can_lift(&caller.principal, run, self.clock.now())
-                .map_err(|refusal| lift_problem(&refusal, run))
-        });
-        match lifts {
-            Ok(lifts) => Ok(Admitted { caller, wanted: Deciding { lifts } }),
-            Err(problem) => {
-                let verb = if verdict == Verdict::Approve { Verb::ApproveRun } else { Verb::RejectRun };
-                let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
-                describe_run(&mut record, run);
-                Err(self.refuse(record, problem).await)
-            }
-        }
-    }
-
-    /// The right to go on without the approvals this needs. A reason must be given.
-    ///
-    /// # Errors
-    /// Policy, an agent, or no reason; recorded.
-    pub async fn admit_break_glass(&self, admitted: &Admitted<ActionCall>) -> Result<(), Refusal> {
-        let (caller, wanted) = (&admitted.caller, &admitted.wanted);
-        let problem = if wanted.reason.is_none() {
-            Problem::new(
-                code::REASON_REQUIRED,
-                "breaking the glass needs a reason: those who are skipped read it",
-            )
-            .next("give `--reason \"…\"`")
-        } else {
-            let decision = wanted.world.policies.may_break_glass(&BreakGlassQuestion {
-                principal: &caller.principal,
-                action: wanted.action().id.as_str(),
-                effect: wanted.action().effect,
-                resource: &wanted.resource,
-                environment: &wanted.world.environment,
-                now: self.clock.now(),
-            });
-            match allowed_or_problem(&decision) {
-                Ok(()) => return Ok(()),
-                Err(problem) => problem,
-            }
-        };
-        let mut record = self.record_of(caller, Verb::BreakGlass, RecordVerdict::Refused);
-        describe(&mut record, wanted);
-        Err(self.refuse(record, problem).await)
-    }
-
-    /// The right to close the review of a run. `waiting` is the run with the conditions it skipped as its approvals.
-    ///
-    /// # Errors
-    /// One's own run, or nobody who could have lifted one of them; recorded.
-    pub async fn admit_review(&self, caller: &Caller, waiting: &Run) -> Result<(), Refusal> {
-        let world = self.world.load_full();
-        let checked = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
-            world
-                .policies
-                .can_lift(&caller.principal, waiting, self.clock.now())
-                .map(|_| ())
-                .map_err(|refusal| lift_problem(&refusal, waiting))
-        });
-        let Err(problem) = checked else { return Ok(()) };
-        let mut record = self.record_of(caller, Verb::CloseReview, RecordVerdict::Refused);
-        describe_run(&mut record, waiting);
-        Err(self.refuse(record, problem).await)
-    }
-
-    /// The right to withdraw this run: its requester's, with a token that could have asked for it. While it cools down,
-    /// also that of those who approved it.
-    ///
-    /// # Errors
-    /// Someone else's run, a token without the scope, a reason that is too long; recorded.
-    pub async fn admit_cancel(
-        &self,
-        caller: &Caller,
-        run: &Run,
-        reason: Option<&str>,
-    ) -> Result<(), Refusal> {
-        let approved_it = run.decisions.iter().any(|decision| {
-            decision.verdict == Verdict::Approve
-                && decision.by == caller.principal.name
-                && caller.principal.kind == PrincipalKind::Person
-                && caller.principal.agent.is_none()
-        });
-        let checked = if approved_it && run.begins_at().is_some() {
-            check_scope(&caller.identified, Scope::Approve).and_then(|()| check_reason(reason))
-        } else if run.requested_by.is_same_actor(&caller.principal) {
-            check_scope(&caller.identified, run.effect.into()).and_then(|()| check_reason(reason))
-        } else {
-            Err(Problem::new(code::REFUSED, format!("only {} can cancel this run", run.requested_by.name))
-                .next("an approver can reject it"))
-        };
-        let Err(problem) = checked else { return Ok(()) };
-        let mut record = self.record_of(caller, Verb::CancelRun, RecordVerdict::Refused);
-        describe_run(&mut record, run);
-        Err(self.refuse(record, problem).await)
-    }
-
     /// Something of the gateway's own.
     ///
     /// # Errors
@@ -344,17 +235,6 @@ impl Door {
                 Err(self.refuse(record, problem).await)
             }
         }
-    }
-
-    /// Whether this principal may see this run: its requester always, others by policy.
-    pub fn may_see(&self, principal: &Principal, run: &Run) -> bool {
-        let world = self.world.load();
-        run.requested_by.is_same_actor(principal)
-            || matches!(
-                world.policies.may(principal, "view_run", &run.resource, &world.environment),
-                Decision::Allowed { .. }
-            )
-            || world.policies.can_lift(principal, run, self.clock.now()).is_ok()
     }
 
     /// Records a refusal and makes it. A store that takes no records cannot keep this one either; the call is
@@ -536,7 +416,7 @@ fn only_by_session(caller: &Caller) -> Result<(), Problem> {
         .next("sign in with `guichet login` and do it from there"))
 }
 
-fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
+pub(crate) fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
     match reason {
         Some(reason) if reason.chars().count() > REASON_MAX => Err(Problem::new(
             code::INVALID_INPUT,
@@ -547,7 +427,7 @@ fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
     }
 }
 
-fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
+pub(crate) fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
     let Decision::Refused { reasons } = decision else {
         return Ok(());
     };
@@ -558,30 +438,6 @@ fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
     let mut problem = Problem::new(code, detail.join("; ")).policies(policies);
     problem.next = reasons.iter().find_map(|reason| reason.next.clone());
     Err(problem)
-}
-
-fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
-    let mut who: Vec<String> = run
-        .approvals
-        .iter()
-        .map(|approval| approval.who().unwrap_or_else(|| "nobody (the resource has no owner)".to_owned()))
-        .collect();
-    who.sort();
-    who.dedup();
-    let who = format!("it can be decided by {}", who.join(" and "));
-    match refusal {
-        LiftRefusal::OwnRun => {
-            Problem::new(code::OWN_RUN, "you asked for this run yourself, so you cannot decide on it")
-                .next(format!("ask someone else: {who}"))
-        }
-        LiftRefusal::Agent => {
-            Problem::new(code::AGENT_CANNOT_APPROVE, "an agent never decides, also not on behalf of a person")
-                .next("decide yourself, signed in as a person")
-        }
-        LiftRefusal::NotAnApprover { sentence, policies } => {
-            Problem::new(code::NOT_AN_APPROVER, sentence.clone()).policies(policies.clone()).next(who)
-        }
-    }
 }
 
 fn identity_problem(error: &IdentityError) -> Problem {

@@ -12,6 +12,7 @@ pub mod door;
 pub mod readmit;
 pub mod refusal;
 pub mod resolve;
+mod runs;
 pub mod validate;
 pub mod world;
 

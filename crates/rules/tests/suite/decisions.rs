@@ -121,7 +121,8 @@ fn cedar_decides(set: &cedar::PolicySet, schema: &cedar::Schema, who: &Principal
     ]);
     let entities = cedar::Entities::from_json_value(entities, Some(schema)).unwrap();
     let action = uid("Action", act.id.as_str());
-    let context = json!({"environment": "staging", "surface": "cli", "input": input()});
+    let context = json!({"environment": "staging", "surface": "cli", "input": input(),
+        "on_call": [], "office_hours": false});
     let context = cedar::Context::from_json_value(context, Some((schema, &action))).unwrap();
     let request =
         cedar::Request::new(uid("Person", &who.name), action, uid("Resource", SHOP), context, Some(schema))
