@@ -306,16 +306,15 @@ impl Reading<'_> {
                     None
                 }
             });
-        match template {
-            Some(template) => Some(Writing { template: template.to_owned(), ticket }),
-            None => {
-                if ticket.is_some() {
-                    let message = "`@ticket` without `@reason`: add `@reason(\"what to write\")`, which people are shown";
-                    self.fault("ticket", message.to_owned());
-                }
-                None
-            }
+        if let Some(template) = template {
+            return Some(Writing { template: template.to_owned(), ticket });
         }
+        if ticket.is_some() {
+            let message =
+                "`@ticket` without `@reason`: add `@reason(\"what to write\")`, which people are shown";
+            self.fault("ticket", message.to_owned());
+        }
+        None
     }
 
     fn cool_down(&mut self) -> u32 {

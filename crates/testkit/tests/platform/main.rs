@@ -5,6 +5,7 @@ mod conditions;
 mod crashes;
 mod credentials;
 mod emergencies;
+mod interleavings;
 mod ledger;
 mod rest;
 mod rude_providers;
