@@ -15,6 +15,7 @@
 mod changes;
 mod cli;
 mod connection;
+mod decisions;
 mod disk;
 mod figures;
 mod gateway;
@@ -31,11 +32,11 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 4] = ["reads", "changes", "memory-and-start", "cli"];
+const NAMES: [&str; 5] = ["reads", "changes", "decisions", "memory-and-start", "cli"];
 const USAGE: &str = "\
 cargo xtask bench [NAME…] [--seconds N]
 
-NAME       reads, changes, memory-and-start, cli; all of them when none is named
+NAME       reads, changes, decisions, memory-and-start, cli; all of them when none is named
 --seconds  how long each single measurement takes (2; everything together is then about five minutes)";
 
 fn main() -> ExitCode {
@@ -67,6 +68,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
         let table = match name {
             "reads" => reads::measure(&setting),
             "changes" => changes::measure(&setting),
+            "decisions" => decisions::measure(&setting),
             "memory-and-start" => memory_and_start::measure(&setting),
             _ => cli::measure(&setting),
         };
