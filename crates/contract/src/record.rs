@@ -36,6 +36,8 @@ pub enum Verb {
     ExecuteRun,
     /// What came of it.
     RecordOutcome,
+    /// Somebody was to be told what happened to a run, and could not be reached.
+    DeliverNotice,
     /// Signed in.
     SignIn,
     /// Signed out.
@@ -74,6 +76,7 @@ impl Verb {
             Self::VoidRun => "void_run",
             Self::ExecuteRun => "execute_run",
             Self::RecordOutcome => "record_outcome",
+            Self::DeliverNotice => "deliver_notice",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
             Self::CreateToken => "create_token",

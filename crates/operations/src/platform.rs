@@ -7,7 +7,7 @@ use guichet_contract::{Clock, Principal, Problem, Record, Run, code, redact};
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
-use crate::providers::Providers;
+use crate::{messenger::Messages, providers::Providers};
 
 /// The door, the store, the providers, the clock.
 pub struct Platform {
@@ -17,6 +17,8 @@ pub struct Platform {
     pub store: Arc<dyn Store>,
     /// Who performs.
     pub providers: Arc<dyn Providers>,
+    /// How people are told what happens.
+    pub messages: Messages,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Limits.

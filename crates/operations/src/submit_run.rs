@@ -11,6 +11,7 @@ use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 use serde_json::{Value, json};
 
 use crate::{
+    notices::{self, Happened},
     perform_read,
     platform::{Platform, store_problem},
     providers::ProviderCall,
@@ -252,6 +253,7 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
             at: now,
         });
     }
+    work.changes.extend(notices::of(platform, run, Happened::Submitted, run.state, now));
     work.append_record(record)
         .append_event(run.id, now, EventKind::State { state: run.state, because: None })
         .enqueue_job(Job { id: JobId::new(&*platform.clock), kind, run: run.id, due, attempts: 0 })

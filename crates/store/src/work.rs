@@ -1,8 +1,11 @@
 //! One unit of work: everything that must become true together.
 
-use guichet_contract::{Decision, Digest, EventKind, JobId, Outcome, Record, Run, RunId, RunState, TokenId};
+use guichet_contract::{
+    Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Run, RunId, RunState, TokenId,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::StoreError;
 
@@ -53,8 +56,17 @@ pub enum Change {
     },
     /// Appends to the ledger; the store numbers it.
     AppendRecord(Box<Record>),
-    /// New durable work.
+    /// New durable work. Conflict when it is of the kind that delivers a notice: that has its own change.
     EnqueueJob(Job),
+    /// Something to be told. Conflict when the job's id exists, or when it is of another kind.
+    EnqueueNotice {
+        /// The work, of kind [`JobKind::DeliverNotice`].
+        job: Job,
+        /// What is to be told; gone when the job is finished.
+        notice: Notice,
+    },
+    /// Somebody was told, or never will be. Conflict when that was written before.
+    NoteDelivery(Delivery),
     /// The job is done. Conflict when it is not held under this lease.
     FinishJob {
         /// Which job.
@@ -183,6 +195,47 @@ pub enum JobKind {
     ExecuteRun,
     /// Ends a run nobody decided.
     ExpireRun,
+    /// Tells people what happened to a run, through one channel.
+    DeliverNotice,
+}
+
+/// Which workers take a job: what waits on one lane never keeps the other waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// What moves runs.
+    Runs,
+    /// What tells people.
+    Notices,
+}
+
+impl Lane {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Runs, Self::Notices];
+
+    /// The word in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Notices => "notices",
+        }
+    }
+}
+
+/// Who was told of what, through which channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What happened.
+    pub event: Uuid,
+    /// Name of the channel.
+    pub channel: String,
+    /// A person's name; empty for a channel that is one recipient as a whole.
+    pub recipient: String,
+    /// To which run it happened.
+    pub run: RunId,
+    /// When they were told, or were given up.
+    pub at: Timestamp,
+    /// They were not told, and will not be.
+    pub given_up: bool,
 }
 
 impl JobKind {
@@ -191,6 +244,15 @@ impl JobKind {
         match self {
             Self::ExecuteRun => "execute_run",
             Self::ExpireRun => "expire_run",
+            Self::DeliverNotice => "deliver_notice",
+        }
+    }
+
+    /// The lane it waits on.
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::DeliverNotice => Lane::Notices,
+            _ => Lane::Runs,
         }
     }
 }

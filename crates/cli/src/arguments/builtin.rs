@@ -176,6 +176,7 @@ fn audit() -> Command {
         Verb::VoidRun,
         Verb::ExecuteRun,
         Verb::RecordOutcome,
+        Verb::DeliverNotice,
         Verb::SignIn,
         Verb::SignOut,
         Verb::CreateToken,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use guichet_contract::SystemClock;
 use guichet_dispatch::{Limits, Provider, Transport, transport};
+use guichet_notify::Notifier;
 use guichet_operations::reload_settings;
 
 use super::{fail, say};
@@ -70,6 +71,9 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
                 provider.name
             ));
         }
+    }
+    if let Err(error) = Notifier::open(&config.channels, Arc::new(SystemClock)) {
+        faults.push(format!("{}: {error}", config.file.display()));
     }
     match reload::read_sources(config, &documents) {
         Err(more) => faults.extend(more),

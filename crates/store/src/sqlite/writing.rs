@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use super::{columns::count, fault::Fault, records};
-use crate::Wake;
+use crate::{Lane, Wake};
 
 /// An open transaction.
 pub(super) struct Writing<'a> {
@@ -17,7 +17,8 @@ pub(super) struct Writing<'a> {
 /// Whom the transaction will wake.
 #[derive(Default)]
 pub(super) struct Woken {
-    job: bool,
+    runs_lane: bool,
+    notices_lane: bool,
     record: bool,
     runs: Vec<RunId>,
 }
@@ -35,8 +36,11 @@ impl<'a> Writing<'a> {
         index
     }
 
-    pub(super) fn wake_jobs(&mut self) {
-        self.woken.job = true;
+    pub(super) fn wake_jobs(&mut self, lane: Lane) {
+        match lane {
+            Lane::Runs => self.woken.runs_lane = true,
+            Lane::Notices => self.woken.notices_lane = true,
+        }
     }
 
     pub(super) fn wake_run(&mut self, run: RunId) {
@@ -50,12 +54,13 @@ impl<'a> Writing<'a> {
         work: impl FnOnce(&mut Self) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
         self.connection.prepare_cached("SAVEPOINT unit")?.execute([])?;
-        let (next_index, job, record, runs) =
-            (self.next_index, self.woken.job, self.woken.record, self.woken.runs.len());
+        let (next_index, record, runs) = (self.next_index, self.woken.record, self.woken.runs.len());
+        let lanes = (self.woken.runs_lane, self.woken.notices_lane);
         if !work(self)? {
             self.connection.prepare_cached("ROLLBACK TO unit")?.execute([])?;
             self.next_index = next_index;
-            (self.woken.job, self.woken.record) = (job, record);
+            self.woken.record = record;
+            (self.woken.runs_lane, self.woken.notices_lane) = lanes;
             self.woken.runs.truncate(runs);
         }
         self.connection.prepare_cached("RELEASE unit")?.execute([])?;
@@ -91,9 +96,10 @@ impl Woken {
     pub(super) fn wake(mut self, wakes: &broadcast::Sender<Wake>) {
         self.runs.sort_unstable();
         self.runs.dedup();
-        let job = self.job.then_some(Wake::Job);
+        let lanes = [(self.runs_lane, Lane::Runs), (self.notices_lane, Lane::Notices)];
+        let jobs = lanes.into_iter().filter_map(|(woken, lane)| woken.then_some(Wake::Job(lane)));
         let record = self.record.then_some(Wake::Record);
-        for wake in job.into_iter().chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
+        for wake in jobs.chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
             // Nobody may be waiting.
             let _ = wakes.send(wake);
         }
