@@ -121,7 +121,7 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = time::sleep(pause), if !full => {}
-                () = woken(&mut wakes, worker.settings.lane), if !full && failures == 0 => {}
+                () = woken(&mut wakes, &worker.settings.lane), if !full && failures == 0 => {}
                 _ = begun.join_next(), if full => {}
             }
         }
@@ -141,11 +141,11 @@ impl Worker {
 
     async fn claim(&self, limit: usize) -> Result<Vec<Job>, guichet_store::StoreError> {
         let now = self.clock.now();
-        self.store.claim_jobs(self.settings.lane, &self.lease, now, self.lease_until(now), limit).await
+        self.store.claim_jobs(&self.settings.lane, &self.lease, now, self.lease_until(now), limit).await
     }
 
     async fn until_next_due(&self) -> Duration {
-        match self.store.next_due(self.settings.lane).await {
+        match self.store.next_due(&self.settings.lane).await {
             Ok(None) => LOOK_AT_LEAST_EVERY,
             Ok(Some(due)) => {
                 let wait = due.duration_since(self.clock.now());
@@ -199,11 +199,12 @@ fn pause_after(failures: u32) -> Duration {
     PAUSE.0.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(PAUSE.1)
 }
 
-async fn woken(wakes: &mut broadcast::Receiver<Wake>, lane: Lane) {
+async fn woken(wakes: &mut broadcast::Receiver<Wake>, lane: &Lane) {
+    let wanted = if *lane == Lane::Runs { Wake::Job } else { Wake::Notice };
     loop {
         match wakes.recv().await {
-            Ok(Wake::Job(woken)) if woken == lane => return,
             Err(RecvError::Lagged(_)) => return,
+            Ok(wake) if wake == wanted => return,
             Ok(_) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }

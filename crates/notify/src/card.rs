@@ -50,17 +50,27 @@ pub(crate) fn text(message: &Message) -> String {
         row("Needs", Some(needed));
     }
     row("Expires", message.expires_at.map(|at| at.to_string()));
-    row("Decided", message.by.as_ref().zip(message.verdict).map(|(by, verdict)| format!("{by}: {}", word(&verdict))));
+    row(
+        "Decided",
+        message.by.as_ref().zip(message.verdict).map(|(by, verdict)| format!("{by}: {}", word(&verdict))),
+    );
     row("Because", message.because.clone());
     if let Some(ended) = &message.outcome {
         row("Outcome", Some(word(&ended.status)));
-        row("Problem", ended.code.clone().zip(ended.detail.clone()).map(|(code, why)| format!("{code}: {why}")));
+        row(
+            "Problem",
+            ended.code.clone().zip(ended.detail.clone()).map(|(code, why)| format!("{code}: {why}")),
+        );
         row("Next", ended.next.clone());
     }
     row("Run", Some(format!("{} ({})", message.run, message.state)));
     row("Binding", Some(message.binding.clone()));
 
-    let what = if message.occasion == Occasion::ApprovalRequested { "To look at it and approve" } else { "To look at it" };
+    let what = if message.occasion == Occasion::ApprovalRequested {
+        "To look at it and approve"
+    } else {
+        "To look at it"
+    };
     let mut text = format!("{}.\n\n{what}:\n\n    {}\n\n", one_line(&message.sentence), message.command);
     let wide = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     for (name, value) in rows {

@@ -42,14 +42,13 @@ impl Mail {
     /// What is wrong with an address, a host name or a certificate.
     pub fn new(settings: &MailSettings, timeout: Duration) -> Result<Self, String> {
         let from = check_from(&settings.from)?;
-        let mut builder =
-            AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.server)
-                .port(settings.port)
-                .timeout(Some(timeout))
-                .tls(tls(settings)?);
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.server)
+            .port(settings.port)
+            .timeout(Some(timeout))
+            .tls(tls(settings)?);
         if let Some((user, password)) = &settings.credentials {
-            builder = builder
-                .credentials(Credentials::new(user.clone(), password.expose_secret().to_owned()));
+            builder =
+                builder.credentials(Credentials::new(user.clone(), password.expose_secret().to_owned()));
         }
         Ok(Self {
             from,
@@ -76,12 +75,7 @@ impl Mail {
         self.transport.send(mail).await.map(|_| ()).map_err(|error| judge(&error))
     }
 
-    fn mail(
-        &self,
-        to: &Addressee,
-        message: &Message,
-        clock: &dyn Clock,
-    ) -> Result<lettre::Message, String> {
+    fn mail(&self, to: &Addressee, message: &Message, clock: &dyn Clock) -> Result<lettre::Message, String> {
         let address = self.address_of(to)?;
         let host = self.from.email.domain();
         // Threads by run; a repetition has the id of the first, so that a mail program shows one.
@@ -125,9 +119,8 @@ impl Mail {
 /// # Errors
 /// What is wrong with it.
 pub fn check_from(from: &str) -> Result<Mailbox, String> {
-    from.parse().map_err(|error| {
-        format!("`{from}` is no sender ({error}): write `Guichet <guichet@example.org>`")
-    })
+    from.parse()
+        .map_err(|error| format!("`{from}` is no sender ({error}): write `Guichet <guichet@example.org>`"))
 }
 
 fn tls(settings: &MailSettings) -> Result<LettreTls, String> {

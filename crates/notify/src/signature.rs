@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_none_is_told_without_showing_it() {
-        for secret in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8G", "whsec_(MfKQ9r8GKYqrTwjUPD8ILPZIo2L)"] {
+        for secret in
+            ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8G", "whsec_(MfKQ9r8GKYqrTwjUPD8ILPZIo2L)"]
+        {
             let why = Key::parse(secret).unwrap_err();
             assert!(why.contains("openssl rand") && !why.contains("MfKQ"), "{why}");
         }

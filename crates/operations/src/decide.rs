@@ -11,9 +11,9 @@ use guichet_lifecycle::{self as lifecycle, DecisionError, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 
 use crate::{
+    notices::{self, Happened},
     platform::Platform,
     providers::{ProviderCall, ProviderError},
-    notices::{self, Happened},
     read_runs, void_run,
 };
 

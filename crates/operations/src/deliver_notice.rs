@@ -58,11 +58,8 @@ pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) ->
         .map(|delivery| delivery.recipient)
         .collect::<BTreeSet<_>>();
     let message = message::of(platform, &notice, &run, to);
-    let mut recipients: Vec<Option<&Addressee>> = if channel.per_person {
-        message.to.iter().map(Some).collect()
-    } else {
-        vec![None]
-    };
+    let mut recipients: Vec<Option<&Addressee>> =
+        if channel.per_person { message.to.iter().map(Some).collect() } else { vec![None] };
     recipients.retain(|to| !told.contains(name_of(*to)));
     let last = job.attempts >= channel.tries.max(1);
     let telling = Telling { platform, channel, notice: &notice, run: &run, message: &message, last };
@@ -156,12 +153,7 @@ fn name_of(to: Option<&Addressee>) -> &str {
 }
 
 /// Whom the channel is to tell; none when nobody is, or when it would be told too late.
-fn addressees(
-    platform: &Platform,
-    channel: &Channel,
-    notice: &Notice,
-    run: &Run,
-) -> Option<Vec<Addressee>> {
+fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run) -> Option<Vec<Addressee>> {
     if notice.occasion == Occasion::ApprovalRequested && run.state != RunState::AwaitingApproval {
         return None;
     }
@@ -235,7 +227,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_an_hour_and_are_spread() {
-        let middle: Vec<i64> = (1..=14).map(|n| pause_after(n, u32::MAX / 2).as_secs_f64().round() as i64).collect();
+        let middle: Vec<i64> =
+            (1..=14).map(|n| pause_after(n, u32::MAX / 2).as_secs_f64().round() as i64).collect();
         assert_eq!(middle, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]);
         let (least, most) = (pause_after(3, 0), pause_after(3, u32::MAX));
         assert_eq!((least.as_millis(), most.as_millis()), (3_000, 5_000));

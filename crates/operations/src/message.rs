@@ -93,7 +93,11 @@ fn sentence(notice: &Notice, run: &Run) -> String {
         }
         Occasion::RunDecided => {
             let word = if notice.verdict == Some(Verdict::Reject) { "no" } else { "yes" };
-            let more = if notice.state == RunState::AwaitingApproval { ", and more approvals are needed" } else { "" };
+            let more = if notice.state == RunState::AwaitingApproval {
+                ", and more approvals are needed"
+            } else {
+                ""
+            };
             format!("{} said {word}{more}: {what}", who.unwrap_or("somebody"))
         }
         Occasion::RunExpired => format!("Nobody decided in time: {what}"),

@@ -132,14 +132,7 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         let first = told.first().cloned();
         let (by, verdict, because) =
             first.map_or((None, None, None), |first| (first.by, first.verdict, first.because));
-        told.push(Telling {
-            occasion: Occasion::ApprovalClosed,
-            by,
-            verdict,
-            because,
-            closed,
-            open: after,
-        });
+        told.push(Telling { occasion: Occasion::ApprovalClosed, by, verdict, because, closed, open: after });
     }
     // Nobody needs to be told what they did themselves.
     if let Happened::Cancelled { by, .. } = happened

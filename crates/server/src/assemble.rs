@@ -39,7 +39,7 @@ pub struct Assembled {
     reloader: Reloader,
     signer: Arc<Signer>,
     worker: Worker,
-    teller: Worker,
+    tellers: Vec<Worker>,
     clock: Arc<dyn Clock>,
     draining: CancellationToken,
 }
@@ -106,8 +106,8 @@ pub async fn assemble(
     let worker_settings = WorkerSettings { at_once: config.limits.runs_at_once, ..WorkerSettings::default() };
     let worker =
         Worker::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&performer) as _, worker_settings);
-    let teller = Worker::new(Arc::clone(&store), Arc::clone(&clock), performer, teller_settings());
-    Ok(Assembled { itinerary, platform, store, dispatch, reloader, signer, worker, teller, clock, draining })
+    let tellers = tellers(config, &store, &clock, &performer).await?;
+    Ok(Assembled { itinerary, platform, store, dispatch, reloader, signer, worker, tellers, clock, draining })
 }
 
 impl Assembled {
@@ -115,13 +115,15 @@ impl Assembled {
     /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
     /// the store is closed. Ends when that is done.
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
-        let Self { itinerary, store, reloader, signer, worker, teller, clock, draining, .. } = self;
+        let Self { itinerary, store, reloader, signer, worker, tellers, clock, draining, .. } = self;
         let (close, sealed) = (CancellationToken::new(), CancellationToken::new());
         let server = tokio::spawn(gateway::serve(listener, itinerary, settings, close.clone()));
         let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), signer, clock, sealed.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.work(stop.clone()));
-        tasks.spawn(teller.work(stop.clone()));
+        for teller in tellers {
+            tasks.spawn(teller.work(stop.clone()));
+        }
         tasks.spawn(reloader.work(stop.clone()));
         stop.cancelled().await;
         draining.cancel();
@@ -177,15 +179,29 @@ async fn start_record(platform: &Platform) -> anyhow::Result<()> {
     platform.store.commit(work).await.context("the store takes no records, so nothing can be served")
 }
 
-/// Those who tell people are few enough not to crowd a mail server, and a stop does not wait long for them: what was not
-/// told is told after the next start.
-fn teller_settings() -> WorkerSettings {
-    WorkerSettings {
-        lane: Lane::Notices,
-        at_once: 32,
-        drain: Duration::from_secs(3),
-        ..WorkerSettings::default()
+/// One worker for each channel, so that a receiver that hangs holds up nobody but itself. A stop does not wait long for
+/// them: what was not told is told after the next start. What waits for a channel that is gone is dropped.
+async fn tellers(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    performer: &Arc<Performer>,
+) -> anyhow::Result<Vec<Worker>> {
+    let names: Vec<String> = config.channels.iter().map(|channel| channel.name.clone()).collect();
+    let dropped = store.drop_notices_of_others(&names).await.context("the store cannot be used")?;
+    if dropped > 0 {
+        tracing::warn!(dropped, "notices for channels that are no longer configured are dropped");
     }
+    let teller = |name| {
+        let settings = WorkerSettings {
+            lane: Lane::Channel(name),
+            at_once: 8,
+            drain: Duration::from_secs(3),
+            ..WorkerSettings::default()
+        };
+        Worker::new(Arc::clone(store), Arc::clone(clock), Arc::clone(performer) as _, settings)
+    };
+    Ok(names.into_iter().map(teller).collect())
 }
 
 fn http_settings(config: &Config) -> gateway::Settings {

@@ -10,7 +10,9 @@ use std::{
 };
 
 use guichet_contract::Occasion;
-use guichet_notify::{ChannelSettings, Kind, MailSettings, Tls, WebhookSettings, mail, settings, signature::Key};
+use guichet_notify::{
+    ChannelSettings, Kind, MailSettings, Tls, WebhookSettings, mail, settings, signature::Key,
+};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -96,10 +98,7 @@ fn within<T: Copy + PartialOrd>(
     *given.get_ref()
 }
 
-fn occasions(
-    given: Option<&[Spanned<String>]>,
-    fault: &mut impl FnMut(usize, String),
-) -> BTreeSet<Occasion> {
+fn occasions(given: Option<&[Spanned<String>]>, fault: &mut impl FnMut(usize, String)) -> BTreeSet<Occasion> {
     let Some(given) = given else { return Occasion::ALL.into() };
     let mut occasions = BTreeSet::new();
     for event in given {
@@ -197,7 +196,10 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
             "none" => Some(Tls::None),
             other => {
                 let at = start(self.channel.tls.as_ref()).unwrap_or_default();
-                (self.fault)(at, format!("`{other}` is no way to protect a connection; there is starttls, tls, none"));
+                (self.fault)(
+                    at,
+                    format!("`{other}` is no way to protect a connection; there is starttls, tls, none"),
+                );
                 None
             }
         };
@@ -206,19 +208,26 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
         {
             (self.fault)(*at, why);
         }
-        if let Some(address) = self.channel.address.as_ref().filter(|address| !address.get_ref().contains("{name}")) {
+        if let Some(address) =
+            self.channel.address.as_ref().filter(|address| !address.get_ref().contains("{name}"))
+        {
             (self.fault)(address.span().start, "`address` has `{name}` in it: {name}@example.org".into());
         }
         let credentials = self.credentials();
         if let (Some(user), Some(Tls::None), Some((_, server))) = (&self.channel.user, tls, &server)
             && !is_loopback(server)
         {
-            let why = "a password would go over the network in the clear: use `tls = \"starttls\"` or `\"tls\"`";
+            let why =
+                "a password would go over the network in the clear: use `tls = \"starttls\"` or `\"tls\"`";
             (self.fault)(user.span().start, why.into());
         }
         let authorities = self.authorities();
         let ((_, server), (_, from), tls) = (server?, from?, tls?);
-        let port = self.channel.port.as_ref().map_or(if tls == Tls::Tls { 465 } else { 587 }, |port| *port.get_ref());
+        let port = self
+            .channel
+            .port
+            .as_ref()
+            .map_or(if tls == Tls::Tls { 465 } else { 587 }, |port| *port.get_ref());
         let address = self.channel.address.as_ref().map(|address| address.get_ref().clone());
         Some(MailSettings { server, port, tls, authorities, from, credentials, address })
     }
@@ -257,9 +266,9 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
         let given = self.channel.url.take();
         let url = self.needed("url", given);
         if let Some((at, url)) = &url {
-            let good = url.parse::<http::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-            });
+            let good = url
+                .parse::<http::Uri>()
+                .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
             if !good {
                 (self.fault)(*at, format!("`{url}` is not of the form https://host/path"));
             }
@@ -326,4 +335,76 @@ fn start<T>(given: Option<&Spanned<T>>) -> Option<usize> {
 
 fn is_loopback(server: &str) -> bool {
     server == "localhost" || server.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    /// What is wrong with a file of this one channel, as `line:column message`.
+    fn faults(channel: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("guichet.toml");
+        std::fs::write(folder.path().join("good"), KEY).unwrap();
+        std::fs::write(folder.path().join("bad"), "hunter2").unwrap();
+        std::fs::write(&file, format!("environment = \"staging\"\n[[notify]]\n{channel}")).unwrap();
+        let faults = Config::load(&file).err().unwrap_or_default();
+        faults.iter().map(|fault| format!("{}:{} {}", fault.line, fault.column, fault.message)).collect()
+    }
+
+    #[test]
+    fn each_fault_has_its_place() {
+        let hook = "name = \"a\"\nkind = \"webhook\"\nurl = \"https://x/y\"\n";
+        let mail = "name = \"a\"\nkind = \"smtp\"\nserver = \"mail.test\"\nfrom = \"a@b.test\"\n";
+        let cases = [
+            ("name = \"A\"\nkind = \"console\"".to_owned(), "3:8 a channel is named"),
+            ("name = \"a\"\nkind = \"pager\"".to_owned(), "4:8 no channel is of kind `pager`"),
+            (
+                "name = \"a\"\nkind = \"console\"\nevents = [\"run_ended\", \"run_begun\"]".to_owned(),
+                "5:24 `run_begun` is no occasion; there is approval_requested",
+            ),
+            (
+                "name = \"a\"\nkind = \"console\"\nurl = \"x\"".to_owned(),
+                "5:7 a channel of kind `console` has no `url`",
+            ),
+            ("name = \"a\"\nkind = \"console\"\ntries = 0".to_owned(), "5:9 `tries` is 1 to 100"),
+            ("name = \"a\"\nkind = \"console\"\ntimeout_seconds = 61".to_owned(), "5:19 `timeout_seconds`"),
+            ("name = \"a\"\nkind = \"console\"\nnoise = 1".to_owned(), "5:1 unknown field `noise`"),
+            (
+                "name = \"a\"\nkind = \"smtp\"\nfrom = \"a@b.test\"".to_owned(),
+                "3:8 a channel of kind `smtp` needs `server`",
+            ),
+            (mail.replace("a@b.test", "nobody"), "6:8 `nobody` is no sender"),
+            (format!("{mail}tls = \"ssl\""), "7:7 `ssl` is no way to protect"),
+            (format!("{mail}address = \"x@b.test\""), "7:11 `address` has `{name}` in it"),
+            (format!("{mail}user = \"u\""), "7:8 a `user` needs `password_env`"),
+            (format!("{mail}password_file = \"good\""), "7:17 a password needs a `user`"),
+            (format!("{mail}ca_file = \"gone.pem\""), "7:11 "),
+            (
+                format!("{mail}tls = \"none\"\nuser = \"u\"\npassword_file = \"good\""),
+                "8:8 a password would go over the network in the clear",
+            ),
+            (hook.to_owned(), "3:8 a channel of kind `webhook` needs `secret_env`"),
+            (format!("{hook}secret_file = \"bad\""), "6:15 the secret does not begin with `whsec_`"),
+            (
+                format!("{hook}secret_env = \"GUICHET_NO_SUCH_VARIABLE\""),
+                "6:14 the environment has no variable",
+            ),
+            (
+                format!("{}secret_file = \"good\"", hook.replace("https:", "ftp:")),
+                "5:7 `ftp://x/y` is not of the form https",
+            ),
+        ];
+        for (text, expected) in cases {
+            let found = faults(&text);
+            assert!(found.iter().any(|fault| fault.starts_with(expected)), "{text}\n{found:?}");
+            assert!(!found.iter().any(|fault| fault.contains("hunter2")), "a secret is shown: {found:?}");
+        }
+        assert_eq!(faults(&format!("{hook}secret_file = \"good\"")), Vec::<String>::new());
+        assert_eq!(faults(mail), Vec::<String>::new());
+        let twice = faults("name = \"a\"\nkind = \"console\"\n[[notify]]\nname = \"a\"\nkind = \"console\"");
+        assert!(twice[0].starts_with("6:8 there are two channels called `a`"), "{twice:?}");
+    }
 }

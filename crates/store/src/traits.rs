@@ -111,7 +111,7 @@ pub trait Jobs {
     /// A job whose lease has run out can be claimed again. Counts the attempt.
     async fn claim_jobs(
         &self,
-        lane: Lane,
+        lane: &Lane,
         lease: &str,
         now: Timestamp,
         until: Timestamp,
@@ -120,7 +120,7 @@ pub trait Jobs {
     /// Prolongs a lease; false when it was lost.
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError>;
     /// When the next job of this lane is due or the next lease on one runs out, if any is kept.
-    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, StoreError>;
+    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError>;
     /// Frees every lease. Only for a store that one process owns alone, when it starts: who held them is gone.
     async fn free_all_leases(&self) -> Result<u64, StoreError>;
 }
@@ -132,6 +132,8 @@ pub trait Notices {
     async fn notice(&self, job: JobId) -> Result<Option<Notice>, StoreError>;
     /// Who was told of this event through this channel, or was given up, by name.
     async fn deliveries(&self, event: Uuid, channel: &str) -> Result<Vec<Delivery>, StoreError>;
+    /// Drops what waits for any other channel than these, and says how many that were: nobody would ever take it up.
+    async fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError>;
 }
 
 /// Sessions and personal tokens.
@@ -189,8 +191,10 @@ pub trait Checkpoints {
 /// What has become true just now, for those who wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// A job of this lane was added or became free.
-    Job(Lane),
+    /// A job that moves a run was added or became free.
+    Job,
+    /// Something to tell was added or became free.
+    Notice,
     /// A run has new events.
     Run(RunId),
     /// The ledger has new records.

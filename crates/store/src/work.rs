@@ -199,24 +199,22 @@ pub enum JobKind {
     DeliverNotice,
 }
 
-/// Which workers take a job: what waits on one lane never keeps the other waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Which workers take a job: what waits on one lane never keeps another waiting. Each channel has one of its own, so that a
+/// receiver that hangs holds up nobody but itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// What moves runs.
     Runs,
-    /// What tells people.
-    Notices,
+    /// What is told through the channel of this name.
+    Channel(String),
 }
 
 impl Lane {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Runs, Self::Notices];
-
     /// The word in the store.
-    pub fn as_str(self) -> &'static str {
+    pub fn word(&self) -> String {
         match self {
-            Self::Runs => "runs",
-            Self::Notices => "notices",
+            Self::Runs => "runs".to_owned(),
+            Self::Channel(name) => format!("channel/{name}"),
         }
     }
 }
@@ -245,14 +243,6 @@ impl JobKind {
             Self::ExecuteRun => "execute_run",
             Self::ExpireRun => "expire_run",
             Self::DeliverNotice => "deliver_notice",
-        }
-    }
-
-    /// The lane it waits on.
-    pub fn lane(self) -> Lane {
-        match self {
-            Self::DeliverNotice => Lane::Notices,
-            _ => Lane::Runs,
         }
     }
 }

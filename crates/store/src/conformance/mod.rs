@@ -78,6 +78,7 @@ macro_rules! conformance_suite {
             notices {
                 a_notice_reads_as_it_was_written_until_it_is_told
                 notices_never_keep_runs_waiting
+                notices_for_channels_that_are_gone_are_dropped
                 a_notice_needs_its_own_kind
                 nobody_is_told_twice
                 a_retried_notice_wakes_its_own_lane

@@ -29,7 +29,7 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault>
             job.attempts
         ])
         .or_conflict(|| format!("job {} (its id exists)", job.id))?;
-    writing.wake_jobs(job.kind.lane());
+    writing.wake_jobs(job.kind);
     Ok(())
 }
 
@@ -52,7 +52,7 @@ pub(super) fn retry(writing: &mut Writing<'_>, job: JobId, lease: &str, due: Tim
         statement.query_row(params![job.to_string(), lease, micros(due)], |row| row.get(0)).optional()?;
     drop(statement);
     if let Some(kind) = &freed {
-        writing.wake_jobs(kind_of(kind)?.lane());
+        writing.wake_jobs(kind_of(kind)?);
     }
     held(usize::from(freed.is_some()), job, lease)
 }
@@ -101,16 +101,17 @@ const NEXT_DUE: &str = "SELECT free_at FROM jobs WHERE lane = ?1 ORDER BY free_a
 impl Jobs for SqliteStore {
     async fn claim_jobs(
         &self,
-        lane: Lane,
+        lane: &Lane,
         lease: &str,
         now: Timestamp,
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Job>, StoreError> {
-        let lease = lease.to_owned();
+        let (lane, lease) = (lane.word(), lease.to_owned());
         self.write(move |writing| {
             let mut statement = writing.connection().prepare_cached(CLAIM)?;
-            let mut rows = statement.query(params![lease, micros(now), micros(until), integer(limit), lane.as_str()])?;
+            let mut rows =
+                statement.query(params![lease, micros(now), micros(until), integer(limit), lane])?;
             let mut jobs = Vec::new();
             while let Some(row) = rows.next()? {
                 jobs.push(read_row(row)?);
@@ -136,10 +137,11 @@ impl Jobs for SqliteStore {
         .map_err(without_conflict)
     }
 
-    async fn next_due(&self, lane: Lane) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError> {
+        let lane = lane.word();
         self.read(move |connection| {
             let free_at: Option<i64> =
-                connection.prepare_cached(NEXT_DUE)?.query_row([lane.as_str()], |row| row.get(0)).optional()?;
+                connection.prepare_cached(NEXT_DUE)?.query_row([lane], |row| row.get(0)).optional()?;
             free_at.map(moment).transpose()
         })
         .await
@@ -152,7 +154,8 @@ impl Jobs for SqliteStore {
                 .prepare_cached("UPDATE jobs SET lease = NULL, lease_until = NULL WHERE lease IS NOT NULL")?
                 .execute([])?;
             if freed > 0 {
-                Lane::ALL.into_iter().for_each(|lane| writing.wake_jobs(lane));
+                writing.wake_jobs(JobKind::ExecuteRun);
+                writing.wake_jobs(JobKind::DeliverNotice);
             }
             count(integer(freed))
         })

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore,
-    columns::{micros, moment, word},
+    columns::{count, integer, micros, moment, word},
     fault::{Fault, OrConflict as _},
+    writer::without_conflict,
     writing::Writing,
 };
 use crate::{Delivery, Job, Notices, StoreError};
@@ -30,7 +31,7 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job, notice: &Notice) -> 
             serde_json::to_string(notice)?,
         ])
         .or_conflict(|| format!("job {} (its id exists, or its kind delivers no notice)", job.id))?;
-    writing.wake_jobs(job.kind.lane());
+    writing.wake_jobs(job.kind);
     Ok(())
 }
 
@@ -60,6 +61,10 @@ pub(super) fn note_delivery(writing: &mut Writing<'_>, delivery: &Delivery) -> R
 const DELIVERIES: &str = "
     SELECT event, channel, recipient, run, at, given_up FROM deliveries
     WHERE event = ?1 AND channel = ?2 ORDER BY recipient";
+
+const DROP_OTHERS: &str = "
+    DELETE FROM jobs
+    WHERE notice IS NOT NULL AND notice ->> 'channel' NOT IN (SELECT value FROM json_each(?1))";
 
 fn read_row(row: &Row<'_>) -> Result<Delivery, Fault> {
     Ok(Delivery {
@@ -97,5 +102,15 @@ impl Notices for SqliteStore {
             Ok(deliveries)
         })
         .await
+    }
+
+    async fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError> {
+        let kept = serde_json::json!(channels).to_string();
+        self.write(move |writing| {
+            let dropped = writing.connection().prepare_cached(DROP_OTHERS)?.execute([kept])?;
+            count(integer(dropped))
+        })
+        .await
+        .map_err(without_conflict)
     }
 }

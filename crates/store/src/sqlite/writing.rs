@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use super::{columns::count, fault::Fault, records};
-use crate::{Lane, Wake};
+use crate::{JobKind, Wake};
 
 /// An open transaction.
 pub(super) struct Writing<'a> {
@@ -17,8 +17,8 @@ pub(super) struct Writing<'a> {
 /// Whom the transaction will wake.
 #[derive(Default)]
 pub(super) struct Woken {
-    runs_lane: bool,
-    notices_lane: bool,
+    job: bool,
+    notice: bool,
     record: bool,
     runs: Vec<RunId>,
 }
@@ -36,10 +36,10 @@ impl<'a> Writing<'a> {
         index
     }
 
-    pub(super) fn wake_jobs(&mut self, lane: Lane) {
-        match lane {
-            Lane::Runs => self.woken.runs_lane = true,
-            Lane::Notices => self.woken.notices_lane = true,
+    pub(super) fn wake_jobs(&mut self, kind: JobKind) {
+        match kind {
+            JobKind::DeliverNotice => self.woken.notice = true,
+            _ => self.woken.job = true,
         }
     }
 
@@ -55,12 +55,12 @@ impl<'a> Writing<'a> {
     ) -> Result<(), Fault> {
         self.connection.prepare_cached("SAVEPOINT unit")?.execute([])?;
         let (next_index, record, runs) = (self.next_index, self.woken.record, self.woken.runs.len());
-        let lanes = (self.woken.runs_lane, self.woken.notices_lane);
+        let (job, notice) = (self.woken.job, self.woken.notice);
         if !work(self)? {
             self.connection.prepare_cached("ROLLBACK TO unit")?.execute([])?;
             self.next_index = next_index;
             self.woken.record = record;
-            (self.woken.runs_lane, self.woken.notices_lane) = lanes;
+            (self.woken.job, self.woken.notice) = (job, notice);
             self.woken.runs.truncate(runs);
         }
         self.connection.prepare_cached("RELEASE unit")?.execute([])?;
@@ -96,10 +96,10 @@ impl Woken {
     pub(super) fn wake(mut self, wakes: &broadcast::Sender<Wake>) {
         self.runs.sort_unstable();
         self.runs.dedup();
-        let lanes = [(self.runs_lane, Lane::Runs), (self.notices_lane, Lane::Notices)];
-        let jobs = lanes.into_iter().filter_map(|(woken, lane)| woken.then_some(Wake::Job(lane)));
+        let job = self.job.then_some(Wake::Job);
+        let notice = self.notice.then_some(Wake::Notice);
         let record = self.record.then_some(Wake::Record);
-        for wake in jobs.chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
+        for wake in job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
             // Nobody may be waiting.
             let _ = wakes.send(wake);
         }

@@ -4,6 +4,8 @@ mod approvals;
 mod crashes;
 mod credentials;
 mod ledger;
+mod mails;
+mod notices;
 mod rest;
 mod rude_providers;
 mod submissions;

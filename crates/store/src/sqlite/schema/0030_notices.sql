@@ -1,5 +1,5 @@
--- What people are to be told is durable work like any other, on a lane of its own: a mail server that hangs must not
--- keep a run waiting. The list of kinds leaves the schema: whoever reads a job knows the words, and a table cannot be
+-- What people are to be told is durable work like any other, on lanes of its own, one for each channel: a mail
+-- server that hangs must keep neither a run nor another channel waiting. The list of kinds leaves the schema: whoever reads a job knows the words, and a table cannot be
 -- told new ones without being copied.
 CREATE TABLE jobs_with_lanes (
     id          TEXT    NOT NULL PRIMARY KEY,
@@ -10,7 +10,8 @@ CREATE TABLE jobs_with_lanes (
     lease       TEXT,                                -- who holds it
     lease_until INTEGER,
     notice      TEXT,                                -- JSON of Notice, for the kind that delivers one
-    lane        TEXT    NOT NULL GENERATED ALWAYS AS (iif(kind = 'deliver_notice', 'notices', 'runs')) VIRTUAL,
+    lane        TEXT    NOT NULL GENERATED ALWAYS AS (
+                    iif(kind = 'deliver_notice', 'channel/' || (notice ->> 'channel'), 'runs')) VIRTUAL,
     -- When it can be claimed: when it is due, or when the lease on it runs out.
     free_at     INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(lease_until, due)) VIRTUAL,
     CHECK ((lease IS NULL) = (lease_until IS NULL)),
