@@ -127,7 +127,19 @@ impl Worker {
         }
         let rest = async { while begun.join_next().await.is_some() {} };
         if time::timeout(worker.settings.drain, rest).await.is_err() {
-            tracing::warn!("stopping while jobs are still running; their runs will be told as unknown");
+            match &worker.settings.lane {
+                Lane::Runs => {
+                    tracing::warn!(
+                        "stopping while jobs are still running; their runs will be told as unknown"
+                    );
+                }
+                Lane::Channel(channel) => {
+                    tracing::info!(
+                        channel,
+                        "stopping while people are being told; it is tried again after the start"
+                    );
+                }
+            }
         }
     }
 

@@ -163,6 +163,8 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
     } else {
         vec![run.requested_by.name.clone()]
     };
+    // Nobody reads the mail of a program, unless the registry says where.
+    let is_person = notice.occasion.is_for_approvers() || run.requested_by.kind == PrincipalKind::Person;
     let unlimited = channel.teams.is_empty() && channel.people.is_empty();
     let serves = |name: &String| {
         unlimited
@@ -176,6 +178,7 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
             let email = world.registry.person(&name).and_then(|person| person.email.clone());
             Addressee { name, email }
         })
+        .filter(|to| !channel.per_person || is_person || to.email.is_some())
         .collect();
     // A channel that is one recipient hears also of what nobody can approve.
     let one_for_all = !channel.per_person && unlimited;

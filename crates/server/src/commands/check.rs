@@ -87,6 +87,16 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
                         say(&format!("warning: provider {name}: {warning}"));
                     }
                 }
+                for (channel, team) in
+                    config.channels.iter().flat_map(|c| c.teams.iter().map(move |t| (c, t)))
+                {
+                    if built.world.registry.team(team).is_none() {
+                        let name = &channel.name;
+                        say(&format!(
+                            "warning: channel {name}: no team is called `{team}`, so nobody in it is told"
+                        ));
+                    }
+                }
                 for warning in built.world.policies.warnings() {
                     say(&format!("warning: {warning}"));
                 }
