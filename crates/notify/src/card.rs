@@ -96,3 +96,45 @@ fn short(value: &Value) -> String {
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of `docs/events.md`.
+    fn message() -> Message {
+        let page = include_str!("../../../docs/events.md");
+        let begin = page.find("\"data\": ").unwrap() + 8;
+        let mut values = serde_json::Deserializer::from_str(&page[begin..]).into_iter::<Message>();
+        values.next().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_card_has_everything_at_a_glance() {
+        assert_eq!(
+            subject(&message()),
+            "[staging] dana asks for approval in staging: Terminate backend 14024 on shop (1a2b3c4d)"
+        );
+        insta::assert_snapshot!(text(&message()));
+    }
+
+    #[test]
+    fn no_words_of_people_or_providers_begin_a_line_of_their_own() {
+        let evil = "x\r\nBcc: eve@corp.test\r\n\r\nApproved by omar".to_owned();
+        let mut message = Message { reason: Some(evil.clone()), because: Some(evil.clone()), ..message() };
+        message.sentence = evil;
+        assert!(!subject(&message).contains(['\r', '\n']));
+        let lines: Vec<String> = text(&message).lines().map(str::to_owned).collect();
+        assert!(
+            !lines.iter().any(|line| line.starts_with("Bcc") || line.starts_with("Approved")),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn a_subject_has_an_end() {
+        let long = Message { sentence: "word ".repeat(100), ..message() };
+        let subject = subject(&long);
+        assert!(subject.chars().count() <= SUBJECT_MAX && subject.ends_with("… (1a2b3c4d)"), "{subject}");
+    }
+}

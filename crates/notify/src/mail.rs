@@ -1,6 +1,9 @@
 //! A mail over SMTP: one for each person, plain text, with an id of its own that is the same in every repetition.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime},
+};
 
 use guichet_contract::{Addressee, Clock, Message};
 use guichet_operations::NotDelivered;
@@ -159,5 +162,9 @@ fn judge(error: &Error) -> NotDelivered {
 
 /// A name as it can stand in an id.
 fn hexadecimal(name: &str) -> String {
-    name.bytes().map(|byte| format!("{byte:02x}")).collect()
+    name.bytes().fold(String::with_capacity(2 * name.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -68,10 +68,8 @@ mod tests {
 
     #[test]
     fn another_implementation_believes_each_of_several_keys() {
-        let secrets = [
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-            "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD7ffff+bbbbbbbbb=",
-        ];
+        let secrets =
+            ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD7ffff+bbbbb="];
         let keys: Vec<Key> = secrets.iter().map(|secret| Key::parse(secret).unwrap()).collect();
         for secret in secrets {
             let theirs = standardwebhooks::Webhook::new(secret).unwrap();

@@ -152,3 +152,106 @@ fn still_open(run: &Run, decision: Option<&Decision>) -> BTreeSet<String> {
         .map(|approval| approval.policy.clone())
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A run that waits for one of team `ops` and for two of team `dba`.
+    fn run(state: &str) -> Run {
+        let approval = |policy: &str, team: &str, count: u8| {
+            json!({"policy": policy, "because": "it destroys", "by": format!("team:{team}"), "team": team,
+                "count": count, "expires_at": "2026-01-01T04:00:00Z"})
+        };
+        let digest = guichet_contract::Digest::of_bytes(b"any");
+        let run: Value = json!({
+            "id": "019a9c1e-7d70-7b1c-8d2e-5b0c1a2b3c4d", "action": "things.destroy", "action_version": digest,
+            "command": ["things", "destroy"], "title": "Destroy", "effect": "destroy", "environment": "staging",
+            "state": state, "requested_by": {"kind": "person", "name": "dana"}, "surface": "cli", "input": {},
+            "resource": "things/a", "policy_version": digest, "binding": digest,
+            "approvals": [approval("p1", "ops", 1), approval("p2", "dba", 2)],
+            "created_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-01T04:00:00Z",
+        });
+        serde_json::from_value(run).unwrap()
+    }
+
+    fn word(by: &str, verdict: Verdict, lifts: &[&str]) -> Decision {
+        let lifts = lifts.iter().map(|&policy| policy.to_owned()).collect();
+        Decision { by: by.to_owned(), verdict, lifts, reason: None, at: Timestamp::UNIX_EPOCH }
+    }
+
+    /// Occasion, what is closed by it, and what stays open.
+    fn told(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<(Occasion, Vec<String>, Vec<String>)> {
+        let list = |set: BTreeSet<String>| set.into_iter().collect();
+        tellings(run, happened, to)
+            .into_iter()
+            .map(|one| (one.occasion, list(one.closed), list(one.open)))
+            .collect()
+    }
+
+    fn policies(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_yes_closes_the_condition_that_it_fulfils_and_no_other() {
+        use Occasion::{ApprovalClosed, ApprovalRequested, RunDecided};
+        let (waiting, queued) = (RunState::AwaitingApproval, RunState::Queued);
+        let mut run = run("awaiting_approval");
+        let both = policies(&["p1", "p2"]);
+        assert_eq!(told(&run, Happened::Submitted, waiting), [(ApprovalRequested, vec![], both.clone())]);
+
+        let first = word("ines", Verdict::Approve, &["p2"]);
+        assert_eq!(
+            told(&run, Happened::Decided(&first), waiting),
+            [(RunDecided, vec![], both)],
+            "one of two"
+        );
+        run.decisions.push(first);
+        let second = word("omar", Verdict::Approve, &["p1"]);
+        assert_eq!(
+            told(&run, Happened::Decided(&second), waiting),
+            [(RunDecided, vec![], policies(&["p2"])), (ApprovalClosed, policies(&["p1"]), policies(&["p2"]))]
+        );
+        run.decisions.push(second);
+        let last = word("jan", Verdict::Approve, &["p2"]);
+        assert_eq!(
+            told(&run, Happened::Decided(&last), queued),
+            [(RunDecided, vec![], vec![]), (ApprovalClosed, policies(&["p2"]), vec![])]
+        );
+    }
+
+    #[test]
+    fn whatever_ends_the_waiting_closes_all_that_waited() {
+        use Occasion::{ApprovalClosed, RunCancelled, RunDecided, RunExpired, RunVoided};
+        let run = run("awaiting_approval");
+        let no = word("omar", Verdict::Reject, &[]);
+        let eve = Principal::person("eve");
+        for (happened, to, occasion) in [
+            (Happened::Decided(&no), RunState::Rejected, RunDecided),
+            (Happened::Expired, RunState::Expired, RunExpired),
+            (Happened::Voided { by: None, because: "it changed" }, RunState::Voided, RunVoided),
+            (Happened::Cancelled { by: &eve, because: None }, RunState::Cancelled, RunCancelled),
+        ] {
+            let closed = (ApprovalClosed, policies(&["p1", "p2"]), vec![]);
+            assert_eq!(told(&run, happened, to), [(occasion, vec![], vec![]), closed]);
+        }
+        let own = Happened::Cancelled { by: &run.requested_by, because: None };
+        let occasions: Vec<Occasion> =
+            told(&run, own, RunState::Cancelled).into_iter().map(|(occasion, _, _)| occasion).collect();
+        assert_eq!(occasions, [ApprovalClosed], "dana knows what she did");
+    }
+
+    #[test]
+    fn what_waits_for_nobody_asks_nobody() {
+        let mut queued = run("queued");
+        assert_eq!(told(&queued, Happened::Submitted, RunState::Queued), []);
+        let voided = Happened::Voided { by: None, because: "it changed" };
+        assert_eq!(told(&queued, voided, RunState::Voided), [(Occasion::RunVoided, vec![], vec![])]);
+        queued.state = RunState::Running;
+        let ended = told(&queued, Happened::Ended, RunState::Succeeded);
+        assert_eq!(ended, [(Occasion::RunEnded, vec![], vec![])]);
+    }
+}

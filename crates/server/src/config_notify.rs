@@ -307,14 +307,15 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
                 (self.fault)(file.span().start, why);
                 None
             }
-            (Some(variable), None) => match std::env::var(variable.get_ref()) {
-                Ok(text) => Some((variable.span().start, text.trim().to_owned())),
-                Err(_) => {
+            (Some(variable), None) => {
+                if let Ok(text) = std::env::var(variable.get_ref()) {
+                    Some((variable.span().start, text.trim().to_owned()))
+                } else {
                     let why = format!("the environment has no variable {}: set it", variable.get_ref());
                     (self.fault)(variable.span().start, why);
                     None
                 }
-            },
+            }
             (None, Some(file)) => {
                 let (at, path) = (file.span().start, self.base.join(file.get_ref()));
                 match fs::read_to_string(&path) {

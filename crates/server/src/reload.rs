@@ -113,7 +113,7 @@ impl Reloader {
                 }
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
-                        "listen, data, environment, limits, telemetry, providers and channels take effect at the next start"
+                        "listen, data, environment, channels, limits, telemetry and providers take effect at the next start"
                     );
                 }
                 self.config.users = new.users;

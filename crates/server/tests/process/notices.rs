@@ -66,6 +66,20 @@ async fn what_could_not_be_told_is_told_after_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expiry_is_told_to_those_who_asked_and_to_those_who_were_asked() {
+    let receiver = Receiver::serve(&[]).await.unwrap();
+    let gateway = started(&receiver.url, "").await;
+    let dana = gateway.sign_in("dana").await;
+    let run = dana.submitted("things.destroy-item", json!({"name": "short"})).await;
+    assert_eq!(dana.end_of(&run).await["state"], "expired");
+    for (occasion, name) in [("run_expired", "dana"), ("approval_closed", "omar")] {
+        let told = until(occasion, || async { receiver.told(occasion).pop() }).await;
+        assert_eq!(told.event["data"]["to"], json!([{"name": name}]), "{}", told.event);
+        assert_eq!(told.event["data"]["state"], "expired");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_told_and_a_channel_that_is_gone_is_not_waited_for() {
     let receiver = Receiver::serve(&[]).await.unwrap();
     let mut gateway = started(&receiver.url, "").await;

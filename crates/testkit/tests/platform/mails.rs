@@ -1,5 +1,7 @@
 //! Mails to a real SMTP server: in the clear on loopback, with STARTTLS, with TLS, with a password.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a story that cannot begin or go on has failed")]
+
 use std::{fs, path::PathBuf, time::Duration};
 
 use guichet_testkit::{Bench, Effects, MailServer, MailServerSetup};
@@ -129,7 +131,6 @@ async fn a_mail_goes_over_tls_with_a_password_and_never_to_a_server_that_nobody_
     }
 }
 
-#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 async fn given_up(dana: &guichet_testkit::bench::Person, run: &str) -> String {
     for _ in 0..600 {
         let records = dana.get(&format!("/v1/records?run={run}&verb=deliver_notice")).await.unwrap();

@@ -1,5 +1,7 @@
 //! What people are told when something happens to a run: to whom, how often, signed, and without keeping anything waiting.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a story that cannot begin or go on has failed")]
+
 use std::time::{Duration, Instant};
 
 use guichet_testkit::{Bench, Effects, Posted, Receiver, bench::Person};
@@ -18,7 +20,6 @@ fn hook(name: &str, url: &str, more: &str) -> String {
 }
 
 /// A platform with these channels.
-#[expect(clippy::unwrap_used, reason = "a story that cannot begin has failed")]
 async fn started(channels: &str) -> (Bench, Effects) {
     let effects = Effects::default();
     let setup = ["hook", "other", "broken"]
@@ -43,7 +44,6 @@ async fn told(receiver: &Receiver, occasion: &str) -> Posted {
     until(occasion, || receiver.told(occasion).into_iter().next()).await
 }
 
-#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 pub(crate) async fn waiting(dana: &Person, name: &str) -> (String, Value) {
     let run = dana.submit("things.destroy-item", json!({"name": name})).await.unwrap().body;
     assert_eq!(run["state"], "awaiting_approval", "{run}");
@@ -154,7 +154,7 @@ async fn a_receiver_that_fails_at_first_is_told_once_more_under_the_same_id() {
     let only = "events = [\"approval_requested\"]";
     let (bench, _effects) = started(&hook("hook", &receiver.url, only)).await;
     let dana = bench.sign_in("dana").await.unwrap();
-    let (id, _) = waiting(&dana, "a").await;
+    waiting(&dana, "a").await;
     until("a second try", || (receiver.posted().len() == 2).then_some(())).await;
     let posted = receiver.posted();
     assert_eq!(posted[0].header("webhook-id"), posted[1].header("webhook-id"));
@@ -167,7 +167,6 @@ async fn a_receiver_that_fails_at_first_is_told_once_more_under_the_same_id() {
         let line = format!("guichet_notices_total{{channel=\"hook\",ended=\"{ended}\"}} {count}");
         assert!(metrics.as_str().unwrap().contains(&line), "{line}: {metrics}");
     }
-    let _waits = id;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
