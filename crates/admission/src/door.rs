@@ -5,8 +5,7 @@ use std::{pin::Pin, sync::Arc};
 
 use arc_swap::ArcSwap;
 use guichet_contract::{
-    Clock, Plan, Principal, PrincipalKind, Problem, Record, RecordVerdict, Run, Surface, Verb, Verdict, code,
-    redact,
+    Clock, Plan, Principal, Problem, Record, RecordVerdict, Run, Surface, Verb, code, redact,
 };
 use guichet_identity::{Identified, Identity, IdentityError, Scope};
 use guichet_rules::{self as rules, Decision, Question};

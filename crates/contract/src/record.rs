@@ -42,6 +42,8 @@ pub enum Verb {
     ExecuteRun,
     /// What came of it.
     RecordOutcome,
+    /// Somebody was to be told what happened to a run, and could not be reached.
+    DeliverNotice,
     /// Signed in.
     SignIn,
     /// Signed out.
@@ -83,6 +85,7 @@ impl Verb {
             Self::VoidRun => "void_run",
             Self::ExecuteRun => "execute_run",
             Self::RecordOutcome => "record_outcome",
+            Self::DeliverNotice => "deliver_notice",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
             Self::CreateToken => "create_token",

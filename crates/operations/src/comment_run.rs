@@ -7,6 +7,7 @@ use guichet_contract::{EventKind, Problem, RecordVerdict, Run, Verb, code};
 use guichet_store::UnitOfWork;
 
 use crate::{
+    notices::{self, Happened},
     platform::{Platform, store_problem},
     read_runs,
 };
@@ -40,7 +41,12 @@ pub async fn comment_run(
     record.reason = Some(text.to_owned());
     let asks = !run.state.is_final() && !run.requested_by.is_same_actor(&caller.principal);
     let comment = EventKind::Comment { by: caller.principal.to_string(), asks, text: text.to_owned() };
-    let work = UnitOfWork::new().append_record(record).append_event(run.id, platform.clock.now(), comment);
+    let now = platform.clock.now();
+    let mut work = UnitOfWork::new().append_record(record).append_event(run.id, now, comment);
+    if asks {
+        let asked = Happened::Asked { by: &caller.principal.name, because: text };
+        work.changes.extend(notices::of(platform, &run, asked, run.state, now));
+    }
     match platform.store.commit(work).await {
         Ok(()) => Ok(platform.shown(run, &caller.principal)),
         Err(guichet_store::CommitError::Store(error)) => Err(store_problem(&error).into()),

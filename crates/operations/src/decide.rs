@@ -12,6 +12,7 @@ use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 use jiff::SignedDuration;
 
 use crate::{
+    notices::{self, Happened},
     platform::Platform,
     providers::{ProviderCall, ProviderError},
     read_runs, void_run,
@@ -191,7 +192,10 @@ fn unit(
         .with(Change::AddDecision { run: run.id, seen: run.decisions.len(), decision: decision.clone() })
         .append_record(record)
         .append_event(run.id, now, EventKind::Decision { decision: decision.clone() });
-    if let Some(to) = event.and_then(|event| lifecycle::next(run.state, event).ok()) {
+    let moved = event.and_then(|event| lifecycle::next(run.state, event).ok());
+    let to = moved.unwrap_or(run.state);
+    work.changes.extend(notices::of(platform, run, Happened::Decided(decision), to, now));
+    if let Some(to) = moved {
         work.add(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None });
         work.add(Change::DropJobs { run: run.id, kind: JobKind::ExpireRun });
         work =

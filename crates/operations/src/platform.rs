@@ -7,7 +7,7 @@ use guichet_contract::{Clock, Principal, Problem, Record, Run, UndoOffer, code, 
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
-use crate::{providers::Providers, undo_run};
+use crate::{messenger::Messages, providers::Providers, undo_run};
 
 /// The door, the store, the providers, the clock.
 pub struct Platform {
@@ -17,6 +17,8 @@ pub struct Platform {
     pub store: Arc<dyn Store>,
     /// Who performs.
     pub providers: Arc<dyn Providers>,
+    /// How people are told what happens.
+    pub messages: Messages,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Limits.

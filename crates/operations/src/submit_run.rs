@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
+    notices::{self, Happened},
     perform_read,
     platform::{Platform, store_problem},
     providers::ProviderCall,
@@ -307,6 +308,7 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
         let review = Review { run: run.id, opened_at: now, due_at: glass.review_due_at, closed: None };
         work = work.append_record(broken).with(Change::OpenReview(review));
     }
+    work.changes.extend(notices::of(platform, run, Happened::Submitted, run.state, now));
     work.append_record(record)
         .append_event(run.id, now, EventKind::State { state: run.state, because })
         .enqueue_job(Job { id: JobId::new(&*platform.clock), kind, run: run.id, due, attempts: 0 })

@@ -48,6 +48,6 @@ pub use fault::Fault;
 pub use lift::LiftRefusal;
 pub use policies::{Defaults, Policies};
 pub use question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason};
-pub use registry::{Registry, Service, Team, UNOWNED};
+pub use registry::{Person, Registry, Service, Team, UNOWNED};
 pub use resource::{MAX_DEPTH, MAX_LENGTH, ResourceError, check_resource, lies_under, resource_of};
 pub use rule::{Lifting, Rule, Writing};

@@ -41,11 +41,21 @@ pub struct Service {
     pub description: Option<String>,
 }
 
+/// What is known of a person beside the teams they are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// As the gateway knows them.
+    pub name: String,
+    /// Their address of mail.
+    pub email: Option<String>,
+}
+
 /// All teams, services and resource owners. Immutable.
 #[derive(Debug, Clone)]
 pub struct Registry {
     teams: BTreeMap<String, Team>,
     services: BTreeMap<String, Service>,
+    people: BTreeMap<String, Person>,
     /// Team → itself and all it is part of.
     within: HashMap<String, BTreeSet<String>>,
     /// Team → its members and those of all teams inside it.
@@ -77,6 +87,7 @@ impl Registry {
         let services = reading.services(&teams);
         let owners = reading.owners(&teams);
         let calendar = reading.calendar(&teams);
+        let people = reading.people();
         reading.finish()?;
 
         let mut members: HashMap<String, BTreeSet<String>> = HashMap::new();
@@ -92,7 +103,7 @@ impl Registry {
         let mut texts: Vec<&(String, String)> = files.iter().collect();
         texts.sort();
         let digest = Digest::of_json(&serde_json::json!(texts));
-        Ok(Self { teams, services, within, members, teams_of, owners, calendar, digest })
+        Ok(Self { teams, services, people, within, members, teams_of, owners, calendar, digest })
     }
 
     /// A registry of nothing: no teams, no owners.
@@ -100,6 +111,7 @@ impl Registry {
         Self {
             teams: BTreeMap::new(),
             services: BTreeMap::new(),
+            people: BTreeMap::new(),
             within: HashMap::new(),
             members: HashMap::new(),
             teams_of: HashMap::new(),
@@ -163,6 +175,11 @@ impl Registry {
     /// All services, by name.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values()
+    }
+
+    /// What is known of this person beside their teams.
+    pub fn person(&self, name: &str) -> Option<&Person> {
+        self.people.get(name)
     }
 
     /// Digest of the texts it was read from.

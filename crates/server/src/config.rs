@@ -9,8 +9,11 @@ use std::{
 
 use guichet_contract::PrincipalKind;
 use guichet_identity::{User, Users, password};
+use guichet_notify::ChannelSettings;
 use serde::Deserialize;
 use toml::Spanned;
+
+use crate::config_notify::{self, RawNotify};
 
 /// The whole configuration, paths made absolute.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// Who performs.
     pub providers: Vec<ProviderConfig>,
+    /// How people are told what happens to runs.
+    pub channels: Vec<ChannelSettings>,
 }
 
 /// One provider.
@@ -115,6 +120,8 @@ struct Raw {
     user: Vec<RawUser>,
     #[serde(default)]
     provider: Vec<RawProvider>,
+    #[serde(default)]
+    notify: Vec<RawNotify>,
 }
 
 #[derive(Deserialize, Default)]
@@ -313,6 +320,7 @@ impl Config {
                 answer_bytes: provider.answer_bytes.unwrap_or(8 * 1024 * 1024),
             });
         }
+        let channels = config_notify::channels(raw.notify, &base, &mut fault);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -339,6 +347,7 @@ impl Config {
                 })
                 .collect(),
             providers,
+            channels,
         })
     }
 
@@ -356,7 +365,7 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=50).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !text.starts_with('-')

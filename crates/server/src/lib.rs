@@ -5,6 +5,7 @@
 pub mod assemble;
 pub mod commands;
 pub mod config;
+pub mod config_notify;
 pub mod documents;
 pub mod embedded;
 pub mod keys;

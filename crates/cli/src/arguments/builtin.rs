@@ -203,6 +203,7 @@ fn audit() -> Command {
         Verb::VoidRun,
         Verb::ExecuteRun,
         Verb::RecordOutcome,
+        Verb::DeliverNotice,
         Verb::SignIn,
         Verb::SignOut,
         Verb::CreateToken,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use guichet_contract::SystemClock;
 use guichet_dispatch::{Limits, Provider, Transport, transport};
+use guichet_notify::Notifier;
 use guichet_operations::reload_settings;
 
 use super::{fail, say};
@@ -71,6 +72,9 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
             ));
         }
     }
+    if let Err(error) = Notifier::open(&config.channels, Arc::new(SystemClock)) {
+        faults.push(format!("{}: {error}", config.file.display()));
+    }
     match reload::read_sources(config, &documents) {
         Err(more) => faults.extend(more),
         Ok(sources) => match reload_settings::build_world(&sources) {
@@ -81,6 +85,16 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
                     say(&format!("provider {name}: {operations} actions"));
                     for warning in odd {
                         say(&format!("warning: provider {name}: {warning}"));
+                    }
+                }
+                for (channel, team) in
+                    config.channels.iter().flat_map(|c| c.teams.iter().map(move |t| (c, t)))
+                {
+                    if built.world.registry.team(team).is_none() {
+                        let name = &channel.name;
+                        say(&format!(
+                            "warning: channel {name}: no team is called `{team}`, so nobody in it is told"
+                        ));
                     }
                 }
                 for warning in built.world.policies.warnings() {

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 pub use crate::Reviews;
 use crate::{Change, CommitError, Job, JobKind, PageRequest, Token, TokenKind, UnitOfWork};
 pub use crate::{
-    Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Records as _, Runs as _, Store as _,
-    Tokens as _, Wakes as _,
+    Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Notices as _, Records as _, Runs as _,
+    Store as _, Tokens as _, Wakes as _,
 };
 
 /// A moment, the same each time: 2025-01-01 and so many seconds.

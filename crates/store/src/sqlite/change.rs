@@ -1,6 +1,8 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
-use super::{events, fault::Fault, idempotency, jobs, records, reviews, runs, tokens, writing::Writing};
+use super::{
+    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, tokens, writing::Writing,
+};
 use crate::Change;
 
 /// Makes the change true within the open transaction, or says what it conflicts with.
@@ -16,6 +18,8 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::OpenReview(review) => reviews::open(writing, review),
         Change::CloseReview { run, closed } => reviews::close(writing, *run, closed),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
+        Change::EnqueueNotice { job, notice } => notices::enqueue(writing, job, notice),
+        Change::NoteDelivery(delivery) => notices::note_delivery(writing, delivery),
         Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),
         Change::DropJobs { run, kind } => jobs::drop_for(writing, *run, *kind),

@@ -20,6 +20,7 @@ mod fault;
 mod idempotency;
 mod jobs;
 mod migrations;
+mod notices;
 mod ownership;
 mod probe;
 mod readers;

@@ -7,6 +7,8 @@ mod credentials;
 mod emergencies;
 mod interleavings;
 mod ledger;
+mod mails;
+mod notices;
 mod rest;
 mod rude_providers;
 mod submissions;
