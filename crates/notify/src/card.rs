@@ -51,7 +51,7 @@ pub(crate) fn text(message: &Message) -> String {
         let needed = format!("{} ({team}; {} of {} given)", asked.because, asked.given, asked.count);
         row("Needs", Some(needed));
     }
-    row("Expires", message.expires_at.map(|at| at.to_string()));
+    row("Expires", message.expires_at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()));
     row(
         "Decided",
         message.by.as_ref().zip(message.verdict).map(|(by, verdict)| format!("{by}: {}", word(&verdict))),

@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn another_implementation_believes_each_of_several_keys() {
         let secrets =
-            ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD7ffff+bbbbb="];
+            ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_OwV8cxWe+WjD+P8atyGFWhNq77UR4nQtxJ8Bj0mghMk="];
         let keys: Vec<Key> = secrets.iter().map(|secret| Key::parse(secret).unwrap()).collect();
         for secret in secrets {
             let theirs = standardwebhooks::Webhook::new(secret).unwrap();

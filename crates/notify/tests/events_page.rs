@@ -1,5 +1,7 @@
 //! `docs/events.md` tells every member and every occasion, and its example is a message.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a page that cannot be read has failed")]
+
 use std::{fs, path::Path};
 
 use guichet_contract::{Message, Occasion};

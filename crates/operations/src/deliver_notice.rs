@@ -163,6 +163,9 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
     } else {
         vec![run.requested_by.name.clone()]
     };
+    if everybody.is_empty() && notice.occasion == Occasion::ApprovalRequested {
+        tracing::warn!(run = %run.id, "nobody can approve this run; it waits until it expires");
+    }
     // Nobody reads the mail of a program, unless the registry says where.
     let is_person = notice.occasion.is_for_approvers() || run.requested_by.kind == PrincipalKind::Person;
     let unlimited = channel.teams.is_empty() && channel.people.is_empty();
@@ -233,8 +236,9 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_an_hour_and_are_spread() {
-        let middle: Vec<i64> =
-            (1..=14).map(|n| pause_after(n, u32::MAX / 2).as_secs_f64().round() as i64).collect();
+        // A millisecond is lost by rounding.
+        let middle: Vec<i128> =
+            (1..=14).map(|n| (pause_after(n, u32::MAX / 2).as_millis() + 1) / 1_000).collect();
         assert_eq!(middle, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]);
         let (least, most) = (pause_after(3, 0), pause_after(3, u32::MAX));
         assert_eq!((least.as_millis(), most.as_millis()), (3_000, 5_000));

@@ -1,7 +1,8 @@
 //! One file per verb. Each takes what a surface heard, passes the door, does its work as one unit, and answers with a
 //! value or a [`Refusal`] that is already recorded.
 //!
-//! This room owns the trait [`Providers`], by which it reaches whoever performs. It knows no HTTP and no SQL, reads no
+//! This room owns the traits [`Providers`], by which it reaches whoever performs, and [`Messenger`], by which it reaches
+//! people. It knows no HTTP and no SQL, reads no
 //! environment, and takes time from the [`Clock`](guichet_contract::Clock) it is given.
 //!
 //! Begin reading at [`submit_run`], then [`approve_run`] and [`execute_run`]: the way of one run.

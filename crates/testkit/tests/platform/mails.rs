@@ -83,7 +83,7 @@ async fn each_approver_gets_a_mail_with_the_card_and_the_requester_the_outcome()
         "version".to_owned(),
         "a test".to_owned(),
         "team ops; 0 of 1 given".to_owned(),
-        run["expires_at"].as_str().unwrap().to_owned(),
+        run["expires_at"].as_str().unwrap().replace('T', " ")[..19].to_owned(),
     ] {
         assert!(text.contains(&words), "{words}: {text}");
     }
@@ -159,4 +159,23 @@ async fn an_address_that_does_not_exist_is_given_up_at_once_and_the_others_get_t
     assert!(record.starts_with("approval_requested to omar through mail: "), "{record}");
     assert!(record.contains("nobody of this name"), "{record}");
     until("olga's", || (server.mails_to("olga@corp.test").len() == 1).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_silent_or_offers_no_tls_gets_nothing_and_keeps_nothing_waiting() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (bench, _effects) =
+        started(silent.local_addr().unwrap().port(), "tls = \"none\"\ntries = 1\ntimeout_seconds = 1").await;
+    let dana = bench.sign_in("dana").await.unwrap();
+    let (id, _) = waiting(&dana, "a").await;
+    let record = given_up(&dana, &id).await;
+    assert!(record.ends_with("it was not taken within 1 s"), "{record}");
+
+    let server = MailServer::start(MailServerSetup::default()).unwrap();
+    let (bench, _effects) = started(server.port, "tries = 1").await;
+    let dana = bench.sign_in("dana").await.unwrap();
+    let (id, _) = waiting(&dana, "a").await;
+    let record = given_up(&dana, &id).await;
+    assert!(record.contains("STARTTLS"), "{record}");
+    assert!(server.mails().is_empty(), "without TLS nothing is said");
 }
