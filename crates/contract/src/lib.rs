@@ -14,6 +14,7 @@ pub mod coerce;
 pub mod depth;
 pub mod digest;
 pub mod event;
+pub mod explanation;
 pub mod id;
 pub mod openapi;
 pub mod plan;
@@ -30,6 +31,9 @@ pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
 pub use event::{EventKind, RunEvent};
+pub use explanation::{
+    Able, AbleToApprove, Answer, ApprovalTold, Explanation, Outlook, PolicyTold, Says, WhoCan, WhoCanApprove,
+};
 pub use id::{JobId, RunId, TokenId};
 pub use plan::{Fact, Plan};
 pub use principal::{Principal, PrincipalKind, Surface};

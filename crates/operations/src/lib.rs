@@ -6,12 +6,14 @@
 //!
 //! Begin reading at [`submit_run`], then [`approve_run`] and [`execute_run`]: the way of one run.
 
+pub mod about;
 pub mod approve_run;
 pub mod cancel_run;
 pub mod create_token;
 pub mod decide;
 pub mod execute_run;
 pub mod expire_run;
+pub mod explain_policy;
 pub mod follow_run;
 pub mod list_options;
 pub mod perform_read;
@@ -31,7 +33,10 @@ pub mod sign_out;
 pub mod submit_run;
 pub mod void_run;
 pub mod who_am_i;
+pub mod who_can;
+pub mod who_can_approve;
 
+pub use about::About;
 pub use guichet_admission::{Attempt, Call, Caller, Purpose, Refusal, RestCall};
 pub use guichet_store::{Page, PageRequest, RecordsFilter, RunsFilter};
 pub use platform::{Platform, Settings};

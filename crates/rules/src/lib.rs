@@ -26,13 +26,16 @@
 
 mod checks;
 mod decide;
+mod explain;
 mod fault;
 mod lift;
 mod memory;
 mod nearest;
+mod outlook;
 mod pattern;
 mod policies;
 mod question;
+mod reach;
 mod registry;
 mod registry_text;
 mod request;
@@ -44,6 +47,7 @@ mod source;
 
 pub use fault::Fault;
 pub use lift::LiftRefusal;
+pub use outlook::{Foresight, Prospect};
 pub use policies::{Defaults, Policies};
 pub use question::{ApproveQuestion, Condition, Decision, Question, Reason};
 pub use registry::{Registry, Service, Team, UNOWNED};

@@ -60,17 +60,26 @@ fn search<'c>(catalogue: &'c Catalogue, words: &str) -> Vec<&'c Action> {
     found.into_iter().map(|(_, action)| action).collect()
 }
 
-fn show(catalogue: &Catalogue, words: &[String], printer: &Printer) -> Result<(), Failure> {
-    let places = Places::of(catalogue);
+/// The action of this id, or at these words.
+pub(super) fn find<'c>(
+    catalogue: &'c Catalogue,
+    places: &Places,
+    words: &[String],
+) -> Result<&'c Action, Failure> {
     let id = match words {
         [id] if catalogue.action(id).is_some() => Some(id.as_str()),
         words => places.action_at(words).map(ActionId::as_str),
     };
-    let action = id.and_then(|id| catalogue.action(id)).ok_or_else(|| {
+    id.and_then(|id| catalogue.action(id)).ok_or_else(|| {
         let words = words.join(" ");
         Failure::new(Exit::NotFound, "Unknown action", format!("there is no action `{words}`"))
             .next(format!("guichet actions search {words}"))
-    })?;
+    })
+}
+
+fn show(catalogue: &Catalogue, words: &[String], printer: &Printer) -> Result<(), Failure> {
+    let places = Places::of(catalogue);
+    let action = find(catalogue, &places, words)?;
     let place = places.words_of(&action.id).unwrap_or(&action.command);
     let members = members(action);
     let mut card = Card::default()

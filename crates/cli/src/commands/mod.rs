@@ -10,6 +10,7 @@ mod context;
 mod login;
 mod logout;
 mod perform;
+mod policy;
 mod providers;
 mod runs;
 mod tokens;
@@ -158,6 +159,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "runs" => runs::run(cx, below, printer),
         "approvals" => approvals::run(cx, below, printer),
         "audit" => audit::run(cx, below, printer),
+        "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),
         "providers" => providers::run(cx, printer),
         "completion" => {

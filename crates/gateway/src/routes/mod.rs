@@ -3,6 +3,7 @@
 pub mod approve_run;
 pub mod cancel_run;
 pub mod create_token;
+pub mod explain_policy;
 pub mod export_records;
 pub mod follow_run;
 pub mod list_approvals;
@@ -26,6 +27,8 @@ pub mod sign_in;
 pub mod sign_out;
 pub mod submit_run;
 pub mod who_am_i;
+pub mod who_can;
+pub mod who_can_approve;
 
 use guichet_contract::{Problem, code};
 
@@ -58,6 +61,10 @@ pub fn endpoints() -> Vec<Endpoint> {
         read_ledger::tile(),
         read_ledger::key(),
         export_records::endpoint(),
+        explain_policy::endpoint(),
+        explain_policy::by_name(),
+        who_can::endpoint(),
+        who_can_approve::endpoint(),
         list_providers::endpoint(),
         read_keys::endpoint(),
         openapi::endpoint(),

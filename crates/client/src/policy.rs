@@ -1,0 +1,54 @@
+//! Asking the policies: why, who can, who can approve.
+
+use guichet_contract::{Explanation, WhoCan, WhoCanApprove};
+use reqwest::Method;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{client::Client, error::Error};
+
+/// What is asked about: an action with what of a call is known, or a run.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Subject {
+    /// A run's full or short id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// An action's id, where no run is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The flat input; none while it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Map<String, Value>>,
+    /// What it would act on; as the input says when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Why, as a requester would say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// As this user; the caller, or a run's requester, when absent.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    pub as_user: Option<String>,
+}
+
+impl Client {
+    /// `POST /v1/policy/explain`: which policies decide, and what would be needed.
+    pub async fn explain_policy(&self, subject: &Subject) -> Result<Explanation, Error> {
+        self.ask_policies("explain", subject).await
+    }
+
+    /// `POST /v1/policy/who-can`: everybody who can, for those who may audit.
+    pub async fn who_can(&self, subject: &Subject) -> Result<WhoCan, Error> {
+        self.ask_policies("who-can", subject).await
+    }
+
+    /// `POST /v1/policy/who-can-approve`: everybody who can say yes, for those who may audit.
+    pub async fn who_can_approve(&self, subject: &Subject) -> Result<WhoCanApprove, Error> {
+        self.ask_policies("who-can-approve", subject).await
+    }
+
+    async fn ask_policies<T: DeserializeOwned>(&self, question: &str, subject: &Subject) -> Result<T, Error> {
+        let request = self.request(Method::POST, &["policy", question]).json(subject);
+        let response = self.send(request).await?;
+        self.json(response).await
+    }
+}
