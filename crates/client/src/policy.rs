@@ -1,11 +1,14 @@
 //! Asking the policies: why, who can, who can approve.
 
-use guichet_contract::{Explanation, WhoCan, WhoCanApprove};
+use guichet_contract::{ActionId, Explanation, OfferedAction, WhoCan, WhoCanApprove};
 use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{client::Client, error::Error};
+use crate::{
+    client::{Client, Page},
+    error::Error,
+};
 
 /// What is asked about: an action with what of a call is known, or a run.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -44,6 +47,22 @@ impl Client {
     /// `POST /v1/policy/who-can-approve`: everybody who can say yes, for those who may audit.
     pub async fn who_can_approve(&self, subject: &Subject) -> Result<WhoCanApprove, Error> {
         self.ask_policies("who-can-approve", subject).await
+    }
+
+    /// `GET /v1/actions`: all actions, and whether the caller may do them.
+    pub async fn search_actions(&self, words: &str) -> Result<Vec<OfferedAction>, Error> {
+        let mut request = self.request(Method::GET, &["actions"]);
+        if !words.is_empty() {
+            request = request.query(&[("search", words)]);
+        }
+        let response = self.send(request).await?;
+        Ok(self.json::<Page<OfferedAction>>(response).await?.items)
+    }
+
+    /// `GET /v1/actions/{action}`: one action, and whether the caller may do it.
+    pub async fn read_action(&self, action: &ActionId) -> Result<OfferedAction, Error> {
+        let response = self.send(self.request(Method::GET, &["actions", action.as_str()])).await?;
+        self.json(response).await
     }
 
     async fn ask_policies<T: DeserializeOwned>(&self, question: &str, subject: &Subject) -> Result<T, Error> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{ActionId, Effect},
+    action::{Action, ActionId, Effect},
     digest::Digest,
     id::RunId,
     principal::{Principal, PrincipalKind, Surface},
@@ -226,4 +226,14 @@ pub struct Outlook {
     /// Ids of the policies that decide, or that it depends on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
+}
+
+/// An action, and how it looks to whoever asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OfferedAction {
+    /// The action.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Whether the asker may do it, as far as it can be said before its input is known.
+    pub for_me: Outlook,
 }

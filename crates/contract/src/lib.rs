@@ -32,7 +32,8 @@ pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
 pub use event::{EventKind, RunEvent};
 pub use explanation::{
-    Able, AbleToApprove, Answer, ApprovalTold, Explanation, Outlook, PolicyTold, Says, WhoCan, WhoCanApprove,
+    Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
+    WhoCanApprove,
 };
 pub use id::{JobId, RunId, TokenId};
 pub use plan::{Fact, Plan};

@@ -123,3 +123,35 @@ async fn a_refusal_tells_who_can_and_nobody_else_hears_it() {
     let refused = eve.submit("things.change-item", json!({"name": "a"})).await.unwrap();
     assert_eq!(refused.body["next"], "ask dana, olga or omar of team ops, which owns it, in #ops");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn actions_say_beforehand_what_is_forbidden() {
+    let (bench, _) = start().await;
+    let looks = async |who: &str| {
+        let person = bench.sign_in(who).await.unwrap();
+        let listed = person.get("/v1/actions").await.unwrap().body;
+        let items = listed["items"].as_array().unwrap().clone();
+        items
+            .iter()
+            .map(|item| {
+                let (id, answer) = (item["id"].as_str().unwrap(), item["for_me"]["answer"].as_str().unwrap());
+                format!("{} {answer}", id.trim_start_matches("things."))
+            })
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        "change-item depends",
+        "destroy-item needs_approval",
+        "fail-item depends",
+        "list-items allowed",
+        "slow-change depends",
+    ];
+    assert_eq!(looks("dana").await, expected, "'frozen' is frozen, so changing depends on the item");
+    let refused = expected.map(|line| match line.split_once(' ').unwrap() {
+        ("list-items", _) => line.to_owned(),
+        (id, _) => format!("{id} refused"),
+    });
+    assert_eq!(looks("eve").await, refused);
+    let one = bench.sign_in("eve").await.unwrap().get("/v1/actions/things.change-item").await.unwrap().body;
+    assert_eq!(one["for_me"]["because"], "no policy permits eve to do `things.change-item` in staging");
+}
