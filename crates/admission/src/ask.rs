@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Principal, Problem, Surface, code};
-use guichet_rules::{Decision, Foresight, Policies, Prospect, Question, lies_under};
+use guichet_contract::{
+    Clock, Digest, Principal, PrincipalKind, Problem, Run, RunId, RunState, Surface, code,
+};
+use guichet_rules::{Condition, Decision, Foresight, Policies, Prospect, Question, lies_under};
 use serde_json::Value;
 
 use crate::{
@@ -93,7 +95,7 @@ impl World {
     }
 
     /// A user of this name and kind, in the teams the registry knows.
-    pub fn principal(&self, name: &str, kind: guichet_contract::PrincipalKind) -> Principal {
+    pub fn principal(&self, name: &str, kind: PrincipalKind) -> Principal {
         Principal { kind, teams: self.registry.teams_of(name), ..Principal::person(name) }
     }
 }
@@ -129,4 +131,58 @@ impl Thought {
             Foresight::Decided(Decision::Allowed { .. } | Decision::NeedsApproval { .. })
         )
     }
+
+    /// The run that this would become when this principal asked for it, waiting for these conditions. It is kept nowhere
+    /// and never performed: it is what [`approvers`] are asked about.
+    pub fn imagine(
+        &self,
+        world: &World,
+        requester: &Principal,
+        conditions: &[Condition],
+        clock: &dyn Clock,
+    ) -> Run {
+        let (action, now) = (&self.action.action, clock.now());
+        Run {
+            id: RunId::new(clock),
+            action: action.id.clone(),
+            action_version: action.version.clone(),
+            command: action.command.clone(),
+            title: action.title.clone(),
+            effect: action.effect,
+            environment: self.environment.clone(),
+            state: RunState::Planned,
+            requested_by: requester.clone(),
+            surface: self.surface,
+            reason: self.reason.clone(),
+            input: Value::Null,
+            resource: self.resource.clone().unwrap_or_default(),
+            owner: self.owner.clone(),
+            plan: None,
+            policy_version: world.policies.version().clone(),
+            binding: Digest::of_bytes(&[]),
+            salt: None,
+            approvals: conditions.iter().cloned().map(|condition| condition.into_approval(now)).collect(),
+            decisions: Vec::new(),
+            created_at: now,
+            expires_at: None,
+            started_at: None,
+            finished_at: None,
+            outcome: None,
+            trace_id: None,
+            idempotency_key: None,
+        }
+    }
+}
+
+/// Who of these persons could lift which conditions of a run, asked as a decision on it is.
+pub fn approvers(
+    world: &World,
+    run: &Run,
+    people: impl IntoIterator<Item = String>,
+) -> Vec<(String, Vec<String>)> {
+    let lifts = |name: String| {
+        let person = world.principal(&name, PrincipalKind::Person);
+        world.policies.can_lift(&person, run).ok().map(|lifts| (name, lifts))
+    };
+    people.into_iter().filter_map(lifts).collect()
 }

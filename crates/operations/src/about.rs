@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Asked, Call, Caller, Refusal, Thought, World, door::GatewayVerb};
+use guichet_admission::{Asked, Call, Caller, Refusal, Thought, World, ask::approvers, door::GatewayVerb};
 use guichet_contract::{
-    ApprovalTold, Digest, Principal, PrincipalKind, Problem, RecordVerdict, Run, RunId, RunState, Surface,
-    Verb, approval::Verdict, code,
+    ApprovalTold, Principal, PrincipalKind, Problem, RecordVerdict, Run, Verb, approval::Verdict, code,
 };
 use guichet_rules::Condition;
 use serde_json::{Map, Value};
@@ -144,54 +143,13 @@ impl Subject {
         if conditions.is_empty() {
             return Vec::new();
         }
-        let imagined = self.imagined(platform, conditions);
-        let people = platform.door.identity().everybody().into_iter();
-        people
-            .filter(|(_, kind)| *kind == PrincipalKind::Person)
-            .filter_map(|(name, kind)| {
-                let person = self.world.principal(&name, kind);
-                self.world.policies.can_lift(&person, &imagined).ok().map(|lifts| (name, lifts))
-            })
-            .collect()
-    }
-
-    /// The run that this would become. It is kept nowhere and never performed.
-    fn imagined(&self, platform: &Platform, conditions: &[Condition]) -> Run {
-        let now = platform.clock.now();
-        let approvals = conditions.iter().cloned().map(|condition| condition.into_approval(now)).collect();
+        let everybody = platform.door.identity().everybody().into_iter();
+        let people = everybody.filter(|(_, kind)| *kind == PrincipalKind::Person).map(|(name, _)| name);
+        let mut imagined = self.thought.imagine(&self.world, &self.principal, conditions, &*platform.clock);
         if let Some(run) = &self.run {
-            return Run { approvals, ..run.clone() };
+            imagined = Run { approvals: imagined.approvals, ..run.clone() };
         }
-        let action = &self.thought.action.action;
-        Run {
-            id: RunId::new(&*platform.clock),
-            action: action.id.clone(),
-            action_version: action.version.clone(),
-            command: action.command.clone(),
-            title: action.title.clone(),
-            effect: action.effect,
-            environment: self.thought.environment.clone(),
-            state: RunState::Planned,
-            requested_by: self.principal.clone(),
-            surface: Surface::Gateway,
-            reason: self.thought.reason.clone(),
-            input: Value::Null,
-            resource: self.thought.resource.clone().unwrap_or_default(),
-            owner: self.thought.owner.clone(),
-            plan: None,
-            policy_version: self.world.policies.version().clone(),
-            binding: Digest::of_bytes(&[]),
-            salt: None,
-            approvals,
-            decisions: Vec::new(),
-            created_at: now,
-            expires_at: None,
-            started_at: None,
-            finished_at: None,
-            outcome: None,
-            trace_id: None,
-            idempotency_key: None,
-        }
+        approvers(&self.world, &imagined, people)
     }
 }
 

@@ -47,6 +47,7 @@ mod source;
 
 pub use fault::Fault;
 pub use lift::LiftRefusal;
+pub use nearest::did_you_mean;
 pub use outlook::{Foresight, Prospect};
 pub use policies::{Defaults, Policies};
 pub use question::{ApproveQuestion, Condition, Decision, Question, Reason};
