@@ -1,9 +1,11 @@
-//! Asking the policies: why, who can, who can approve.
+//! Asking the policies: why, who can, who can approve, what others would change.
 
-use guichet_contract::{ActionId, Explanation, OfferedAction, WhoCan, WhoCanApprove};
+use std::{collections::BTreeMap, time::Duration};
+
+use guichet_contract::{ActionId, Explanation, OfferedAction, Simulation, WhoCan, WhoCanApprove};
 use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{
     client::{Client, Page},
@@ -33,6 +35,9 @@ pub struct Subject {
     pub as_user: Option<String>,
 }
 
+/// How long a simulation may take: it goes through every record of its days.
+const SIMULATION: Duration = Duration::from_mins(10);
+
 impl Client {
     /// `POST /v1/policy/explain`: which policies decide, and what would be needed.
     pub async fn explain_policy(&self, subject: &Subject) -> Result<Explanation, Error> {
@@ -47,6 +52,18 @@ impl Client {
     /// `POST /v1/policy/who-can-approve`: everybody who can say yes, for those who may audit.
     pub async fn who_can_approve(&self, subject: &Subject) -> Result<WhoCanApprove, Error> {
         self.ask_policies("who-can-approve", subject).await
+    }
+
+    /// `POST /v1/policy/simulate`: what these policy files, by name, would have answered in the last days (1–366).
+    pub async fn simulate_policy(
+        &self,
+        policies: &BTreeMap<String, String>,
+        days: u16,
+    ) -> Result<Simulation, Error> {
+        let request = self.request(Method::POST, &["policy", "simulate"]);
+        let request = request.json(&json!({"policies": policies, "days": days}));
+        let response = self.send_within(request, SIMULATION).await?;
+        self.json(response).await
     }
 
     /// `GET /v1/actions`: all actions, and whether the caller may do them.

@@ -23,6 +23,7 @@ pub mod problem;
 pub mod record;
 pub mod redact;
 pub mod run;
+pub mod simulation;
 pub mod sse;
 
 pub use action::{Action, ActionId, Effect};
@@ -41,3 +42,4 @@ pub use principal::{Principal, PrincipalKind, Surface};
 pub use problem::{FieldError, Problem, code};
 pub use record::{Record, Verb, Verdict as RecordVerdict};
 pub use run::{Outcome, OutcomeStatus, Run, RunState};
+pub use simulation::{CannotTell, Change, Changed, Example, Simulation};

@@ -30,6 +30,7 @@ pub mod revoke_token;
 pub mod seal_records;
 pub mod sign_in;
 pub mod sign_out;
+pub mod simulate_policy;
 pub mod submit_run;
 pub mod void_run;
 pub mod who_am_i;

@@ -266,6 +266,14 @@ fn policy() -> Command {
                     "Id of a run; or an action's id or words, with its flags or --input JSON",
                 )),
         )
+        .subcommand(
+            command("simulate", "What other policies would have answered to what was recorded")
+                .arg(text("policy", "DIR", "Folder of the policies to try (*.cedar)").required(true))
+                .arg(
+                    text("days", "DAYS", "Records of so many days [default: 7]")
+                        .value_parser(clap::value_parser!(u16).range(1..=366)),
+                ),
+        )
 }
 
 fn tokens() -> Command {

@@ -1,8 +1,12 @@
-//! `guichet policy …`: why something is allowed or not, who can do it, who can approve it.
+//! `guichet policy …`: why something is allowed or not, who can do it, who can approve it, what other policies would change.
+
+use std::{collections::BTreeMap, fs, path::Path};
 
 use clap::{ArgMatches, Command};
 use guichet_client::Subject;
-use guichet_contract::{Answer, ApprovalTold, Explanation, PolicyTold, RunId, Says, WhoCan, WhoCanApprove};
+use guichet_contract::{
+    Answer, ApprovalTold, Explanation, PolicyTold, RunId, Says, Simulation, WhoCan, WhoCanApprove,
+};
 use serde_json::json;
 
 use crate::{
@@ -10,11 +14,18 @@ use crate::{
     commands::{Cx, actions, subcommand, text},
     exit::Exit,
     failure::Failure,
-    printer::{Printer, Row, card::Card, text::words},
+    printer::{
+        Printer, Row,
+        card::Card,
+        text::{moment, words},
+    },
 };
 
 pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
     let (verb, matches) = subcommand(matches)?;
+    if verb == "simulate" {
+        return simulate(cx, matches, printer);
+    }
     let subject = subject(cx, verb, matches)?;
     cx.online(printer, async |client| {
         match verb {
@@ -214,5 +225,70 @@ fn draw_approvers(told: &WhoCanApprove, printer: &Printer) {
     }
     for reason in &told.reasons {
         printer.note(reason);
+    }
+}
+
+fn simulate(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    let policies = read_policies(Path::new(text(matches, "policy").unwrap_or_default()))?;
+    let days = matches.get_one::<u16>("days").copied().unwrap_or(7);
+    cx.online(printer, async |client| {
+        draw_simulation(&client.simulate_policy(&policies, days).await?, printer);
+        Ok(Exit::Done)
+    })
+}
+
+/// Every `*.cedar` of a folder, by name.
+fn read_policies(folder: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let fault = |path: &Path, error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(|error| fault(folder, error))? {
+        let path = entry.map_err(|error| fault(folder, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "cedar") {
+            let text = fs::read_to_string(&path).map_err(|error| fault(&path, error))?;
+            found.insert(path.display().to_string(), text);
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::usage(format!("{}: there is no *.cedar in this folder", folder.display())));
+    }
+    Ok(found)
+}
+
+fn draw_simulation(told: &Simulation, printer: &Printer) {
+    let rows: Vec<Row> = told
+        .changes
+        .iter()
+        .map(|one| {
+            let who = match &one.agent {
+                Some(agent) => format!("{} (through agent {agent})", one.principal),
+                None => one.principal.clone(),
+            };
+            Row::from_iter([
+                ("change".to_owned(), json!(one.change.words())),
+                ("action".to_owned(), json!(one.action)),
+                ("principal".to_owned(), json!(who)),
+                ("records".to_owned(), json!(one.records)),
+                ("for example".to_owned(), json!(format!("#{} {}", one.example.index, one.example.resource))),
+                ("because".to_owned(), json!(one.example.because)),
+            ])
+        })
+        .collect();
+    printer.list(told, &rows, "nothing would change");
+    if told.more > 0 {
+        printer.note(&format!("{} more records would change", told.more));
+    }
+    printer.note(&format!(
+        "{} records since {} were held against both: {} answered the same; policies {} now, {} then",
+        told.replayed,
+        moment(told.since),
+        told.unchanged,
+        told.now.short(),
+        told.then.short()
+    ));
+    for unknown in &told.cannot_tell {
+        printer.note(&format!("{} cannot be told: {}", unknown.records, unknown.why));
+    }
+    for warning in &told.warnings {
+        printer.note(&format!("warning: {warning}"));
     }
 }

@@ -25,6 +25,7 @@ pub mod reject_run;
 pub mod revoke_token;
 pub mod sign_in;
 pub mod sign_out;
+pub mod simulate_policy;
 pub mod submit_run;
 pub mod who_am_i;
 pub mod who_can;
@@ -65,6 +66,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         explain_policy::by_name(),
         who_can::endpoint(),
         who_can_approve::endpoint(),
+        simulate_policy::endpoint(),
         list_providers::endpoint(),
         read_keys::endpoint(),
         openapi::endpoint(),

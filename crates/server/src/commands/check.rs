@@ -16,7 +16,9 @@ use super::{fail, policy_test, say};
 use crate::{
     config::{Config, Reached},
     documents::Documents,
-    embedded, reload,
+    embedded,
+    policy_cases::Around,
+    reload,
 };
 
 /// Whom to ask for the documents.
@@ -128,7 +130,8 @@ async fn check_config(config: &Config, asking: &Asking) -> anyhow::Result<ExitCo
                     built.world.policies.version().short(),
                 ));
                 let absent = sources.absent.iter().chain(built.refused.keys()).cloned().collect();
-                faults.extend(policy_test::run(&built.world, &config.policy, &absent));
+                let around = Around { absent, programs: policy_test::programs(config) };
+                faults.extend(policy_test::run(&built.world, &config.policy, &around));
             }
         },
     }

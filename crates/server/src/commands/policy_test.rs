@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use guichet_admission::World;
-use guichet_contract::SystemClock;
+use guichet_contract::{PrincipalKind, SystemClock};
 use guichet_operations::reload_settings::{self, Sources};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::Config,
     documents,
-    policy_cases::{self, Tried},
+    policy_cases::{self, Around, Tried},
     reload, sources,
 };
 
@@ -40,7 +40,7 @@ pub fn test(file: &Path, asking: &Asking) -> anyhow::Result<ExitCode> {
     }
     Ok(match reload::read_sources(&config, &documents) {
         Err(faults) => told(&faults),
-        Ok(sources) => test_sources(&sources, &config.policy),
+        Ok(sources) => test_sources(&sources, &config.policy, programs(&config)),
     })
 }
 
@@ -72,10 +72,10 @@ pub fn test_folders(
         absent: BTreeSet::new(),
         approval_expires_seconds: EXPIRES_SECONDS,
     };
-    Ok(if faults.is_empty() { test_sources(&sources, policy) } else { told(&faults) })
+    Ok(if faults.is_empty() { test_sources(&sources, policy, BTreeSet::new()) } else { told(&faults) })
 }
 
-fn test_sources(sources: &Sources, policy: &Path) -> ExitCode {
+fn test_sources(sources: &Sources, policy: &Path, programs: BTreeSet<String>) -> ExitCode {
     match reload_settings::build_world(sources) {
         Err(faults) => told(&faults),
         Ok(built) => {
@@ -84,20 +84,27 @@ fn test_sources(sources: &Sources, policy: &Path) -> ExitCode {
             for warning in built.world.policies.warnings() {
                 say(&format!("warning: {warning}"));
             }
-            faults.extend(run(&built.world, policy, &sources.absent));
+            let around = Around { absent: sources.absent.clone(), programs };
+            faults.extend(run(&built.world, policy, &around));
             told(&faults)
         }
     }
 }
 
-/// Runs the cases of a folder and says how many there were. Cases about actions of `absent` providers are counted apart.
-pub(super) fn run(world: &World, folder: &Path, absent: &BTreeSet<String>) -> Vec<String> {
+/// The users who are no persons.
+pub(super) fn programs(config: &Config) -> BTreeSet<String> {
+    let programs = config.users.iter().filter(|user| user.kind != PrincipalKind::Person);
+    programs.map(|user| user.name.clone()).collect()
+}
+
+/// Runs the cases of a folder and says how many there were.
+pub(super) fn run(world: &World, folder: &Path, around: &Around) -> Vec<String> {
     let files = match sources::read_folder(folder, "yaml") {
         Ok(files) => files,
         Err(why) => return vec![why],
     };
     let files: Vec<_> = files.into_iter().filter(|(name, _)| name.ends_with(".test.yaml")).collect();
-    let Tried { cases, not_tried, faults } = policy_cases::try_all(world, &files, absent, &SystemClock);
+    let Tried { cases, not_tried, faults } = policy_cases::try_all(world, &files, around, &SystemClock);
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let wrong = if faults.is_empty() { "all hold".to_owned() } else { count(faults.len(), "fault") };
     let apart = if not_tried == 0 {

@@ -14,6 +14,8 @@ mod kills;
 #[cfg(test)]
 mod person;
 #[cfg(test)]
+mod policy_cases;
+#[cfg(test)]
 mod proof;
 #[cfg(test)]
 mod providers;

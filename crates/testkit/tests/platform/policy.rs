@@ -3,7 +3,7 @@
 use guichet_testkit::Effects;
 use serde_json::{Value, json};
 
-use crate::world::{REGISTRY, setup, start};
+use crate::world::{POLICY, REGISTRY, setup, start};
 
 fn ids(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(|one| one["id"].as_str()).collect()
@@ -154,4 +154,66 @@ async fn actions_say_beforehand_what_is_forbidden() {
     assert_eq!(looks("eve").await, refused);
     let one = bench.sign_in("eve").await.unwrap().get("/v1/actions/things.change-item").await.unwrap().body;
     assert_eq!(one["for_me"]["because"], "no policy permits eve to do `things.change-item` in staging");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simulate_policy_tells_what_would_change_and_what_it_cannot_tell() {
+    let (bench, _) = start().await;
+    let [dana, dan, eve] = [bench.sign_in("dana"), bench.sign_in("dan"), bench.sign_in("eve")];
+    let (dana, dan, eve) = (dana.await.unwrap(), dan.await.unwrap(), eve.await.unwrap());
+    for _ in 0..2 {
+        assert_eq!(eve.submit("things.list-items", json!({})).await.unwrap().status, 200);
+        assert_eq!(dan.submit("things.change-item", json!({"name": "a"})).await.unwrap().status, 202);
+    }
+    assert_eq!(eve.submit("things.change-item", json!({"name": "a"})).await.unwrap().code(), "refused");
+    assert_eq!(dan.submit("things.destroy-item", json!({"name": "a"})).await.unwrap().status, 202);
+    assert_eq!(dan.submit("things.change-item", json!({"nam": "a"})).await.unwrap().code(), "invalid-input");
+    // What is too large is recorded as its digest.
+    let large = dan.submit("things.change-item", json!({"name": "x".repeat(500_000)})).await.unwrap();
+    assert_eq!(large.code(), "invalid-input", "{}", large.body);
+
+    let other = POLICY
+        .replace(
+            "permit (principal in Team::\"everybody\", action in Action::\"read\", resource);",
+            "permit (principal in Team::\"developers\", action in Action::\"read\", resource);",
+        )
+        .replace(
+            "permit (principal in Team::\"developers\", action in [Action::\"change\"",
+            "permit (principal in Team::\"everybody\", action in [Action::\"change\"",
+        )
+        + "@id(\"two-eyes\") @approval(\"it changes something\") @by(\"owner\")
+           forbid (principal == Person::\"dan\", action in Action::\"change\", resource);";
+    let trial = json!({"policies": {"rules.cedar": other}, "days": 1});
+    let forbidden = eve.post("/v1/policy/simulate", trial.clone()).await.unwrap();
+    assert_eq!(forbidden.code(), "refused", "{}", forbidden.body);
+    let told = dana.post("/v1/policy/simulate", trial).await.unwrap();
+    assert_eq!(told.status, 200, "{}", told.body);
+    let told = told.body;
+    let rows: Vec<String> = told["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let text = |member: &str| row[member].as_str().unwrap().to_owned();
+            format!("{} {} {} {}", text("change"), text("principal"), text("action"), row["records"])
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "newly_refused eve things.list-items 2",
+            "newly_needs_approval dan things.change-item 2",
+            "newly_allowed eve things.change-item 1",
+        ],
+        "{told}"
+    );
+    assert_eq!(told["changes"][1]["example"]["because"], "it changes something: one person of team ops");
+    assert_eq!((&told["replayed"], &told["unchanged"]), (&json!(6), &json!(1)), "{told}");
+    assert_eq!(told["cannot_tell"], json!([]), "{told}");
+    // Nothing was put in force.
+    assert_eq!(eve.submit("things.list-items", json!({})).await.unwrap().status, 200);
+    let broken = json!({"policies": {"new/rules.cedar": "permit (principal, action, resource);"}});
+    let broken = dana.post("/v1/policy/simulate", broken).await.unwrap();
+    assert_eq!(broken.code(), "invalid-input");
+    assert_eq!(broken.body["errors"][0]["flag"], "new/rules.cedar:1:1", "{}", broken.body);
 }
