@@ -36,7 +36,7 @@ static ROOM: Semaphore = Semaphore::const_new(1);
 pub async fn simulate_policy(
     platform: &Arc<Platform>,
     call: &Call,
-    files: Vec<(String, String)>,
+    files: &[(String, String)],
     days: u16,
 ) -> Result<Simulation, Refusal> {
     let door = &platform.door;
@@ -87,13 +87,13 @@ pub async fn simulate_policy(
     Ok(tally.told(since, until, &world, &policies))
 }
 
-fn load(platform: &Platform, world: &World, files: Vec<(String, String)>) -> Result<Arc<Policies>, Problem> {
+fn load(platform: &Platform, world: &World, files: &[(String, String)]) -> Result<Arc<Policies>, Problem> {
     let offered: BTreeSet<&str> =
         world.catalogue.published.actions.iter().map(|action| action.provider.as_str()).collect();
     let absent = platform.providers.status().into_iter().map(|provider| provider.name);
     let absent = absent.filter(|name| !offered.contains(name.as_str())).collect();
     let catalogue = &world.catalogue.published;
-    Policies::load_without(&absent, &files, catalogue, &world.registry, Defaults::default())
+    Policies::load_without(&absent, files, catalogue, &world.registry, Defaults::default())
         .map(Arc::new)
         .map_err(|faults| {
             let told = faults.iter().take(20).map(|fault| FieldError {

@@ -127,7 +127,7 @@ impl Trial<'_> {
         if !EXPECTATIONS.contains(&expected) {
             let near = did_you_mean(expected, EXPECTATIONS);
             let what = format!("`{expected}` cannot be expected{near} (known: {})", EXPECTATIONS.join(", "));
-            return self.fault(case.expect.referenced, what);
+            return self.fault(case.expect.referenced, &what);
         }
         self.check_names();
         let input = case.input.clone().unwrap_or_default().into_iter().collect();
@@ -148,7 +148,7 @@ impl Trial<'_> {
                 }
                 let members = problem.errors.iter().map(|e| format!("; {} {}", e.pointer, e.message));
                 let why = problem.detail.clone() + &members.collect::<String>();
-                return self.fault(case.action.referenced, format!("the case cannot be asked: {why}"));
+                return self.fault(case.action.referenced, &format!("the case cannot be asked: {why}"));
             }
         };
         let mut principal = self.world.principal(&case.who.value, case.kind);
@@ -162,7 +162,7 @@ impl Trial<'_> {
             Foresight::Decided(decision) => self.judge(&thought, &principal, &decision, clock),
             // With an input everything is known.
             Foresight::Depends(policies) => {
-                self.fault(case.expect.referenced, format!("it depends on {}", policies.join(", ")));
+                self.fault(case.expect.referenced, &format!("it depends on {}", policies.join(", ")));
             }
         }
     }
@@ -174,14 +174,14 @@ impl Trial<'_> {
             if self.world.policies.rule(&policy.value).is_none() {
                 let known = self.world.policies.rules().map(|rule| rule.id.as_str());
                 let near = did_you_mean(&policy.value, known);
-                self.fault(policy.referenced, format!("no policy has the id `{}`{near}", policy.value));
+                self.fault(policy.referenced, &format!("no policy has the id `{}`{near}", policy.value));
             }
         }
         for team in case.teams.iter().flatten() {
             if self.world.registry.team(&team.value).is_none() {
                 let known = self.world.registry.teams().map(|team| team.name.as_str());
                 let near = did_you_mean(&team.value, known);
-                self.fault(team.referenced, format!("no team is called `{}`{near}", team.value));
+                self.fault(team.referenced, &format!("no team is called `{}`{near}", team.value));
             }
         }
     }
@@ -199,7 +199,7 @@ impl Trial<'_> {
         };
         if answer != case.expect.value {
             let what = format!("expected `{}`, and it is {}", case.expect.value, told(decision));
-            return self.fault(case.expect.referenced, what);
+            return self.fault(case.expect.referenced, &what);
         }
         if let Some(expected) = &case.by {
             let expected: BTreeSet<&str> = expected.iter().map(|policy| policy.value.as_str()).collect();
@@ -209,7 +209,7 @@ impl Trial<'_> {
             if !holds {
                 let expected = if expected.is_empty() { "no policy".to_owned() } else { listed(&expected) };
                 let what = format!("expected by {expected}, and it is {}", told(decision));
-                self.fault(self.place_of(case.by.as_ref()), what);
+                self.fault(self.place_of(case.by.as_ref()), &what);
             }
         }
         if let Some(expected) = &case.approvers {
@@ -227,7 +227,7 @@ impl Trial<'_> {
             if found != expected {
                 let what =
                     format!("expected approvers {}, and they are {}", listed(&expected), listed(&found));
-                self.fault(self.place_of(case.approvers.as_ref()), what);
+                self.fault(self.place_of(case.approvers.as_ref()), &what);
             }
         }
     }
@@ -236,7 +236,7 @@ impl Trial<'_> {
         list.and_then(|list| list.first()).map_or(self.case.expect.referenced, |first| first.referenced)
     }
 
-    fn fault(&mut self, at: Location, what: String) {
+    fn fault(&mut self, at: Location, what: &str) {
         let number = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).max(1);
         let name = self
             .case

@@ -176,8 +176,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/tokens", post(create_token).get(list_tokens))
         .route("/v1/tokens/{id}", delete(|| async { StatusCode::NO_CONTENT }))
         .route("/v1/catalogue", get(get_catalogue))
-        .route("/v1/actions", get(list_actions))
-        .route("/v1/actions/{action}", get(read_action))
+        .merge(crate::policy::routes())
         .route("/v1/actions/{action}/plan", post(plan))
         .route("/v1/actions/{action}/options/{member}", post(options))
         .route("/v1/actions/{action}/runs", post(submit))
@@ -274,29 +273,6 @@ async fn get_catalogue(State(part): State<Shared>, headers: HeaderMap) -> Respon
         return StatusCode::NOT_MODIFIED.into_response();
     }
     ([(header::ETAG, etag)], Json(catalogue)).into_response()
-}
-
-/// dana may do all but one.
-fn offered(action: &guichet_contract::Action) -> Value {
-    let mut offered = json!(action);
-    offered["for_me"] = match action.id.as_str() {
-        "postgres.drop-index" => {
-            json!({"answer": "refused", "because": "indexes are frozen", "policies": ["frozen"]})
-        }
-        "postgres.cancel-query" => {
-            json!({"answer": "needs_approval", "because": "cancelling someone's query"})
-        }
-        _ => json!({"answer": "allowed"}),
-    };
-    offered
-}
-
-async fn list_actions() -> Json<Value> {
-    Json(json!({"items": catalogue().actions.iter().map(offered).collect::<Vec<_>>(), "next": null}))
-}
-
-async fn read_action(Route(action): Route<String>) -> Json<Value> {
-    Json(offered(catalogue().action(&action).unwrap()))
 }
 
 async fn plan(Route(action): Route<String>) -> Json<Value> {

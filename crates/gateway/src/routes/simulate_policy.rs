@@ -48,6 +48,6 @@ async fn handle(
         let detail = format!("`days` is between 1 and 366, not {days}");
         return Err(Problem::new(code::BAD_REQUEST, detail).into());
     }
-    let files = policies.into_iter().collect();
-    Ok(Json(simulate_policy::simulate_policy(&gateway.platform, &call, files, days).await?))
+    let files: Vec<(String, String)> = policies.into_iter().collect();
+    Ok(Json(simulate_policy::simulate_policy(&gateway.platform, &call, &files, days).await?))
 }
