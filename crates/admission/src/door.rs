@@ -69,6 +69,8 @@ pub enum GatewayVerb {
     SignOut,
     /// To read the audit trail.
     ReadRecords,
+    /// To ask the policies about others; recorded under this verb.
+    AskPolicies(Verb),
 }
 
 impl Door {
@@ -160,6 +162,7 @@ impl Door {
         match checked {
             Ok(wanted) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
+                let problem = self.advise_attempt(&world, &caller, &action, &attempt, problem);
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
                 record.reason = attempt.reason.map(|reason| reason.chars().take(REASON_MAX).collect());
                 record.action = Some(action.action.id.clone());
@@ -188,6 +191,7 @@ impl Door {
         {
             Ok(()) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
+                let problem = self.advise_call(&caller, &wanted, problem);
                 let verb = if purpose == Purpose::Plan { Verb::PlanRun } else { Verb::SubmitRun };
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
                 describe(&mut record, &wanted);
@@ -215,17 +219,8 @@ impl Door {
             ),
             GatewayVerb::SignOut => (Ok(()), Verb::SignOut),
             GatewayVerb::ManageOwnTokens => (only_by_session(&caller), Verb::CreateToken),
-            GatewayVerb::ReadRecords => (
-                check_scope(&caller.identified, Scope::Read).and_then(|()| {
-                    allowed_or_problem(&world.policies.may(
-                        &caller.principal,
-                        "audit",
-                        "guichet/records",
-                        &world.environment,
-                    ))
-                }),
-                Verb::ReadRecords,
-            ),
+            GatewayVerb::ReadRecords => (may_audit(&world, &caller, "guichet/records"), Verb::ReadRecords),
+            GatewayVerb::AskPolicies(verb) => (may_audit(&world, &caller, "guichet/policies"), verb),
         };
         match checked {
             Ok(()) => Ok(Admitted { caller, wanted: GatewayCall { world, verb } }),
@@ -426,6 +421,11 @@ pub(crate) fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
     }
 }
 
+fn may_audit(world: &World, caller: &Caller, what: &str) -> Result<(), Problem> {
+    check_scope(&caller.identified, Scope::Read)?;
+    allowed_or_problem(&world.policies.may(&caller.principal, "audit", what, &world.environment))
+}
+
 pub(crate) fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
     let Decision::Refused { reasons } = decision else {
         return Ok(());
@@ -463,7 +463,7 @@ pub fn sign_in_problem(error: &IdentityError) -> Problem {
     identity_problem(error)
 }
 
-fn unknown_action(world: &World, given: &str) -> Problem {
+pub(crate) fn unknown_action(world: &World, given: &str) -> Problem {
     let ids = world.catalogue.published.actions.iter().map(|action| action.id.as_str());
     let hint =
         validate::nearest(given, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));

@@ -66,6 +66,14 @@ pub enum Verb {
     ReloadSettings,
     /// A provider's document was read (again).
     RegisterProvider,
+    /// Somebody asked why the policies answer another person as they do.
+    ExplainPolicy,
+    /// Somebody asked who can do something.
+    WhoCan,
+    /// Somebody asked who can approve something.
+    WhoCanApprove,
+    /// Other policies were tried on what was recorded.
+    SimulatePolicy,
 }
 
 impl Verb {
@@ -97,6 +105,10 @@ impl Verb {
             Self::StartGateway => "start_gateway",
             Self::ReloadSettings => "reload_settings",
             Self::RegisterProvider => "register_provider",
+            Self::ExplainPolicy => "explain_policy",
+            Self::WhoCan => "who_can",
+            Self::WhoCanApprove => "who_can_approve",
+            Self::SimulatePolicy => "simulate_policy",
         }
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Begin reading at [`submit_run`], then [`approve_run`] and [`execute_run`]: the way of one run.
 
+pub mod about;
 pub mod approve_run;
 pub mod cancel_run;
 pub mod close_review;
@@ -16,6 +17,7 @@ pub mod decide;
 pub mod deliver_notice;
 pub mod execute_run;
 pub mod expire_run;
+pub mod explain_policy;
 pub mod follow_run;
 pub mod list_options;
 mod message;
@@ -35,11 +37,15 @@ pub mod revoke_token;
 pub mod seal_records;
 pub mod sign_in;
 pub mod sign_out;
+pub mod simulate_policy;
 pub mod submit_run;
 pub mod undo_run;
 pub mod void_run;
 pub mod who_am_i;
+pub mod who_can;
+pub mod who_can_approve;
 
+pub use about::About;
 pub use guichet_admission::{Attempt, Call, Caller, Purpose, Refusal, RestCall};
 pub use guichet_store::{Page, PageRequest, RecordsFilter, RunsFilter};
 pub use messenger::{Channel, Messages, Messenger, NoMessenger, NotDelivered};

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Call, Refusal};
-use guichet_contract::{Action, Catalogue, Problem, code};
+use guichet_admission::{Call, Caller, Refusal, World};
+use guichet_contract::{Action, Catalogue, OfferedAction, Problem, code};
+use guichet_rules::Prospect;
 
 use crate::{platform::Platform, providers::ProviderStatus, who_am_i::who_am_i};
 
@@ -16,7 +17,7 @@ pub async fn read_catalogue(platform: &Arc<Platform>, call: &Call) -> Result<Arc
     Ok(Arc::clone(&platform.door.world().catalogue.published))
 }
 
-/// Actions in which every word occurs: in command, title, description or id.
+/// Actions in which every word occurs: in command, title, description or id. Each with whether the caller may do it.
 ///
 /// # Errors
 /// Not signed in.
@@ -24,8 +25,9 @@ pub async fn search_actions(
     platform: &Arc<Platform>,
     call: &Call,
     words: &str,
-) -> Result<Vec<Action>, Refusal> {
-    let catalogue = read_catalogue(platform, call).await?;
+) -> Result<Vec<OfferedAction>, Refusal> {
+    let caller = who_am_i(platform, call).await?;
+    let world = platform.door.world();
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
     let has = |action: &Action| {
         let text = format!(
@@ -38,16 +40,32 @@ pub async fn search_actions(
         .to_lowercase();
         words.iter().all(|word| text.contains(word))
     };
-    Ok(catalogue.actions.iter().filter(|action| has(action)).cloned().collect())
+    let found = world.catalogue.published.actions.iter().filter(|action| has(action));
+    Ok(found.map(|action| offered(&world, &caller, action)).collect())
 }
 
-/// One action.
+/// What is forbidden is told, not hidden.
+fn offered(world: &World, caller: &Caller, action: &Action) -> OfferedAction {
+    let for_me = world.policies.outlook(&Prospect {
+        principal: &caller.principal,
+        action,
+        // Without `{members}` of the input, what it acts on is known beforehand.
+        resource: action.resource.as_deref().filter(|template| !template.contains('{')),
+        environment: &world.environment,
+        surface: caller.surface,
+    });
+    OfferedAction { action: action.clone(), for_me }
+}
+
+/// One action, with whether the caller may do it.
 ///
 /// # Errors
 /// Not signed in; unknown.
-pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Result<Action, Refusal> {
-    let catalogue = read_catalogue(platform, call).await?;
-    catalogue.action(id).cloned().ok_or_else(|| {
+pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Result<OfferedAction, Refusal> {
+    let caller = who_am_i(platform, call).await?;
+    let world = platform.door.world();
+    let action = world.catalogue.published.action(id);
+    action.map(|action| offered(&world, &caller, action)).ok_or_else(|| {
         let shown: String = id.chars().take(200).collect();
         Problem::new(code::UNKNOWN_ACTION, format!("no action is called `{shown}`"))
             .next("`guichet actions list` shows those there are")

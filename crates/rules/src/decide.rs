@@ -175,14 +175,25 @@ impl Policies {
         }
     }
 
-    /// The policies of a set that hold here, by id. A policy that cannot be evaluated might have been the one that
-    /// forbids, so it refuses: Cedar itself would go on without it.
     fn satisfied(&self, set: &PolicySet, asked: &Asked) -> Result<Vec<&Rule>, Vec<Reason>> {
+        self.satisfied_among(set, asked, |_| true)
+    }
+
+    /// The policies of a set that hold here, by id, of those that `counts`. One that cannot be evaluated might have been
+    /// the one that forbids, so it refuses: Cedar itself would go on without it.
+    pub(crate) fn satisfied_among(
+        &self,
+        set: &PolicySet,
+        asked: &Asked,
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<Vec<&Rule>, Vec<Reason>> {
         let response = self.authorizer.is_authorized(&asked.request, set, &asked.entities);
         let mut failed: Vec<Reason> = response
             .diagnostics()
             .errors()
-            .map(|AuthorizationError::PolicyEvaluationError(error)| {
+            .map(|AuthorizationError::PolicyEvaluationError(error)| error)
+            .filter(|error| counts(error.policy_id().as_ref()))
+            .map(|error| {
                 let id: &str = error.policy_id().as_ref();
                 Reason {
                     policy: Some(id.to_owned()),
@@ -200,8 +211,8 @@ impl Policies {
             return Err(failed);
         }
         // Every policy of a set is in `rules`: both are made of one list.
-        let mut rules: Vec<&Rule> =
-            response.diagnostics().reason().filter_map(|id| self.rules.get::<str>(id.as_ref())).collect();
+        let held = response.diagnostics().reason().map(AsRef::<str>::as_ref).filter(|id| counts(id));
+        let mut rules: Vec<&Rule> = held.filter_map(|id| self.rules.get(id)).collect();
         rules.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(rules)
     }
@@ -215,7 +226,7 @@ impl Policies {
     }
 
     /// One condition, or one for each part of `@by("… and …")`.
-    fn conditions(&self, rule: &Rule, resource: &str) -> Vec<Condition> {
+    pub(crate) fn conditions(&self, rule: &Rule, resource: &str) -> Vec<Condition> {
         let Some(lifting) = &rule.lifting else { return Vec::new() };
         let owner = self.registry.owner_of(resource);
         let parts = lifting.by.parts();
@@ -253,7 +264,7 @@ fn unwritten(rule: &Rule, reason: Option<&str>) -> Option<Reason> {
     })
 }
 
-fn forbidden(rule: &Rule) -> Reason {
+pub(crate) fn forbidden(rule: &Rule) -> Reason {
     Reason {
         policy: Some(rule.id.clone()),
         sentence: rule.description.clone().unwrap_or_else(|| format!("the policy `{}` forbids it", rule.id)),
@@ -262,11 +273,11 @@ fn forbidden(rule: &Rule) -> Reason {
     }
 }
 
-fn unknown(name: &str) -> Decision {
+pub(crate) fn unknown(name: &str) -> Decision {
     let sentence = format!("the policies do not know `{name}`, so the answer is no");
     Decision::refused(None, sentence, Some("look into the catalogue for what there is".to_owned()))
 }
 
-fn text(name: &str, value: &str) -> (String, RestrictedExpression) {
+pub(crate) fn text(name: &str, value: &str) -> (String, RestrictedExpression) {
     (name.to_owned(), RestrictedExpression::new_string(value.to_owned()))
 }

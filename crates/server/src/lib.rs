@@ -10,6 +10,7 @@ pub mod documents;
 pub mod embedded;
 pub mod keys;
 mod log_writer;
+pub mod policy_cases;
 pub mod reload;
 pub mod sources;
 pub mod telemetry;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     "login",
     "logout",
     "whoami",
@@ -19,6 +19,7 @@ pub(crate) const NAMES: [&str; 14] = [
     "approvals",
     "reviews",
     "audit",
+    "policy",
     "tokens",
     "providers",
     "completion",
@@ -67,6 +68,7 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         approvals(),
         reviews(),
         audit(),
+        policy(),
         tokens(),
         command("providers", "Services that perform the actions")
             .subcommand_required(true)
@@ -215,6 +217,10 @@ fn audit() -> Command {
         Verb::StartGateway,
         Verb::ReloadSettings,
         Verb::RegisterProvider,
+        Verb::ExplainPolicy,
+        Verb::WhoCan,
+        Verb::WhoCanApprove,
+        Verb::SimulatePolicy,
     ];
     group("audit", "The audit trail: search, export, verify")
         .subcommand(
@@ -248,6 +254,54 @@ fn audit() -> Command {
                 ),
         )
         .subcommand(command("checkpoint", "Print the newest signed checkpoint"))
+}
+
+fn policy() -> Command {
+    let what = |value: &'static str, help: &'static str| {
+        Arg::new("what")
+            .value_name(value)
+            .required(true)
+            .num_args(1..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+            .help(help)
+    };
+    let as_user = |help: &'static str| text("as", "USER", help);
+    let resource = || text("resource", "RESOURCE", "On this, where the input is not known");
+    group("policy", "Why something is allowed or not, who can do it, who can approve it")
+        .subcommand(
+            command("explain", "Which policies decide, what would be needed, and by whom")
+                .arg(as_user(
+                    "For another user; needs the right to audit [default: you, or who asked for the run]",
+                ))
+                .arg(resource())
+                .arg(what(
+                    "RUN|ACTION",
+                    "Id of a run; or an action's id or words, with its flags or --input JSON",
+                )),
+        )
+        .subcommand(
+            command("who-can", "Everybody who can do this; needs the right to audit")
+                .arg(resource())
+                .arg(what("ACTION", "An action's id or words, with its flags or --input JSON")),
+        )
+        .subcommand(
+            command("who-can-approve", "Everybody who can say yes to this; needs the right to audit")
+                .arg(as_user("When this user asks [default: you, or who asked for the run]"))
+                .arg(resource())
+                .arg(what(
+                    "RUN|ACTION",
+                    "Id of a run; or an action's id or words, with its flags or --input JSON",
+                )),
+        )
+        .subcommand(
+            command("simulate", "What other policies would have answered to what was recorded")
+                .arg(text("policy", "DIR", "Folder of the policies to try (*.cedar)").required(true))
+                .arg(
+                    text("days", "DAYS", "Records of so many days [default: 7]")
+                        .value_parser(clap::value_parser!(u16).range(1..=366)),
+                ),
+        )
 }
 
 fn tokens() -> Command {

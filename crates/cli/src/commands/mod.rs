@@ -10,6 +10,7 @@ mod context;
 mod login;
 mod logout;
 mod perform;
+mod policy;
 mod providers;
 mod reviews;
 mod runs;
@@ -160,6 +161,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "approvals" => approvals::run(cx, below, printer),
         "reviews" => reviews::run(cx, below, printer),
         "audit" => audit::run(cx, below, printer),
+        "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),
         "providers" => providers::run(cx, printer),
         "completion" => {

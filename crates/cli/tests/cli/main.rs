@@ -15,5 +15,6 @@ mod contexts;
 mod errors;
 mod fake;
 mod help;
+mod policy;
 mod reads;
 mod terminal;

@@ -16,6 +16,8 @@ mod notices;
 #[cfg(test)]
 mod person;
 #[cfg(test)]
+mod policy_cases;
+#[cfg(test)]
 mod proof;
 #[cfg(test)]
 mod providers;

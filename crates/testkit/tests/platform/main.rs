@@ -9,6 +9,7 @@ mod interleavings;
 mod ledger;
 mod mails;
 mod notices;
+mod policy;
 mod rest;
 mod rude_providers;
 mod submissions;
