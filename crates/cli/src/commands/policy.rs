@@ -53,7 +53,7 @@ fn subject(cx: &Cx, verb: &str, matches: &ArgMatches) -> Result<Subject, Failure
         reason: globals::reason(matches).map(str::to_owned),
         ..Subject::default()
     };
-    let bare = Command::new("guichet").no_binary_name(true);
+    let bare = Command::new("guichet").version(env!("CARGO_PKG_VERSION")).no_binary_name(true);
     if let [id] = named
         && is_run(id)
     {
