@@ -63,7 +63,11 @@ fn explanation(platform: &Platform, subject: Subject) -> Explanation {
     let action = &subject.thought.action.action;
     Explanation {
         answer,
-        did_not_hold: policies.others_about(action.id.as_str(), &decided_by),
+        // While it depends, nobody can say of the others that they do not hold.
+        did_not_hold: match answer {
+            Answer::Depends => Vec::new(),
+            _ => policies.others_about(action.id.as_str(), &decided_by),
+        },
         decided_by,
         reasons,
         approvals,
