@@ -1,7 +1,7 @@
 //! What a refusal tells to do next when no policy permits it: who can, and where to ask. Looked for only after a no, and
 //! told only to somebody who is signed in.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use guichet_contract::{Principal, PrincipalKind, Problem, code};
 
@@ -17,7 +17,7 @@ use crate::{
 /// So many people are named.
 const NAMED: usize = 3;
 /// So many are asked about, the likeliest first: a refusal stays cheap in a company of thousands.
-const ASKED_ABOUT: usize = 64;
+const ASKED_ABOUT: usize = 24;
 
 impl Door {
     /// The problem of an attempt, with those who could do it when no policy permits it to the caller.
@@ -96,18 +96,28 @@ impl Door {
 
     /// Persons who may be able to, the likeliest first: those of the owner, of the teams that policies name, all others.
     fn likely(&self, world: &World, thought: &Thought) -> Vec<String> {
-        let registry = &world.registry;
-        let teams = thought.owner.clone().into_iter();
+        let is_person = |name: &str| self.identity().kind_of(name) == Some(PrincipalKind::Person);
+        let teams = thought.owner.iter().cloned();
         let teams = teams.chain(world.policies.teams_permitted(thought.action.action.id.as_str()));
-        let members = teams.flat_map(|team| registry.members_of(&team).iter().cloned().collect::<Vec<_>>());
-        let known = self.identity().everybody().into_iter().map(|(name, _)| name);
-        let mut seen = BTreeSet::new();
-        members
-            .chain(known)
-            .filter(|name| seen.insert(name.clone()))
-            .filter(|name| self.identity().kind_of(name) == Some(PrincipalKind::Person))
-            .take(ASKED_ABOUT + 1)
-            .collect()
+        let mut found: Vec<String> = Vec::new();
+        for team in teams {
+            for name in world.registry.members_of(&team) {
+                if found.len() > ASKED_ABOUT {
+                    return found;
+                }
+                if !found.contains(name) && is_person(name) {
+                    found.push(name.clone());
+                }
+            }
+        }
+        let others = self.identity().everybody().into_iter();
+        let others = others.filter(|(_, kind)| *kind == PrincipalKind::Person).map(|(name, _)| name);
+        for name in others.take(2 * ASKED_ABOUT) {
+            if found.len() <= ASKED_ABOUT && !found.contains(&name) {
+                found.push(name);
+            }
+        }
+        found
     }
 }
 

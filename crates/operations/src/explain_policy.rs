@@ -37,7 +37,8 @@ fn explanation(platform: &Platform, subject: Subject) -> Explanation {
         Foresight::Decided(Decision::NeedsApproval { conditions, .. }) => {
             approvals = subject.approvals(platform, &conditions);
             for approval in &approvals {
-                if approval.people.len() + approval.given.len() < usize::from(approval.count) {
+                let others = approval.given.iter().filter(|name| !approval.people.contains(name)).count();
+                if approval.people.len() + others < usize::from(approval.count) {
                     notes.push(format!(
                         "{} of {} people can give the approval of `{}`: as it is, it cannot be given",
                         approval.people.len(),
@@ -63,7 +64,11 @@ fn explanation(platform: &Platform, subject: Subject) -> Explanation {
     let action = &subject.thought.action.action;
     Explanation {
         answer,
-        did_not_hold: policies.others_about(action.id.as_str(), &decided_by),
+        // While it depends, nobody can say of the others that they do not hold.
+        did_not_hold: match answer {
+            Answer::Depends => Vec::new(),
+            _ => policies.others_about(action.id.as_str(), &decided_by),
+        },
         decided_by,
         reasons,
         approvals,

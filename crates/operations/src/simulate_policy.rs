@@ -101,9 +101,12 @@ fn load(platform: &Platform, world: &World, files: &[(String, String)]) -> Resul
                 flag: Some(format!("{}:{}:{}", fault.file, fault.line, fault.column)),
                 message: fault.message.clone(),
             });
-            Problem::new(code::INVALID_INPUT, format!("these policies have {} faults", faults.len()))
-                .errors(told.collect())
-                .next("mend them; `guichetd check` and `guichetd policy test` tell the same")
+            Problem::new(
+                code::INVALID_INPUT,
+                format!("these policies cannot be in force ({} wrong)", faults.len()),
+            )
+            .errors(told.collect())
+            .next("mend them; `guichetd check` and `guichetd policy test` tell the same")
         })
 }
 

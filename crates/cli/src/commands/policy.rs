@@ -53,7 +53,7 @@ fn subject(cx: &Cx, verb: &str, matches: &ArgMatches) -> Result<Subject, Failure
         reason: globals::reason(matches).map(str::to_owned),
         ..Subject::default()
     };
-    let bare = Command::new("guichet").no_binary_name(true);
+    let bare = Command::new("guichet").version(env!("CARGO_PKG_VERSION")).no_binary_name(true);
     if let [id] = named
         && is_run(id)
     {
@@ -195,7 +195,10 @@ fn draw_who_can(told: &WhoCan, printer: &Printer) {
         .collect();
     printer.list(told, &rows, "nobody can");
     let on = told.resource.as_ref().map(|resource| format!(" on {resource}")).unwrap_or_default();
-    printer.note(&format!("{} of {} users can do {}{on}", told.able.len(), told.asked, told.action));
+    let open = told.able.iter().filter(|able| able.answer == Answer::Depends).count();
+    let sure = told.able.len() - open;
+    let depends = if open == 0 { String::new() } else { format!("; {open} may, depending on the input") };
+    printer.note(&format!("{sure} of {} users can do {}{on}{depends}", told.asked, told.action));
     if !told.not_users.is_empty() {
         printer.note(&format!("in teams, but no users of this gateway: {}", told.not_users.join(", ")));
     }
