@@ -14,7 +14,7 @@ use crate::{
     lines::LineSplitter,
 };
 
-/// Which records to list. All texts are matched whole; times are RFC 3339.
+/// Which records to list; see `GET /v1/records` in the gateway's OpenAPI document. Times are RFC 3339.
 #[derive(Debug, Clone, Default, Serialize)]
 #[expect(missing_docs, reason = "the fields are the record's own words, see contract::record")]
 pub struct RecordFilter {
@@ -22,6 +22,14 @@ pub struct RecordFilter {
     pub principal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

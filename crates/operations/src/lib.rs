@@ -22,6 +22,8 @@ pub mod read_catalogue;
 pub mod read_records;
 pub mod read_runs;
 pub mod record_outcome;
+pub mod refuse_request;
+pub mod register_provider;
 pub mod reject_run;
 pub mod reload_settings;
 pub mod revoke_token;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Door, Refusal};
-use guichet_contract::{Clock, Principal, Problem, Record, Run, code, redact};
+use guichet_admission::{Caller, Door, Refusal};
+use guichet_contract::{Clock, Principal, Problem, Record, RecordVerdict, Run, Verb, code, redact};
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
@@ -68,6 +68,21 @@ impl Platform {
             plan.bound = None;
         }
         run
+    }
+
+    /// Records that this caller was shown something, without waiting for the disk. What cannot be recorded is not shown.
+    ///
+    /// # Errors
+    /// A store that takes no records.
+    pub(crate) async fn note_shown(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        describe: impl FnOnce(&mut Record),
+    ) -> Result<(), Refusal> {
+        let mut record = self.door.record_of(caller, verb, RecordVerdict::Allowed);
+        describe(&mut record);
+        self.store.append_soon(record).await.map_err(|error| store_problem(&error).into())
     }
 
     /// A refusal because the store does not take it.

@@ -3,16 +3,25 @@
 use std::sync::Arc;
 
 use guichet_admission::{Call, Refusal};
-use guichet_contract::{Action, Catalogue, Problem, code};
+use guichet_contract::{Action, Catalogue, Problem, RecordVerdict, Verb, code};
 
-use crate::{platform::Platform, providers::ProviderStatus, who_am_i::who_am_i};
+use crate::{platform::Platform, providers::ProviderStatus, who_am_i::look_around};
+
+/// As much of what a caller sent is recorded, characters.
+const SHOWN: usize = 200;
 
 /// The whole catalogue.
 ///
 /// # Errors
 /// Not signed in.
 pub async fn read_catalogue(platform: &Arc<Platform>, call: &Call) -> Result<Arc<Catalogue>, Refusal> {
-    who_am_i(platform, call).await?;
+    shown(platform, call, "catalogue").await
+}
+
+/// The catalogue, and the record that `what` of it was looked at.
+async fn shown(platform: &Platform, call: &Call, what: &str) -> Result<Arc<Catalogue>, Refusal> {
+    let caller = look_around(platform, call).await?;
+    platform.note_shown(&caller, Verb::ReadCatalogue, |record| record.detail = Some(what.to_owned())).await?;
     Ok(Arc::clone(&platform.door.world().catalogue.published))
 }
 
@@ -25,7 +34,8 @@ pub async fn search_actions(
     call: &Call,
     words: &str,
 ) -> Result<Vec<Action>, Refusal> {
-    let catalogue = read_catalogue(platform, call).await?;
+    let given: String = words.chars().take(SHOWN).collect();
+    let catalogue = shown(platform, call, &format!("search {given}")).await?;
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
     let has = |action: &Action| {
         let text = format!(
@@ -46,13 +56,22 @@ pub async fn search_actions(
 /// # Errors
 /// Not signed in; unknown.
 pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Result<Action, Refusal> {
-    let catalogue = read_catalogue(platform, call).await?;
-    catalogue.action(id).cloned().ok_or_else(|| {
-        let shown: String = id.chars().take(200).collect();
-        Problem::new(code::UNKNOWN_ACTION, format!("no action is called `{shown}`"))
-            .next("`guichet actions list` shows those there are")
-            .into()
-    })
+    let caller = look_around(platform, call).await?;
+    let catalogue = Arc::clone(&platform.door.world().catalogue.published);
+    if let Some(action) = catalogue.action(id) {
+        let known = |record: &mut guichet_contract::Record| {
+            record.action = Some(action.id.clone());
+            record.action_version = Some(action.version.clone());
+        };
+        platform.note_shown(&caller, Verb::ReadCatalogue, known).await?;
+        return Ok(action.clone());
+    }
+    let shown: String = id.chars().take(SHOWN).collect();
+    let mut record = platform.door.record_of(&caller, Verb::ReadCatalogue, RecordVerdict::Refused);
+    record.detail = Some(format!("action {shown}"));
+    let problem = Problem::new(code::UNKNOWN_ACTION, format!("no action is called `{shown}`"))
+        .next("`guichet actions list` shows those there are");
+    Err(platform.door.refuse(record, problem).await)
 }
 
 /// How the providers stand.
@@ -60,6 +79,6 @@ pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Res
 /// # Errors
 /// Not signed in.
 pub async fn list_providers(platform: &Arc<Platform>, call: &Call) -> Result<Vec<ProviderStatus>, Refusal> {
-    who_am_i(platform, call).await?;
+    shown(platform, call, "providers").await?;
     Ok(platform.providers.status())
 }

@@ -40,6 +40,7 @@ pub async fn work(
     stop: CancellationToken,
 ) {
     let mut wakes = store.wakes();
+    let mut counted = None;
     loop {
         let pause = match seal_records(&*store, &signer, &*clock).await {
             Ok(()) => None,
@@ -51,6 +52,9 @@ pub async fn work(
         };
         if stop.is_cancelled() {
             return;
+        }
+        if let Err(error) = index_records(&*store, &mut counted).await {
+            tracing::error!(%error, "records could not be indexed; searches read them themselves, and are slower");
         }
         let next = async {
             if let Some(pause) = pause {
@@ -71,6 +75,24 @@ pub async fn work(
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// Records are indexed for searching in steps of so many.
+const INDEXED_AT_ONCE: u64 = 4_096;
+/// While more new records than this come between two looks, the processors are wanted elsewhere: indexing waits.
+const BUSY: u64 = 2_000;
+/// But no more than so many records ever wait: a search reads what is not indexed.
+const WAITING_MOST: u64 = 200_000;
+
+/// Makes new records quick to find, when there is time for it.
+async fn index_records(store: &dyn Store, indexed_before: &mut Option<u64>) -> Result<(), StoreError> {
+    let there = store.record_count().await?;
+    let new = there - indexed_before.replace(there).unwrap_or(there).min(there);
+    let mut waiting = store.index_records(INDEXED_AT_ONCE).await?;
+    while waiting >= INDEXED_AT_ONCE && (new < BUSY || waiting > WAITING_MOST) {
+        waiting = store.index_records(INDEXED_AT_ONCE).await?;
+    }
+    Ok(())
 }
 
 /// Seals all records that are not sealed yet.

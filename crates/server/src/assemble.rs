@@ -77,15 +77,16 @@ pub async fn assemble(
         clock: Arc::clone(&clock),
         settings: Settings { open_runs_per_principal: config.limits.open_runs_per_principal },
     });
-    let reloader = Reloader {
+    start_record(&platform).await?;
+    let mut reloader = Reloader {
         config: config.clone(),
         platform: Arc::clone(&platform),
         dispatch: Arc::clone(&dispatch),
         documents,
         clock: Arc::clone(&clock),
+        registered: BTreeMap::new(),
     };
-    reloader.note(&built.providers, &built.refused);
-    start_record(&platform).await?;
+    reloader.note(&built.providers, &built.refused).await;
 
     let draining = CancellationToken::new();
     let info = Info {

@@ -165,36 +165,17 @@ fn approvals() -> Command {
 }
 
 fn audit() -> Command {
-    let verbs = [
-        Verb::PerformRead,
-        Verb::PlanRun,
-        Verb::SubmitRun,
-        Verb::ApproveRun,
-        Verb::RejectRun,
-        Verb::CancelRun,
-        Verb::ExpireRun,
-        Verb::VoidRun,
-        Verb::ExecuteRun,
-        Verb::RecordOutcome,
-        Verb::SignIn,
-        Verb::SignOut,
-        Verb::CreateToken,
-        Verb::RevokeToken,
-        Verb::Identify,
-        Verb::ListOptions,
-        Verb::ReadRuns,
-        Verb::ReadRecords,
-        Verb::StartGateway,
-        Verb::ReloadSettings,
-        Verb::RegisterProvider,
-    ];
     group("audit", "The audit trail: search, export, verify")
         .subcommand(
             command("list", "Records, the newest first")
                 .arg(text("principal", "NAME", "Only by this principal"))
                 .arg(text("action", "ACTION", "Only of this action, by its id"))
+                .arg(text("resource", "RESOURCE", "Only on this resource and what lies under it"))
+                .arg(text("owner", "TEAM", "Only on what this team owns"))
+                .arg(text("text", "WORDS", "Only with these words in reason, detail, problem or input"))
                 .arg(text("run", "RUN", "Only of this run"))
-                .arg(text("verb", "VERB", "Only of this kind").value_parser(verbs.map(Verb::as_str)))
+                .arg(text("trace", "ID", "Only of this trace, 32 hexadecimal digits"))
+                .arg(text("verb", "VERB", "Only of this kind").value_parser(Verb::ALL.map(Verb::as_str)))
                 .arg(
                     text("verdict", "VERDICT", "Only with this verdict")
                         .value_parser(["allowed", "refused", "failed", "unknown"]),

@@ -14,6 +14,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0002_tokens", include_str!("schema/0002_tokens.sql")),
     ("0003_ledger", include_str!("schema/0003_ledger.sql")),
     ("0004_open_runs", include_str!("schema/0004_open_runs.sql")),
+    ("0020_search", include_str!("schema/0020_search.sql")),
 ];
 
 /// Brings the file up to the newest schema, each step in a transaction of its own.

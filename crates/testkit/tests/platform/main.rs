@@ -4,6 +4,7 @@ mod approvals;
 mod crashes;
 mod credentials;
 mod ledger;
+mod recorded;
 mod rest;
 mod rude_providers;
 mod submissions;
