@@ -46,6 +46,14 @@ pub struct RecordFilter {
     pub cursor: Option<String>,
 }
 
+/// Leaves as they come.
+pub struct Export {
+    /// Index of the first.
+    pub first: u64,
+    /// Each exactly as it was hashed.
+    pub lines: Pin<Box<dyn Stream<Item = Result<Vec<u8>, Error>> + Send>>,
+}
+
 impl Client {
     /// `GET /v1/records`: entries of the audit trail, the newest first.
     pub async fn list_records(&self, filter: &RecordFilter) -> Result<Page<LedgerRecord>, Error> {
@@ -59,10 +67,12 @@ impl Client {
         self.text(response).await
     }
 
-    /// `GET /v1/ledger/key`: the key that signs checkpoints, as a C2SP note verifier key.
-    pub async fn ledger_key(&self) -> Result<String, Error> {
+    /// `GET /v1/ledger/key`: the keys that sign checkpoints, as C2SP note verifier keys; the current one first, several
+    /// while one takes the place of another.
+    pub async fn ledger_keys(&self) -> Result<Vec<String>, Error> {
         let response = self.send(self.request(Method::GET, &["ledger", "key"])).await?;
-        Ok(self.text(response).await?.trim().to_owned())
+        let text = self.text(response).await?;
+        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }
 
     /// `GET /v1/ledger/tile/…`: one tile of hashes (C2SP tlog-tiles). `width` is 1–255 for a partial tile,
@@ -75,11 +85,9 @@ impl Client {
     }
 
     /// `GET /v1/ledger/export?from=N`: the leaves from index `from`, each line exactly the hashed text.
-    /// The gateway may end before the last leaf; ask again from where it ended.
-    pub async fn export_records(
-        &self,
-        from: u64,
-    ) -> Result<Pin<Box<dyn Stream<Item = Result<Vec<u8>, Error>> + Send>>, Error> {
+    /// The gateway may end before the last leaf; ask again from where it ended. It begins later than `from` when those
+    /// before were archived and pruned.
+    pub async fn export_records(&self, from: u64) -> Result<Export, Error> {
         struct Reading {
             client: Client,
             pieces: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
@@ -88,13 +96,15 @@ impl Client {
         }
         let request = self.request(Method::GET, &["ledger", "export"]).query(&[("from", from)]);
         let response = self.open(request).await?;
+        let first = response.headers().get("guichet-first-index").and_then(|value| value.to_str().ok()?.parse().ok());
         let reading = Reading {
             client: self.clone(),
             pieces: Box::pin(response.bytes_stream()),
             splitter: Some(LineSplitter::default()),
             ready: VecDeque::new(),
         };
-        Ok(Box::pin(stream::unfold(reading, |mut reading| async move {
+        let first = first.unwrap_or(from).max(from);
+        Ok(Export { first, lines: Box::pin(stream::unfold(reading, |mut reading| async move {
             loop {
                 if let Some(line) = reading.ready.pop_front() {
                     return Some((Ok(line), reading));
@@ -115,7 +125,7 @@ impl Client {
                     }
                 }
             }
-        })))
+        })) })
     }
 }
 

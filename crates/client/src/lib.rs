@@ -20,7 +20,7 @@ mod session;
 pub use catalogue::{CatalogueAnswer, OptionItem, ProviderStatus};
 pub use client::{Client, Page, Timeouts};
 pub use error::Error;
-pub use ledger::RecordFilter;
+pub use ledger::{Export, RecordFilter};
 pub use runs::{Planned, PlannedDecision, RunFilter, Submission, Submitted};
 pub use secret::Secret;
 pub use session::{Identity, NewSession, NewToken, TokenInfo};

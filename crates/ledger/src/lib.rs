@@ -19,6 +19,7 @@
 //! Begin reading at [`edge`]: what is kept of a tree in order to grow it.
 
 pub mod append;
+pub mod archive;
 pub mod checkpoint;
 pub mod edge;
 pub mod hash;
@@ -32,6 +33,7 @@ pub mod tile;
 pub mod verify;
 
 pub use append::{Appended, append};
+pub use archive::{beginning, segment_tiles, verify_segment};
 pub use checkpoint::{Checkpoint, open, parse_unverified, sign};
 pub use edge::{Edge, edge_tiles};
 pub use hash::{EMPTY_ROOT, Hash, Tree, leaf_hash};

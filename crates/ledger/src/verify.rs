@@ -161,8 +161,9 @@ pub fn verify_from<T: AsRef<[u8]>, E: fmt::Display>(
             return Err(Fault::Forked { signed: *tree, found: signed.root });
         }
     }
-    let mut read = edge.size();
-    let mut awaited = before.iter().skip_while(|tree| tree.size < read).peekable();
+    let first = edge.size();
+    let mut read = first;
+    let mut awaited = before.iter().skip_while(|tree| tree.size < first).peekable();
     let mut forked = None;
     for leaf in leaves {
         let (found, text) =

@@ -18,6 +18,7 @@ pub mod perform_read;
 pub mod plan_run;
 pub mod platform;
 pub mod providers;
+pub mod prune_records;
 pub mod read_catalogue;
 pub mod read_records;
 pub mod read_runs;

@@ -3,9 +3,12 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use guichet_contract::Clock;
-use guichet_ledger::{self as ledger, LedgerError, NoteError, Signer, Tree};
+use guichet_ledger::{self as ledger, KeySet, LedgerError, NoteError, Tree};
 use guichet_store::{CommitError, Store, StoreError, Wake};
-use tokio::{sync::broadcast::error::RecvError, time};
+use tokio::{
+    sync::{broadcast::error::RecvError, watch},
+    time,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long records are gathered before they are sealed together.
@@ -35,15 +38,19 @@ pub enum SealError {
 /// Seals whenever there are new records, until `stop`; then once more, so that nothing that was recorded stays unsealed.
 pub async fn work(
     store: Arc<dyn Store>,
-    signer: Arc<Signer>,
+    keys: Arc<KeySet>,
     clock: Arc<dyn Clock>,
+    sealed: watch::Sender<Option<String>>,
     stop: CancellationToken,
 ) {
     let mut wakes = store.wakes();
     let mut counted = None;
     loop {
-        let pause = match seal_records(&*store, &signer, &*clock).await {
-            Ok(()) => None,
+        let pause = match seal_records(&*store, &keys, &*clock).await {
+            Ok(note) => {
+                publish(&sealed, note);
+                None
+            }
             Err(SealError::Store(StoreError::Closed)) => return,
             Err(error) => {
                 tracing::error!(%error, "records could not be sealed; they are kept and sealed later");
@@ -95,20 +102,36 @@ async fn index_records(store: &dyn Store, indexed_before: &mut Option<u64>) -> R
     Ok(())
 }
 
-/// Seals all records that are not sealed yet.
+/// Tells witnesses of a checkpoint they have not been told of.
+fn publish(sealed: &watch::Sender<Option<String>>, note: Option<String>) {
+    sealed.send_if_modified(|told| {
+        let is_new = note.is_some() && *told != note;
+        if is_new {
+            *told = note;
+        }
+        is_new
+    });
+}
+
+/// Seals all records that are not sealed yet. Gives the newest checkpoint, if there is any.
 ///
 /// # Errors
 /// The store's, or a ledger that is not the one that was signed: then nothing more is sealed, and `guichet audit verify`
 /// tells where it was changed.
-pub async fn seal_records(store: &dyn Store, signer: &Signer, clock: &dyn Clock) -> Result<(), SealError> {
+pub async fn seal_records(
+    store: &dyn Store,
+    keys: &KeySet,
+    clock: &dyn Clock,
+) -> Result<Option<String>, SealError> {
     loop {
-        let before = match store.latest_checkpoint().await? {
-            Some((_, note)) => ledger::open(&note, signer.verifier())?.tree(),
+        let latest = store.latest_checkpoint().await?.map(|(_, note)| note);
+        let before = match &latest {
+            Some(note) => keys.open(note)?.tree(),
             None => Tree::EMPTY,
         };
         let leaves = store.leaves(before.size, BATCH).await?;
         if leaves.is_empty() {
-            return Ok(());
+            return Ok(latest);
         }
         let mut tiles = HashMap::new();
         for (level, index) in ledger::edge_tiles(before.size) {
@@ -118,10 +141,10 @@ pub async fn seal_records(store: &dyn Store, signer: &Signer, clock: &dyn Clock)
         }
         let texts: Vec<&[u8]> = leaves.iter().map(|(_, text)| text.as_bytes()).collect();
         let appended = ledger::append(&before, &texts, &tiles)?;
-        let note = ledger::sign(&appended.tree(), signer);
+        let note = keys.sign(&appended.tree());
         store.seal(appended.size, &note, clock.now(), &appended.tiles).await?;
         if leaves.len() < BATCH {
-            return Ok(());
+            return Ok(Some(note));
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Begin reading at [`assemble`]: which room is handed what.
 
+pub mod archive;
 pub mod assemble;
 pub mod commands;
 pub mod config;
@@ -12,6 +13,7 @@ mod log_writer;
 pub mod reload;
 pub mod sources;
 pub mod telemetry;
+pub mod witness;
 
 pub use assemble::{Assembled, assemble};
 pub use config::Config;

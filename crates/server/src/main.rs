@@ -41,11 +41,42 @@ enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Look after the audit trail; the gateway must be stopped.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Make the hash of a password for a [[user]] of the configuration.
     HashPassword {
         /// Read the password from standard input instead of the terminal.
         #[arg(long)]
         password_stdin: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum LedgerCommand {
+    /// Archive old records, verify the archive, then delete them from the store; their hashes stay.
+    Prune {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+        /// Only records from before this day (UTC) or moment: 2026-01-31, 2026-01-31T08:00:00Z.
+        #[arg(long)]
+        before: String,
+        /// A new folder for the archive.
+        #[arg(long)]
+        archive: PathBuf,
+    },
+    /// Make a new key that signs checkpoints beside the old one, from the next start on.
+    NewKey {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// Let only the newest key sign, from the next start on.
+    DropOldKeys {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
     },
 }
 
@@ -56,6 +87,11 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve { config, ready_file } => commands::serve::serve(&config, ready_file.as_deref()),
         Command::Check { config, offline } => commands::check::check(&config, offline),
+        Command::Ledger(LedgerCommand::Prune { config, before, archive }) => {
+            commands::ledger::prune(&config, &before, &archive)
+        }
+        Command::Ledger(LedgerCommand::NewKey { config }) => commands::ledger::new_key(&config),
+        Command::Ledger(LedgerCommand::DropOldKeys { config }) => commands::ledger::drop_old_keys(&config),
         Command::HashPassword { password_stdin } => commands::hash_password::hash_password(password_stdin),
     };
     match done {

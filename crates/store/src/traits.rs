@@ -165,7 +165,9 @@ pub trait Records {
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreError>;
     /// Makes about `limit` more records quick to find. Says how many still wait. Called in the background.
     async fn index_records(&self, limit: u64) -> Result<u64, StoreError>;
-    /// How many records there are: the index of the next one.
+    /// Index of the first record that is there: 0 until some are pruned.
+    async fn first_record(&self) -> Result<u64, StoreError>;
+    /// How many records were ever appended: the index of the next one.
     async fn record_count(&self) -> Result<u64, StoreError>;
 }
 

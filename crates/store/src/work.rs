@@ -53,6 +53,12 @@ pub enum Change {
     },
     /// Appends to the ledger; the store numbers it.
     AppendRecord(Box<Record>),
+    /// Deletes the records before this index: their texts, not the ledger's tiles. Conflict unless each of them is covered
+    /// by a checkpoint and at least one record stays. Only for what was archived and verified.
+    PruneRecords {
+        /// The first one that stays; a multiple of 256, so that whole tiles are told of.
+        before: u64,
+    },
     /// New durable work.
     EnqueueJob(Job),
     /// The job is done. Conflict when it is not held under this lease.

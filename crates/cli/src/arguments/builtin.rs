@@ -194,7 +194,23 @@ fn audit() -> Command {
                         .requires_all(["checkpoint", "key"]),
                 )
                 .arg(text("checkpoint", "FILE", "Signed checkpoint that belongs to it").requires("file"))
-                .arg(text("key", "KEY|@FILE", "Key that signs checkpoints [default: as first met]"))
+                .arg(
+                    text("archive", "FOLDER", "Verify this archive of pruned records")
+                        .requires("key")
+                        .conflicts_with_all(["file", "against", "tiles"]),
+                )
+                .arg(
+                    text("key", "KEY|@FILE", "Key that signs checkpoints (may be repeated) [default: as first met]")
+                        .action(ArgAction::Append),
+                )
+                .arg(
+                    text("against", "FILE", "Also hold the trail against this earlier checkpoint (may be repeated)")
+                        .action(ArgAction::Append),
+                )
+                .arg(
+                    text("at-least", "COUNT", "Complain when fewer records than this are signed")
+                        .value_parser(clap::value_parser!(u64)),
+                )
                 .arg(
                     switch("tiles", "Say which entry was changed, by the ledger's tiles")
                         .conflicts_with("file"),

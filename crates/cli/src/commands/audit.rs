@@ -119,9 +119,14 @@ fn export(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
     cx.online(printer, async |client| {
         // The gateway may give the trail in parts; a part without a line is its end.
         loop {
-            let mut lines = client.export_records(next).await?;
+            let mut part = client.export_records(next).await?;
+            if part.first > next {
+                let last = part.first - 1;
+                printer.note(&format!("note: {next} to {last} were archived; the export begins after them"));
+                next = part.first;
+            }
             let before = next;
-            while let Some(line) = lines.next().await {
+            while let Some(line) = part.lines.next().await {
                 if !printer.bytes_line(&line?) {
                     return Ok(Exit::Done);
                 }

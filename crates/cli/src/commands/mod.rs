@@ -13,6 +13,7 @@ mod perform;
 mod providers;
 mod runs;
 mod tokens;
+mod trail;
 mod verify;
 mod version;
 mod whoami;

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use guichet_contract::{ActionId, Principal, Record, RecordVerdict, Verb, record::LedgerRecord};
 
 use super::{Premises, fixtures::*};
-use crate::{RecordsFilter, Store, UnitOfWork};
+use crate::{Change, RecordsFilter, Store, UnitOfWork};
 
 fn number_of(text: &str) -> usize {
     let record: Record = serde_json::from_str(text).unwrap();
@@ -242,4 +242,26 @@ pub async fn records_are_paged(premises: &impl Premises) {
     assert_eq!(seen, (0..100).rev().collect::<Vec<u64>>());
     page.cursor = Some("not a cursor".into());
     assert!(store.records(&filter, &page).await.is_err());
+}
+
+pub async fn only_sealed_records_are_pruned(premises: &impl Premises) {
+    let store = premises.open().await;
+    store
+        .commit((0..600).map(numbered_record).fold(UnitOfWork::new(), UnitOfWork::append_record))
+        .await
+        .unwrap();
+    let prune = |before| unit(Change::PruneRecords { before }).append_record(numbered_record(9_999));
+    conflict(store.commit(prune(256)).await);
+    store.seal(520, "note of 520", second(1), &[(0, 0, vec![7; 256 * 32])]).await.unwrap();
+    for before in [1, 255, 768] {
+        conflict(store.commit(prune(before)).await);
+    }
+    assert_eq!((store.first_record().await.unwrap(), store.record_count().await.unwrap()), (0, 600));
+    store.commit(prune(512)).await.unwrap();
+    assert_eq!((store.first_record().await.unwrap(), store.record_count().await.unwrap()), (512, 601));
+    assert_eq!(store.leaves(0, 1).await.unwrap()[0].0, 512);
+    assert_eq!(store.tile(0, 0).await.unwrap(), Some(vec![7; 256 * 32]), "tiles stay");
+    let left = all_pages(&*store, &RecordsFilter::default(), 500).await;
+    assert_eq!(left.last().map(|record| record.index), Some(512));
+    assert_eq!(left.len(), 89);
 }

@@ -13,6 +13,7 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::AddDecision { run, seen, decision } => runs::add_decision(writing, *run, *seen, decision),
         Change::AppendEvent { run, at, kind } => events::append(writing, *run, *at, kind),
         Change::AppendRecord(record) => records::append(writing, &records::Leaf::of(record)?),
+        Change::PruneRecords { before } => records::prune(writing, *before),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
         Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),

@@ -68,6 +68,21 @@ pub(super) fn next_index(connection: &Connection) -> Result<i64, Fault> {
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
+/// Deletes what lies before this index and is sealed.
+pub(super) fn prune(writing: &mut Writing<'_>, before: u64) -> Result<(), Fault> {
+    let connection = writing.connection();
+    let sealed: i64 =
+        connection.query_row("SELECT coalesce(max(size), 0) FROM checkpoints", [], |row| row.get(0))?;
+    let (before, there) = (integer(before), next_index(connection)?);
+    if before % 256 != 0 || before > sealed || before >= there {
+        return Err(Fault::Conflict(format!(
+            "the records before {before} ({sealed} are sealed, {there} are there, and whole tiles are pruned)"
+        )));
+    }
+    connection.execute("DELETE FROM records WHERE log_index < ?1", [before])?;
+    Ok(())
+}
+
 const LEAVES: &str = "SELECT log_index, body FROM records WHERE log_index >= ?1 ORDER BY log_index LIMIT ?2";
 
 #[async_trait]
@@ -98,6 +113,14 @@ impl Records for SqliteStore {
 
     async fn index_records(&self, limit: u64) -> Result<u64, StoreError> {
         self.index(limit).await
+    }
+
+    async fn first_record(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT coalesce(min(log_index), 0) FROM records")?;
+            count(statement.query_row([], |row| row.get(0))?)
+        })
+        .await
     }
 
     async fn record_count(&self) -> Result<u64, StoreError> {
