@@ -96,7 +96,8 @@ impl Client {
         }
         let request = self.request(Method::GET, &["ledger", "export"]).query(&[("from", from)]);
         let response = self.open(request).await?;
-        let first = response.headers().get("guichet-first-index").and_then(|value| value.to_str().ok()?.parse().ok());
+        let first =
+            response.headers().get("guichet-first-index").and_then(|value| value.to_str().ok()?.parse().ok());
         let reading = Reading {
             client: self.clone(),
             pieces: Box::pin(response.bytes_stream()),
@@ -104,28 +105,31 @@ impl Client {
             ready: VecDeque::new(),
         };
         let first = first.unwrap_or(from).max(from);
-        Ok(Export { first, lines: Box::pin(stream::unfold(reading, |mut reading| async move {
-            loop {
-                if let Some(line) = reading.ready.pop_front() {
-                    return Some((Ok(line), reading));
-                }
-                let mut splitter = reading.splitter.take()?;
-                let silence = reading.client.timeouts().silence;
-                match tokio::time::timeout(silence, reading.pieces.next()).await {
-                    Err(_) => return Some((Err(reading.client.silent(silence)), reading)),
-                    Ok(None) => reading.ready.extend(splitter.finish()),
-                    Ok(Some(Err(error))) => return Some((Err(reading.client.network(&error)), reading)),
-                    Ok(Some(Ok(piece))) => {
-                        let Ok(lines) = splitter.push(&piece) else {
-                            let error = reading.client.protocol("a line has no end".to_owned(), None);
-                            return Some((Err(error), reading));
-                        };
-                        reading.ready.extend(lines);
-                        reading.splitter = Some(splitter);
+        Ok(Export {
+            first,
+            lines: Box::pin(stream::unfold(reading, |mut reading| async move {
+                loop {
+                    if let Some(line) = reading.ready.pop_front() {
+                        return Some((Ok(line), reading));
+                    }
+                    let mut splitter = reading.splitter.take()?;
+                    let silence = reading.client.timeouts().silence;
+                    match tokio::time::timeout(silence, reading.pieces.next()).await {
+                        Err(_) => return Some((Err(reading.client.silent(silence)), reading)),
+                        Ok(None) => reading.ready.extend(splitter.finish()),
+                        Ok(Some(Err(error))) => return Some((Err(reading.client.network(&error)), reading)),
+                        Ok(Some(Ok(piece))) => {
+                            let Ok(lines) = splitter.push(&piece) else {
+                                let error = reading.client.protocol("a line has no end".to_owned(), None);
+                                return Some((Err(error), reading));
+                            };
+                            reading.ready.extend(lines);
+                            reading.splitter = Some(splitter);
+                        }
                     }
                 }
-            }
-        })) })
+            })),
+        })
     }
 }
 

@@ -60,8 +60,7 @@ pub fn verify_segment<T: AsRef<[u8]>, E: fmt::Display>(
     let held = leaves.into_iter().map(|leaf| {
         let (index, text) = leaf.map_err(|error| error.to_string())?;
         if tile.0 != index / width {
-            let hashes =
-                read_tile(tiles, 0, index / width, TILE_WIDTH).map_err(|error| error.to_string())?;
+            let hashes = read_tile(tiles, 0, index / width, TILE_WIDTH).map_err(|error| error.to_string())?;
             tile = (index / width, hashes);
         }
         let place = usize::try_from(index % width).unwrap_or_default();

@@ -29,7 +29,9 @@ pub enum PruneError {
     #[error("the last checkpoint does not open with this ledger's keys: {0}")]
     Note(#[from] NoteError),
     /// A record that cannot be read.
-    #[error("record {index} cannot be read ({why}); nothing was pruned: `guichet audit verify --tiles` tells whether it was changed")]
+    #[error(
+        "record {index} cannot be read ({why}); nothing was pruned: `guichet audit verify --tiles` tells whether it was changed"
+    )]
     Unreadable {
         /// Its index.
         index: u64,
@@ -122,7 +124,6 @@ pub async fn prune_records(
     let mut record = Record::new(clock.now(), Verb::PruneRecords, verdict, environment, Surface::Gateway);
     let last = segment.until - 1;
     record.detail = Some(format!("records {} to {last}; {archived}", segment.first));
-    let work =
-        UnitOfWork::new().with(Change::PruneRecords { before: segment.until }).append_record(record);
+    let work = UnitOfWork::new().with(Change::PruneRecords { before: segment.until }).append_record(record);
     Ok(store.commit(work).await?)
 }

@@ -31,12 +31,7 @@ struct Contents {
 ///
 /// # Errors
 /// A folder that cannot be written, or an archive that does not verify: then it is left for people to look at.
-pub async fn write(
-    store: &dyn Store,
-    keys: &KeySet,
-    segment: &Segment,
-    folder: &Path,
-) -> anyhow::Result<()> {
+pub async fn write(store: &dyn Store, keys: &KeySet, segment: &Segment, folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     ensure!(
         fs::read_dir(folder)?.next().is_none(),
@@ -68,8 +63,7 @@ pub async fn write(
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         write_durably(&path, &hashes)?;
     }
-    let contents =
-        Contents { origin: keys.name().to_owned(), first: segment.first, until: segment.until };
+    let contents = Contents { origin: keys.name().to_owned(), first: segment.first, until: segment.until };
     write_durably(&folder.join("checkpoint"), segment.note.as_bytes())?;
     let public: String = keys.verifiers().iter().map(|key| format!("{key}\n")).collect();
     write_durably(&folder.join("keys"), public.as_bytes())?;
@@ -113,6 +107,8 @@ impl TileReader for Folder {
         // Full, or as wide as it was when the segment ended, or wider.
         let hashes = self.until >> (8 * u32::from(level));
         let least = u16::try_from((hashes - (index << 8).min(hashes)).min(256)).ok()?;
-        (least.max(1)..=256).rev().find_map(|width| fs::read(self.root.join(tile_path(level, index, width))).ok())
+        (least.max(1)..=256)
+            .rev()
+            .find_map(|width| fs::read(self.root.join(tile_path(level, index, width))).ok())
     }
 }

@@ -301,7 +301,9 @@ impl Config {
         for raw in raw.ledger.witness {
             let at = raw.span().start;
             match raw.into_inner() {
-                RawWitness { file: Some(file), url: None } => witness.push(WitnessConfig::File(base.join(file))),
+                RawWitness { file: Some(file), url: None } => {
+                    witness.push(WitnessConfig::File(base.join(file)))
+                }
                 RawWitness { file: None, url: Some(url) } => match check_url(&url) {
                     Ok(_) => witness.push(WitnessConfig::Url(url)),
                     Err(why) => fault(at, why),

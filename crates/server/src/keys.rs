@@ -32,7 +32,9 @@ pub fn ledger_keys(folder: &Path, environment: &str) -> anyhow::Result<Arc<KeySe
         signers.push(Signer::from_seed(format!("guichet/{environment}"), seed(line)?)?);
     }
     if signers.is_empty() {
-        bail!("ledger.key holds no key: restore it from a backup; with another key the ledger's checkpoints do not open");
+        bail!(
+            "ledger.key holds no key: restore it from a backup; with another key the ledger's checkpoints do not open"
+        );
     }
     let current = signers.remove(0);
     Ok(Arc::new(KeySet::new(current, signers)?))

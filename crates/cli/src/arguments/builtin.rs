@@ -200,12 +200,20 @@ fn audit() -> Command {
                         .conflicts_with_all(["file", "against", "tiles"]),
                 )
                 .arg(
-                    text("key", "KEY|@FILE", "Key that signs checkpoints (may be repeated) [default: as first met]")
-                        .action(ArgAction::Append),
+                    text(
+                        "key",
+                        "KEY|@FILE",
+                        "Key that signs checkpoints (may be repeated) [default: as first met]",
+                    )
+                    .action(ArgAction::Append),
                 )
                 .arg(
-                    text("against", "FILE", "Also hold the trail against this earlier checkpoint (may be repeated)")
-                        .action(ArgAction::Append),
+                    text(
+                        "against",
+                        "FILE",
+                        "Also hold the trail against this earlier checkpoint (may be repeated)",
+                    )
+                    .action(ArgAction::Append),
                 )
                 .arg(
                     text("at-least", "COUNT", "Complain when fewer records than this are signed")

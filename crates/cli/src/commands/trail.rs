@@ -122,7 +122,9 @@ impl Tiles<'_> {
         loop {
             match work(&self.known) {
                 Ok(found) => return Ok(found),
-                Err(LedgerError::TileMissing { level, index }) if !self.known.contains_key(&(level, index)) => {
+                Err(LedgerError::TileMissing { level, index })
+                    if !self.known.contains_key(&(level, index)) =>
+                {
                     let tile = self.client.tile(level, index, self.width(level, index)).await?;
                     self.known.insert((level, index), tile);
                 }

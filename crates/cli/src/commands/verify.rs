@@ -63,7 +63,9 @@ fn given_keys(matches: &ArgMatches) -> Result<Option<Vec<String>>, Failure> {
             None => keys.push(key.clone()),
             Some(path) => match files::read(&PathBuf::from(path))? {
                 Some(text) => {
-                    keys.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+                    keys.extend(
+                        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned),
+                    );
                 }
                 None => return Err(Failure::usage(format!("--key: there is no file {path}"))),
             },
@@ -104,7 +106,9 @@ fn is_long_enough(matches: &ArgMatches, checkpoint: &Checkpoint) -> Result<(), F
             "it was cut off: {} entries are signed, and there were at least {least}",
             checkpoint.size
         ))
-        .next("keep the checkpoint as evidence (`guichet audit checkpoint`), and ask the gateway's operator")),
+        .next(
+            "keep the checkpoint as evidence (`guichet audit checkpoint`), and ask the gateway's operator",
+        )),
         _ => Ok(()),
     }
 }
@@ -151,7 +155,11 @@ fn archive(folder: &Path, matches: &ArgMatches, printer: &Printer) -> Result<Exi
     let tiles = Tiles(folder);
     let report = guichet_ledger::verify_segment(contents.first, leaves, &checkpoint, &tiles)
         .map_err(|fault| broken(fault.to_string()))?;
-    printer.note(&format!("note: this archive holds the entries {} to {}", contents.first, contents.until - 1));
+    printer.note(&format!(
+        "note: this archive holds the entries {} to {}",
+        contents.first,
+        contents.until - 1
+    ));
     tell(&report, None, printer);
     Ok(Exit::Done)
 }

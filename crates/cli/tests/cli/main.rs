@@ -16,4 +16,5 @@ mod errors;
 mod fake;
 mod help;
 mod reads;
+mod signing;
 mod terminal;

@@ -43,7 +43,11 @@ pub(crate) fn endpoint() -> Endpoint {
         get(handle),
     )
     .query::<From>()
-    .answers_as(200, "Each line is the text that is hashed; guichet-first-index says which the first is", "application/x-ndjson")
+    .answers_as(
+        200,
+        "Each line is the text that is hashed; guichet-first-index says which the first is",
+        "application/x-ndjson",
+    )
 }
 
 async fn handle(

@@ -88,9 +88,9 @@ fn moment(text: &str) -> anyhow::Result<Timestamp> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
-    let day: Date = text
-        .parse()
-        .with_context(|| format!("--before: `{text}` is no day: write 2026-01-31, or 2026-01-31T08:00:00Z"))?;
+    let day: Date = text.parse().with_context(|| {
+        format!("--before: `{text}` is no day: write 2026-01-31, or 2026-01-31T08:00:00Z")
+    })?;
     Ok(day.to_zoned(TimeZone::UTC)?.timestamp())
 }
 

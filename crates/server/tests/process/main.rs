@@ -12,6 +12,8 @@ mod gateway;
 #[cfg(test)]
 mod kills;
 #[cfg(test)]
+mod ledger_upkeep;
+#[cfg(test)]
 mod person;
 #[cfg(test)]
 mod proof;

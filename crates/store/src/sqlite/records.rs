@@ -117,7 +117,8 @@ impl Records for SqliteStore {
 
     async fn first_record(&self) -> Result<u64, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached("SELECT coalesce(min(log_index), 0) FROM records")?;
+            let mut statement =
+                connection.prepare_cached("SELECT coalesce(min(log_index), 0) FROM records")?;
             count(statement.query_row([], |row| row.get(0))?)
         })
         .await
