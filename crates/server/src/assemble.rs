@@ -20,6 +20,7 @@ use crate::{
     config::{Config, Reached},
     documents::Documents,
     embedded, keys,
+    record_export::RecordExport,
     reload::{self, Reloader},
     witness::Witnesses,
 };
@@ -37,6 +38,7 @@ pub struct Assembled {
     reloader: Reloader,
     keys: Arc<KeySet>,
     witnesses: Witnesses,
+    export: Option<RecordExport>,
     worker: Worker,
     clock: Arc<dyn Clock>,
     draining: CancellationToken,
@@ -100,6 +102,10 @@ pub async fn assemble(
     let http = Gateway::new(Arc::clone(&platform), info, http_settings(config), tracer, draining.clone());
     let client = transport::http_client().context("the HTTP client cannot be made")?;
     let witnesses = Witnesses::new(&config.ledger.witness, &client, &http.metrics);
+    let export = config.telemetry.otlp_records.as_deref();
+    let export = export
+        .map(|endpoint| RecordExport::new(Arc::clone(&store), endpoint, &config.environment, &config.data))
+        .transpose()?;
     let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
     let worker_settings = WorkerSettings { at_once: config.limits.runs_at_once, ..WorkerSettings::default() };
@@ -112,6 +118,7 @@ pub async fn assemble(
         reloader,
         keys: ledger_keys,
         witnesses,
+        export,
         worker,
         clock,
         draining,
@@ -123,13 +130,14 @@ impl Assembled {
     /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
     /// the store is closed. Ends when that is done.
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
-        let Self { itinerary, store, reloader, keys, witnesses, worker, clock, draining, .. } = self;
+        let Self { itinerary, store, reloader, keys, witnesses, export, worker, clock, draining, .. } = self;
         let (close, sealed) = (CancellationToken::new(), CancellationToken::new());
         let server = tokio::spawn(gateway::serve(listener, itinerary, settings, close.clone()));
         let (told, witnessed) = watch::channel(None);
         let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), keys, clock, told, sealed.clone()));
         // Ends by itself when the sealer has told its last checkpoint.
         let witnessing = tokio::spawn(witnesses.work(witnessed));
+        let exporting = export.map(|export| tokio::spawn(export.work(sealed.clone())));
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.work(stop.clone()));
         tasks.spawn(reloader.work(stop.clone()));
@@ -146,6 +154,11 @@ impl Assembled {
         }
         if tokio::time::timeout(WITNESSED_WITHIN, witnessing).await.is_err() {
             tracing::warn!("not every witness has the last checkpoint; the next start sends it");
+        }
+        if let Some(exporting) = exporting
+            && exporting.await.is_err()
+        {
+            tracing::error!("the export of records failed while it stopped");
         }
         store.close().await;
     }

@@ -200,11 +200,13 @@ pub struct Telemetry {
     pub log: String,
     /// OTLP endpoint over gRPC, `http://127.0.0.1:4317`; no traces are exported when absent.
     pub otlp: Option<String>,
+    /// OTLP endpoint over gRPC that is sent every record of the audit trail as a log record; none when absent.
+    pub otlp_records: Option<String>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".into(), otlp: None }
+        Self { log: "info".into(), otlp: None, otlp_records: None }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod documents;
 pub mod embedded;
 pub mod keys;
 mod log_writer;
+pub mod record_export;
 pub mod reload;
 pub mod sources;
 pub mod telemetry;
