@@ -41,7 +41,7 @@ pub async fn follow_run(
         door::describe_run(record, &run);
         record.detail = Some("follow".to_owned());
     };
-    platform.note_shown(&caller, Verb::ReadRuns, followed).await?;
+    platform.note_shown(&caller, Verb::ReadRuns, followed).await;
     let world = platform.door.world();
     let sensitive = world.catalogue.action(run.action.as_str()).is_none_or(|action| action.action.sensitive);
     let hides_results = sensitive && !run.requested_by.is_same_actor(&caller.principal);

@@ -70,19 +70,18 @@ impl Platform {
         run
     }
 
-    /// Records that this caller was shown something, without waiting for the disk. What cannot be recorded is not shown.
+    /// Records that this caller was shown something of the gateway's own, without waiting for the disk.
     ///
-    /// # Errors
-    /// A store that takes no records.
-    pub(crate) async fn note_shown(
-        &self,
-        caller: &Caller,
-        verb: Verb,
-        describe: impl FnOnce(&mut Record),
-    ) -> Result<(), Refusal> {
+    /// When the store takes no records, it is shown all the same, and the log says to whom: on a full disk, what is there
+    /// can still be read, and people must see what became of their runs. Whatever reaches a provider, and the audit
+    /// trail itself, is not answered then.
+    pub(crate) async fn note_shown(&self, caller: &Caller, verb: Verb, describe: impl FnOnce(&mut Record)) {
         let mut record = self.door.record_of(caller, verb, RecordVerdict::Allowed);
         describe(&mut record);
-        self.store.append_soon(record).await.map_err(|error| store_problem(&error).into())
+        if let Err(error) = self.store.append_soon(record).await {
+            let (who, verb) = (&caller.principal.name, verb.as_str());
+            tracing::error!(%error, who, verb, "a look at the gateway could not be recorded");
+        }
     }
 
     /// A refusal because the store does not take it.

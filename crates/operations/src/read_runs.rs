@@ -18,7 +18,7 @@ use crate::platform::{Platform, store_problem};
 pub async fn read_run(platform: &Arc<Platform>, call: &Call, run: &str) -> Result<Run, Refusal> {
     let caller = reader(platform, call).await?;
     let run = find(platform, &caller, run, Verb::ReadRuns).await?;
-    platform.note_shown(&caller, Verb::ReadRuns, |record| describe_run(record, &run)).await?;
+    platform.note_shown(&caller, Verb::ReadRuns, |record| describe_run(record, &run)).await;
     Ok(platform.shown(run, &caller.principal))
 }
 
@@ -39,7 +39,7 @@ pub async fn list_runs(
     page: &PageRequest,
 ) -> Result<Page<Run>, Refusal> {
     let caller = reader(platform, call).await?;
-    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("list".to_owned())).await?;
+    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("list".to_owned())).await;
     visible(platform, &caller, filter, page, |_| true).await
 }
 
@@ -54,9 +54,7 @@ pub async fn list_approvals(
     page: &PageRequest,
 ) -> Result<Page<Run>, Refusal> {
     let caller = reader(platform, call).await?;
-    platform
-        .note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("approvals".to_owned()))
-        .await?;
+    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("approvals".to_owned())).await;
     let filter = RunsFilter { states: vec![RunState::AwaitingApproval], ..RunsFilter::default() };
     let world = platform.door.world();
     visible(platform, &caller, &filter, page, |run| {

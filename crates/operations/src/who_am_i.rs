@@ -10,10 +10,10 @@ use crate::platform::Platform;
 /// The caller, with teams.
 ///
 /// # Errors
-/// Not signed in; a store that takes no records.
+/// Not signed in.
 pub async fn who_am_i(platform: &Arc<Platform>, call: &Call) -> Result<Caller, Refusal> {
     let caller = look_around(platform, call).await?;
-    platform.note_shown(&caller, Verb::WhoAmI, |_| {}).await?;
+    platform.note_shown(&caller, Verb::WhoAmI, |_| {}).await;
     Ok(caller)
 }
 

@@ -104,7 +104,15 @@ pub async fn assemble(
     let witnesses = Witnesses::new(&config.ledger.witness, &client, &http.metrics);
     let export = config.telemetry.otlp_records.as_deref();
     let export = export
-        .map(|endpoint| RecordExport::new(Arc::clone(&store), endpoint, &config.environment, &config.data))
+        .map(|endpoint| {
+            RecordExport::new(
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                endpoint,
+                &config.environment,
+                &config.data,
+            )
+        })
         .transpose()?;
     let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use guichet_contract::{Record, RecordVerdict};
+use guichet_contract::{Clock, Record, RecordVerdict};
 use guichet_store::{Store, Wake};
 use opentelemetry::{
     InstrumentationScope, SpanId, TraceId,
@@ -44,6 +44,7 @@ pub struct RecordExport {
     store: Arc<dyn Store>,
     exporter: LogExporter,
     logger: SdkLogger,
+    clock: Arc<dyn Clock>,
     position: PathBuf,
 }
 
@@ -54,6 +55,7 @@ impl RecordExport {
     /// An endpoint that cannot be one.
     pub fn new(
         store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
         endpoint: &str,
         environment: &str,
         data: &Path,
@@ -69,7 +71,7 @@ impl RecordExport {
             &Resource::builder().with_service_name("guichetd").with_attribute(deployed).build(),
         );
         let logger = SdkLoggerProvider::builder().build().logger("guichet.ledger");
-        Ok(Self { store, exporter, logger, position: data.join("otlp-records.position") })
+        Ok(Self { store, exporter, logger, clock, position: data.join("otlp-records.position") })
     }
 
     /// Sends what was not sent yet, then each new record, until `stop`.
@@ -137,7 +139,7 @@ impl RecordExport {
     fn log_record(&self, index: u64, text: String) -> SdkLogRecord {
         let mut log = self.logger.create_log_record();
         log.set_event_name("guichet.record");
-        log.set_observed_timestamp(SystemTime::now());
+        log.set_observed_timestamp(SystemTime::from(self.clock.now()));
         log.add_attribute("guichet.record.index", i64::try_from(index).unwrap_or(i64::MAX));
         // A record that this version does not understand is sent all the same: its text is all that counts.
         if let Ok(record) = serde_json::from_str::<Record>(&text) {

@@ -25,6 +25,8 @@ fn against(log: &Log, before: &[Tree]) -> Result<u64, Fault> {
     verify_from(Edge::new(), log.leaves(), &log.checkpoint(), before).map(|report| report.size)
 }
 
+type Change = fn(&mut Vec<String>);
+
 #[test]
 fn every_change_of_the_past_that_is_signed_anew_is_found_by_an_older_checkpoint() {
     let log = Log::of(600);
@@ -35,7 +37,6 @@ fn every_change_of_the_past_that_is_signed_anew_is_found_by_an_older_checkpoint(
     assert_eq!(against(&grown, &remembered), Ok(700), "a longer log holds what was signed before");
     assert_eq!(against(&log, &[Tree::EMPTY]), Ok(600));
 
-    type Change = fn(&mut Vec<String>);
     let changes: [(&str, Change); 4] = [
         ("edited", |entries| entries[300] = "edited".to_owned()),
         ("deleted", |entries| {

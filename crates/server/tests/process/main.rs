@@ -22,6 +22,8 @@ mod providers;
 #[cfg(test)]
 mod random_kills;
 #[cfg(test)]
+mod record_export;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod reload;

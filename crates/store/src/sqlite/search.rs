@@ -88,8 +88,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Looks at the records from `from` to before `to`, the newest first.
-    fn stretch(&mut self, from: i64, to: i64) -> Result<Reached, Fault> {
-        let mut to = to;
+    fn stretch(&mut self, from: i64, mut to: i64) -> Result<Reached, Fault> {
         while to > from {
             if self.may_look_at <= 0 {
                 return Ok(Reached::Record(to));

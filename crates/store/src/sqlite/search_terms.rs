@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use guichet_contract::Record;
+use guichet_contract::{ActionId, Record};
 use serde_json::Value;
 
 use crate::RecordsFilter;
@@ -21,7 +21,7 @@ pub(super) fn terms_of(record: &Record, terms: &mut BTreeSet<String>) {
         }
     };
     add('p', record.principal.as_ref().map(|principal| principal.name.as_str()));
-    add('a', record.action.as_ref().map(|action| action.as_str()));
+    add('a', record.action.as_ref().map(ActionId::as_str));
     add('o', record.owner.as_deref());
     add('t', record.trace_id.as_deref());
     add('v', Some(record.verb.as_str()));
@@ -45,7 +45,7 @@ pub(super) fn question(filter: &RecordsFilter) -> Option<String> {
         parts.extend(value.map(|value| format!("\"{}\"", field(kind, value))));
     };
     ask('p', filter.principal.as_deref());
-    ask('a', filter.action.as_ref().map(|action| action.as_str()));
+    ask('a', filter.action.as_ref().map(ActionId::as_str));
     ask('o', filter.owner.as_deref());
     ask('t', filter.trace.as_deref());
     ask('v', filter.verb.as_deref());
@@ -67,16 +67,13 @@ pub(super) fn question(filter: &RecordsFilter) -> Option<String> {
 
 /// Whether the filter lets the record through. The last word, whatever the index says.
 pub(super) fn lets_through(filter: &RecordsFilter, record: &Record) -> bool {
-    fn is<'a>(wanted: Option<&'a str>, found: Option<&'a str>) -> bool {
+    fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
         wanted.is_none() || wanted == found
     }
     let RecordsFilter { principal, action, resource, owner, run, trace, text, verb, verdict, since, until } =
         filter;
     is(principal.as_deref(), record.principal.as_ref().map(|principal| principal.name.as_str()))
-        && is(
-            action.as_ref().map(|action| action.as_str()),
-            record.action.as_ref().map(|action| action.as_str()),
-        )
+        && is(action.as_ref().map(ActionId::as_str), record.action.as_ref().map(ActionId::as_str))
         && is(owner.as_deref(), record.owner.as_deref())
         && is(trace.as_deref(), record.trace_id.as_deref())
         && is(verb.as_deref(), Some(record.verb.as_str()))
