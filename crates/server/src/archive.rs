@@ -65,8 +65,8 @@ pub async fn write(store: &dyn Store, keys: &KeySet, segment: &Segment, folder: 
     }
     let contents = Contents { origin: keys.name().to_owned(), first: segment.first, until: segment.until };
     write_durably(&folder.join("checkpoint"), segment.note.as_bytes())?;
-    let public: String = keys.verifiers().iter().map(|key| format!("{key}\n")).collect();
-    write_durably(&folder.join("keys"), public.as_bytes())?;
+    let public: Vec<String> = keys.verifiers().iter().map(ToString::to_string).collect();
+    write_durably(&folder.join("keys"), (public.join("\n") + "\n").as_bytes())?;
     write_durably(&folder.join("archive.json"), serde_json::to_string_pretty(&contents)?.as_bytes())?;
     File::open(folder)?.sync_all()?;
     ensure!(verify(folder, keys)? == (segment.first, segment.until), "the archive holds other records");

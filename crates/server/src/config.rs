@@ -304,7 +304,7 @@ impl Config {
             let at = raw.span().start;
             match raw.into_inner() {
                 RawWitness { file: Some(file), url: None } => {
-                    witness.push(WitnessConfig::File(base.join(file)))
+                    witness.push(WitnessConfig::File(base.join(file)));
                 }
                 RawWitness { file: None, url: Some(url) } => match check_url(&url) {
                     Ok(_) => witness.push(WitnessConfig::Url(url)),

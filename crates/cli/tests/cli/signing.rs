@@ -26,7 +26,7 @@ impl Part {
         let keys = KeySet::new(signer(&seeds[0]), seeds[1..].iter().map(signer).collect());
         let keys = keys.unwrap();
         self.checkpoint = keys.sign(&tree);
-        self.keys = keys.verifiers().iter().map(|key| format!("{key}\n")).collect();
+        self.keys = keys.verifiers().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         self.signer = Some(signer(&seeds[0]));
         self.leaves = leaves.to_vec();
     }

@@ -74,5 +74,5 @@ async fn handle_tile(
 }
 
 async fn handle_key(State(gateway): State<Arc<Gateway>>) -> String {
-    gateway.info.ledger_keys.iter().map(|key| format!("{key}\n")).collect()
+    gateway.info.ledger_keys.join("\n") + "\n"
 }

@@ -111,7 +111,7 @@ async fn a_key_is_replaced_and_the_log_goes_on() {
     let dropped = gateway.output(&["ledger", "drop-old-keys", "--config"]);
     assert!(String::from_utf8(dropped.stdout).unwrap().contains(&old.to_string()));
     gateway.kill_and_start().await;
-    assert_eq!(keys_of(&dana).await, [new.clone()]);
+    assert_eq!(keys_of(&dana).await, std::slice::from_ref(&new));
     until("a checkpoint that the new key alone signed", || async {
         open(&checkpoint(&dana).await, &old).is_err().then_some(())
     })
