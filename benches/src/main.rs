@@ -1,4 +1,4 @@
-//! What the gateway costs, beside what it could cost: `cargo xtask bench [NAME…] [--seconds N]`.
+//! What the gateway costs, beside what it could cost: `cargo xtask bench [NAME…] [--seconds N] [--records N]`.
 //!
 //! Every figure stands beside one of something known, taken in the same run, in turns: on a machine that is shared,
 //! the same program differs by half from minute to minute, and only ratios within a round mean something. Each server
@@ -19,6 +19,7 @@ mod decisions;
 mod disk;
 mod figures;
 mod gateway;
+mod ledger;
 mod load;
 mod machine;
 mod memory_and_start;
@@ -32,12 +33,13 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 5] = ["reads", "changes", "decisions", "memory-and-start", "cli"];
+const NAMES: [&str; 6] = ["reads", "changes", "decisions", "memory-and-start", "cli", "ledger"];
 const USAGE: &str = "\
-cargo xtask bench [NAME…] [--seconds N]
+cargo xtask bench [NAME…] [--seconds N] [--records N]
 
-NAME       reads, changes, decisions, memory-and-start, cli; all of them when none is named
---seconds  how long each single measurement takes (2; everything together is then about five minutes)";
+NAME       reads, changes, decisions, memory-and-start, cli, ledger; all of them when none is named
+--seconds  how long each single measurement takes (2; everything together is then about five minutes)
+--records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(words: &[&str]) -> anyhow::Result<()> {
-    let (names, seconds) = parse(words)?;
+    let Asked { names, seconds, records } = parse(words)?;
     let setting = setting::Setting::new(seconds)?;
     println!("{}", machine::describe(&setting, words)?);
     for name in names {
@@ -70,6 +72,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
             "changes" => changes::measure(&setting),
             "decisions" => decisions::measure(&setting),
             "memory-and-start" => memory_and_start::measure(&setting),
+            "ledger" => ledger::measure(&setting, records),
             _ => cli::measure(&setting),
         };
         println!("{}", table.with_context(|| format!("`{name}` could not be measured"))?);
@@ -77,9 +80,16 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn parse<'a>(words: &[&'a str]) -> anyhow::Result<(Vec<&'a str>, Duration)> {
+/// What was asked for.
+struct Asked<'a> {
+    names: Vec<&'a str>,
+    seconds: Duration,
+    records: u64,
+}
+
+fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
     let mut names = Vec::new();
-    let mut seconds = 2;
+    let (mut seconds, mut records) = (2, 200_000);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
@@ -91,6 +101,14 @@ fn parse<'a>(words: &[&'a str]) -> anyhow::Result<(Vec<&'a str>, Duration)> {
                     .filter(|s| (1..=60).contains(s))
                     .with_context(|| format!("--seconds takes 1 to 60, not `{text}`"))?;
             }
+            "--records" => {
+                let text = words.next().context("--records needs a number of records")?;
+                records = text
+                    .parse()
+                    .ok()
+                    .filter(|r| (1_000..=10_000_000).contains(r))
+                    .with_context(|| format!("--records takes 1000 to 10000000, not `{text}`"))?;
+            }
             name if NAMES.contains(&name) => names.push(name),
             other => bail!("`{other}` is no measurement\n{USAGE}"),
         }
@@ -98,7 +116,7 @@ fn parse<'a>(words: &[&'a str]) -> anyhow::Result<(Vec<&'a str>, Duration)> {
     if names.is_empty() {
         names = NAMES.to_vec();
     }
-    Ok((names, Duration::from_secs(seconds)))
+    Ok(Asked { names, seconds: Duration::from_secs(seconds), records })
 }
 
 #[cfg(test)]
@@ -107,10 +125,12 @@ mod tests {
 
     #[test]
     fn names_and_seconds_are_taken_and_rubbish_is_not() {
-        let (names, seconds) = parse(&["reads", "--seconds", "5", "cli"]).unwrap();
-        assert_eq!((names, seconds), (vec!["reads", "cli"], Duration::from_secs(5)));
-        assert_eq!(parse(&[]).unwrap().0, NAMES);
-        for words in [&["writes"][..], &["--seconds"], &["--seconds", "0"], &["--seconds", "x"]] {
+        let asked = parse(&["reads", "--seconds", "5", "cli", "--records", "1000"]).unwrap();
+        assert_eq!((asked.names, asked.seconds), (vec!["reads", "cli"], Duration::from_secs(5)));
+        assert_eq!((asked.records, parse(&[]).unwrap().names), (1_000, NAMES.to_vec()));
+        for words in
+            [&["writes"][..], &["--seconds"], &["--seconds", "0"], &["--seconds", "x"], &["--records", "999"]]
+        {
             assert!(parse(words).is_err(), "{words:?}");
         }
     }

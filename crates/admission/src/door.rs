@@ -250,7 +250,7 @@ impl Door {
             if let Err(error) = self.store.commit(UnitOfWork::new().append_record(record)).await {
                 tracing::error!(%error, "a refusal could not be recorded");
             }
-            problem.into()
+            Refusal::recorded(problem)
         })
     }
 

@@ -14,7 +14,7 @@ use crate::{
     lines::LineSplitter,
 };
 
-/// Which records to list. All texts are matched whole; times are RFC 3339.
+/// Which records to list; see `GET /v1/records` in the gateway's OpenAPI document. Times are RFC 3339.
 #[derive(Debug, Clone, Default, Serialize)]
 #[expect(missing_docs, reason = "the fields are the record's own words, see contract::record")]
 pub struct RecordFilter {
@@ -22,6 +22,14 @@ pub struct RecordFilter {
     pub principal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,6 +46,14 @@ pub struct RecordFilter {
     pub cursor: Option<String>,
 }
 
+/// Leaves as they come.
+pub struct Export {
+    /// Index of the first.
+    pub first: u64,
+    /// Each exactly as it was hashed.
+    pub lines: Pin<Box<dyn Stream<Item = Result<Vec<u8>, Error>> + Send>>,
+}
+
 impl Client {
     /// `GET /v1/records`: entries of the audit trail, the newest first.
     pub async fn list_records(&self, filter: &RecordFilter) -> Result<Page<LedgerRecord>, Error> {
@@ -51,10 +67,12 @@ impl Client {
         self.text(response).await
     }
 
-    /// `GET /v1/ledger/key`: the key that signs checkpoints, as a C2SP note verifier key.
-    pub async fn ledger_key(&self) -> Result<String, Error> {
+    /// `GET /v1/ledger/key`: the keys that sign checkpoints, as C2SP note verifier keys; the current one first, several
+    /// while one takes the place of another.
+    pub async fn ledger_keys(&self) -> Result<Vec<String>, Error> {
         let response = self.send(self.request(Method::GET, &["ledger", "key"])).await?;
-        Ok(self.text(response).await?.trim().to_owned())
+        let text = self.text(response).await?;
+        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }
 
     /// `GET /v1/ledger/tile/…`: one tile of hashes (C2SP tlog-tiles). `width` is 1–255 for a partial tile,
@@ -67,11 +85,9 @@ impl Client {
     }
 
     /// `GET /v1/ledger/export?from=N`: the leaves from index `from`, each line exactly the hashed text.
-    /// The gateway may end before the last leaf; ask again from where it ended.
-    pub async fn export_records(
-        &self,
-        from: u64,
-    ) -> Result<Pin<Box<dyn Stream<Item = Result<Vec<u8>, Error>> + Send>>, Error> {
+    /// The gateway may end before the last leaf; ask again from where it ended. It begins later than `from` when those
+    /// before were archived and pruned.
+    pub async fn export_records(&self, from: u64) -> Result<Export, Error> {
         struct Reading {
             client: Client,
             pieces: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
@@ -80,34 +96,40 @@ impl Client {
         }
         let request = self.request(Method::GET, &["ledger", "export"]).query(&[("from", from)]);
         let response = self.open(request).await?;
+        let first =
+            response.headers().get("guichet-first-index").and_then(|value| value.to_str().ok()?.parse().ok());
         let reading = Reading {
             client: self.clone(),
             pieces: Box::pin(response.bytes_stream()),
             splitter: Some(LineSplitter::default()),
             ready: VecDeque::new(),
         };
-        Ok(Box::pin(stream::unfold(reading, |mut reading| async move {
-            loop {
-                if let Some(line) = reading.ready.pop_front() {
-                    return Some((Ok(line), reading));
-                }
-                let mut splitter = reading.splitter.take()?;
-                let silence = reading.client.timeouts().silence;
-                match tokio::time::timeout(silence, reading.pieces.next()).await {
-                    Err(_) => return Some((Err(reading.client.silent(silence)), reading)),
-                    Ok(None) => reading.ready.extend(splitter.finish()),
-                    Ok(Some(Err(error))) => return Some((Err(reading.client.network(&error)), reading)),
-                    Ok(Some(Ok(piece))) => {
-                        let Ok(lines) = splitter.push(&piece) else {
-                            let error = reading.client.protocol("a line has no end".to_owned(), None);
-                            return Some((Err(error), reading));
-                        };
-                        reading.ready.extend(lines);
-                        reading.splitter = Some(splitter);
+        let first = first.unwrap_or(from).max(from);
+        Ok(Export {
+            first,
+            lines: Box::pin(stream::unfold(reading, |mut reading| async move {
+                loop {
+                    if let Some(line) = reading.ready.pop_front() {
+                        return Some((Ok(line), reading));
+                    }
+                    let mut splitter = reading.splitter.take()?;
+                    let silence = reading.client.timeouts().silence;
+                    match tokio::time::timeout(silence, reading.pieces.next()).await {
+                        Err(_) => return Some((Err(reading.client.silent(silence)), reading)),
+                        Ok(None) => reading.ready.extend(splitter.finish()),
+                        Ok(Some(Err(error))) => return Some((Err(reading.client.network(&error)), reading)),
+                        Ok(Some(Ok(piece))) => {
+                            let Ok(lines) = splitter.push(&piece) else {
+                                let error = reading.client.protocol("a line has no end".to_owned(), None);
+                                return Some((Err(error), reading));
+                            };
+                            reading.ready.extend(lines);
+                            reading.splitter = Some(splitter);
+                        }
                     }
                 }
-            }
-        })))
+            })),
+        })
     }
 }
 

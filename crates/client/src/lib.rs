@@ -21,7 +21,7 @@ mod session;
 pub use catalogue::{CatalogueAnswer, OptionItem, ProviderStatus};
 pub use client::{Client, Page, Timeouts};
 pub use error::Error;
-pub use ledger::RecordFilter;
+pub use ledger::{Export, RecordFilter};
 pub use policy::Subject;
 pub use runs::{Planned, PlannedDecision, Reviewed, RunFilter, Submission, Submitted};
 pub use secret::Secret;

@@ -129,6 +129,6 @@ async fn what_is_no_gateway_is_told_apart_from_what_is_not_there() {
 async fn an_export_gives_lines_as_they_were_hashed() {
     let (client, _) = gateway(vec!["{\"a\" : 1}\n{\"b\":\"é\"}\n".into_response()]).await;
     let lines: Vec<Vec<u8>> =
-        client.export_records(0).await.unwrap().map(|line| line.unwrap()).collect().await;
+        client.export_records(0).await.unwrap().lines.map(|line| line.unwrap()).collect().await;
     assert_eq!(lines, ["{\"a\" : 1}".as_bytes(), "{\"b\":\"é\"}".as_bytes()]);
 }

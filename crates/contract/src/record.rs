@@ -56,6 +56,12 @@ pub enum Verb {
     Identify,
     /// Options of a parameter were read.
     ListOptions,
+    /// Someone asked who the gateway takes them for.
+    WhoAmI,
+    /// One's own tokens were listed.
+    ListTokens,
+    /// The catalogue, an action or the state of the providers was read.
+    ReadCatalogue,
     /// Runs were read.
     ReadRuns,
     /// The ledger was read.
@@ -74,9 +80,51 @@ pub enum Verb {
     WhoCanApprove,
     /// Other policies were tried on what was recorded.
     SimulatePolicy,
+    /// A request came to no verb: its body, its query or its path was not what any route takes.
+    RefuseRequest,
+    /// Old records were archived and their texts deleted; their hashes stay.
+    PruneRecords,
 }
 
 impl Verb {
+    /// All of them, in the order of their story.
+    pub const ALL: [Self; 34] = [
+        Self::PerformRead,
+        Self::PlanRun,
+        Self::SubmitRun,
+        Self::ApproveRun,
+        Self::RejectRun,
+        Self::CancelRun,
+        Self::ExpireRun,
+        Self::VoidRun,
+        Self::ExecuteRun,
+        Self::RecordOutcome,
+        Self::SignIn,
+        Self::SignOut,
+        Self::CreateToken,
+        Self::RevokeToken,
+        Self::Identify,
+        Self::ListOptions,
+        Self::WhoAmI,
+        Self::ListTokens,
+        Self::ReadCatalogue,
+        Self::ReadRuns,
+        Self::ReadRecords,
+        Self::StartGateway,
+        Self::ReloadSettings,
+        Self::RegisterProvider,
+        Self::RefuseRequest,
+        Self::PruneRecords,
+        Self::CommentRun,
+        Self::BreakGlass,
+        Self::CloseReview,
+        Self::DeliverNotice,
+        Self::ExplainPolicy,
+        Self::WhoCan,
+        Self::WhoCanApprove,
+        Self::SimulatePolicy,
+    ];
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -100,6 +148,9 @@ impl Verb {
             Self::RevokeToken => "revoke_token",
             Self::Identify => "identify",
             Self::ListOptions => "list_options",
+            Self::WhoAmI => "who_am_i",
+            Self::ListTokens => "list_tokens",
+            Self::ReadCatalogue => "read_catalogue",
             Self::ReadRuns => "read_runs",
             Self::ReadRecords => "read_records",
             Self::StartGateway => "start_gateway",
@@ -109,6 +160,8 @@ impl Verb {
             Self::WhoCan => "who_can",
             Self::WhoCanApprove => "who_can_approve",
             Self::SimulatePolicy => "simulate_policy",
+            Self::RefuseRequest => "refuse_request",
+            Self::PruneRecords => "prune_records",
         }
     }
 }

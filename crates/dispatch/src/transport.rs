@@ -75,6 +75,30 @@ impl HttpClient {
     }
 }
 
+impl HttpClient {
+    /// Posts a text and gives the status. For notices that are no calls of an action: no token, no identity.
+    ///
+    /// # Errors
+    /// An address that is none, or no answer within `within`; in words.
+    pub async fn post(
+        &self,
+        url: &str,
+        content_type: &str,
+        text: String,
+        within: Duration,
+    ) -> Result<u16, String> {
+        let request = Request::post(url)
+            .header(http::header::CONTENT_TYPE, content_type)
+            .body(Full::new(Bytes::from(text)))
+            .map_err(|error| format!("{url} cannot be asked: {error}"))?;
+        match tokio::time::timeout(within, self.pool().request(request)).await {
+            Ok(Ok(response)) => Ok(response.status().as_u16()),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(_) => Err(format!("no answer within {} s", within.as_secs())),
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {

@@ -12,27 +12,32 @@ use serde::{Deserialize, Serialize};
 
 /// A problem on its way out.
 #[derive(Debug)]
-pub struct Refused(pub Box<Problem>);
+pub struct Refused(Refusal);
+
+/// In an answer's extensions: the code of a problem that no record tells of yet. The itinerary makes one.
+#[derive(Debug, Clone)]
+pub(crate) struct Unrecorded(pub(crate) String);
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal.problem)
+        Self(refusal)
     }
 }
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self(Box::new(problem))
+        Self(problem.into())
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(&*self.0)).into_response();
+        let Refusal { problem, recorded } = self.0;
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(&*problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Ok(methods) = HeaderValue::try_from(self.0.allow.join(", "))
+        if let Ok(methods) = HeaderValue::try_from(problem.allow.join(", "))
             && !methods.is_empty()
         {
             headers.insert(header::ALLOW, methods);
@@ -42,6 +47,9 @@ impl IntoResponse for Refused {
         }
         if matches!(status.as_u16(), 429 | 503) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if !recorded {
+            response.extensions_mut().insert(Unrecorded(problem.code.clone()));
         }
         response
     }

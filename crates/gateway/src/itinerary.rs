@@ -22,15 +22,16 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 use guichet_contract::{Problem, code};
+use guichet_operations::{Call, refuse_request};
 use http::{HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 use crate::{
-    answer::Refused,
+    answer::{Refused, Unrecorded},
     api,
-    extract::{Traceparent, bearer},
+    extract::{Traceparent, bearer, call_of},
     limits::{Asked, TooOften},
     routes::{self, provider_paths},
     state::Gateway,
@@ -164,8 +165,18 @@ impl Inner {
             )
             .into_response();
         };
-        let response = self.route(request, route).await;
-        gateway.rate.note(&asked, response.status() != StatusCode::UNAUTHORIZED);
+        let came = Came::with(&request, route);
+        let mut response = self.route(request, route).await;
+        let status = response.status();
+        if status.as_u16() >= 400
+            && let Some(Unrecorded(code)) = response.extensions_mut().remove()
+        {
+            came.refused(gateway, code).await;
+        }
+        // Who bears no token and is not understood is nobody's caller too: else strangers could fill the audit trail.
+        let nobodys =
+            status == StatusCode::UNAUTHORIZED || (asked.is_without_token() && status.is_client_error());
+        gateway.rate.note(&asked, !nobodys);
         response
     }
 
@@ -182,6 +193,25 @@ impl Inner {
         // In a box: the way of a read does not carry the room that every other endpoint needs.
         let answered = Box::pin(self.endpoints.clone().oneshot(request));
         answered.await.unwrap_or_else(|never| match never {})
+    }
+}
+
+/// What is told of a request that came to no verb. Never its path or its body: nobody can say what is secret in them.
+struct Came {
+    call: Call,
+    method: &'static str,
+    route: &'static str,
+}
+
+impl Came {
+    fn with(request: &Request, route: &'static str) -> Self {
+        let call = call_of(request.headers(), request.extensions().get());
+        Self { call, method: known_method(request.method()), route }
+    }
+
+    async fn refused(self, gateway: &Gateway, code: String) {
+        let Self { call, method, route } = self;
+        refuse_request::refuse_request(&gateway.platform, &call, &format!("{method} {route}"), code).await;
     }
 }
 

@@ -33,6 +33,11 @@ impl Asked {
         });
         Self { token, peer }
     }
+
+    /// Whether no token came with it.
+    pub fn is_without_token(&self) -> bool {
+        self.token.is_none()
+    }
 }
 
 /// What was asked too often.

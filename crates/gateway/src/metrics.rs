@@ -35,6 +35,13 @@ pub struct ProviderLabels {
     pub state: String,
 }
 
+/// A witness of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WitnessLabels {
+    /// Its file or URL.
+    pub witness: String,
+}
+
 /// All that is counted.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -42,6 +49,10 @@ pub struct Metrics {
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     /// Streams open now.
     pub streams: Gauge,
+    /// How often a witness could not be told of a checkpoint.
+    pub witness_failures: Family<WitnessLabels, Counter>,
+    /// Entries of the newest checkpoint that a witness has.
+    pub witnessed_entries: Family<WitnessLabels, Gauge<u64, AtomicU64>>,
 }
 
 /// Durations by route template.
@@ -79,6 +90,8 @@ impl Default for Metrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(histogram),
             streams: Gauge::default(),
+            witness_failures: Family::default(),
+            witnessed_entries: Family::default(),
         }
     }
 }
@@ -103,6 +116,16 @@ impl Metrics {
         registry.register("http_requests", "Requests answered", self.requests.clone());
         registry.register("http_request_seconds", "Seconds to the head of the answer", self.seconds.clone());
         registry.register("streams", "Event streams open now", self.streams.clone());
+        registry.register(
+            "ledger_witness_failures",
+            "Attempts to tell a witness of a checkpoint that failed; each is repeated",
+            self.witness_failures.clone(),
+        );
+        registry.register(
+            "ledger_witnessed_entries",
+            "Entries of the newest checkpoint that a witness has",
+            self.witnessed_entries.clone(),
+        );
         let runs = Family::<StateLabels, Gauge<u64, AtomicU64>>::default();
         for (state, count) in &standing.open_runs {
             runs.get_or_create(&StateLabels { state: state.clone() }).set(*count);

@@ -37,8 +37,8 @@ pub struct Info {
     pub version: String,
     /// Key id and public key (PASERK) of the tokens that providers get; the signing one first.
     pub provider_keys: Vec<(String, String)>,
-    /// The ledger's verifier key (signed-note form).
-    pub ledger_key: String,
+    /// The ledger's verifier keys (signed-note form), the current one first; several while one replaces another.
+    pub ledger_keys: Vec<String>,
 }
 
 /// Limits of the HTTP side.

@@ -29,7 +29,12 @@ impl Checkpoint {
 /// Signs a state of the log; the log is called as the key is. The caller must never have signed a state that this
 /// one does not contain: [`crate::append`] to the last signed one sees to it.
 pub fn sign(tree: &Tree, signer: &Signer) -> String {
-    note::sign(&format!("{}\n{}\n{}\n", signer.name(), tree.size, shown(&tree.root)), signer)
+    sign_by(tree, signer.name(), [signer])
+}
+
+/// Signs a state of the log with several keys of its name.
+pub(crate) fn sign_by<'a>(tree: &Tree, name: &str, signers: impl IntoIterator<Item = &'a Signer>) -> String {
+    note::sign(&format!("{name}\n{}\n{}\n", tree.size, shown(&tree.root)), signers)
 }
 
 /// What the checkpoint says, if this key signed it for its own log. Signatures of other keys do not matter.

@@ -26,6 +26,11 @@ pub enum KeyError {
     /// The short hash in the middle is not that of name and key.
     #[error("this verifier key is damaged: its hash does not belong to its name and key; copy it anew")]
     Hash,
+    /// Keys of two logs in one set.
+    #[error(
+        "`{0}` and `{1}` are keys of two logs; a change-over is from one key to another of the same name"
+    )]
+    Names(String, String),
     /// The cryptographic library does not take the seed.
     #[error("the seed of the ledger's key is not usable")]
     Seed,

@@ -55,11 +55,15 @@ struct Signature<'a> {
     bytes: Vec<u8>,
 }
 
-/// A text must end in a newline and hold no other control character.
-pub(crate) fn sign(text: &str, signer: &Signer) -> String {
-    let mut signature = signer.verifier().id().to_vec();
-    signature.extend(signer.sign(text.as_bytes()));
-    format!("{text}\n— {} {}\n", signer.name(), STANDARD.encode(signature))
+/// One line for each signer, in their order. A text must end in a newline and hold no other control character.
+pub(crate) fn sign<'a>(text: &str, signers: impl IntoIterator<Item = &'a Signer>) -> String {
+    let mut note = format!("{text}\n");
+    for signer in signers {
+        let mut signature = signer.verifier().id().to_vec();
+        signature.extend(signer.sign(text.as_bytes()));
+        note.extend(["— ", signer.name(), " ", &STANDARD.encode(signature), "\n"]);
+    }
+    note
 }
 
 /// Longer than any checkpoint with 16 post-quantum signatures of witnesses (16 × 5 kB, in base64).
@@ -135,7 +139,7 @@ mod tests {
         let signer = Signer::from_seed("PeterNeumann", seed).unwrap();
         assert_eq!(signer.verifier().to_string(), VERIFIER);
         let note = format!("{TEXT}\n{SIGNATURE}");
-        assert_eq!(sign(TEXT, &signer), note);
+        assert_eq!(sign(TEXT, [&signer]), note);
         assert_eq!(Note::parse(&note).unwrap().verify(&VERIFIER.parse().unwrap()), Ok(TEXT));
     }
 

@@ -92,6 +92,29 @@ pub enum Fault {
         /// The root both give.
         found: Hash,
     },
+    /// Fewer entries are signed than were signed before.
+    #[error(
+        "it was cut off: {now} entries are signed, and a checkpoint of {before} was signed before. Keep both checkpoints \
+         as evidence: they prove it"
+    )]
+    Shrunk {
+        /// How many were signed before.
+        before: u64,
+        /// How many are signed now.
+        now: u64,
+    },
+    /// Two pasts were signed.
+    #[error(
+        "the past was rewritten and signed anew (a fork): the first {} entries give the root {} and a checkpoint that was \
+         signed before says {}. Keep both checkpoints as evidence: they prove it",
+        signed.size, shown(found), shown(&signed.root)
+    )]
+    Forked {
+        /// What was signed before.
+        signed: Tree,
+        /// The root of as many entries now.
+        found: Hash,
+    },
     /// The entries or the tiles could not be read to the end.
     #[error("reading stopped after {after} entries, so nothing is proven: {problem}")]
     Unreadable {
@@ -106,14 +129,42 @@ pub enum Fault {
 /// log's key. Reads them once and keeps no more than the edge of the tree (64 KiB at most).
 ///
 /// What cannot be told here: whether the gateway's operator, who has the key, rewrote entries *and* signed anew. An
-/// older checkpoint kept elsewhere tells: verify against that one too.
+/// older checkpoint kept elsewhere tells: hand its tree to [`verify_from`].
 pub fn verify<T: AsRef<[u8]>, E: fmt::Display>(
     leaves: impl IntoIterator<Item = Result<(u64, T), E>>,
     checkpoint: &Checkpoint,
 ) -> Result<Report, Fault> {
+    verify_from(Edge::new(), leaves, checkpoint, &[])
+}
+
+/// As [`verify`], for entries that begin where `edge` ends, and with trees that are known to have been signed before.
+///
+/// The edge of a log whose beginning was archived is read from its tiles ([`Edge::from_tiles`]). It need not be
+/// believed: with it, the entries give the signed root only if it is the true one.
+///
+/// Each tree in `before` must be a beginning of the log. Those that are smaller than `edge` are passed over: they take
+/// a consistency proof ([`crate::prove_consistency`]).
+pub fn verify_from<T: AsRef<[u8]>, E: fmt::Display>(
+    mut edge: Edge,
+    leaves: impl IntoIterator<Item = Result<(u64, T), E>>,
+    checkpoint: &Checkpoint,
+    before: &[Tree],
+) -> Result<Report, Fault> {
     let signed = checkpoint.tree();
-    let mut edge = Edge::new();
-    let mut read = 0;
+    let mut before = before.to_vec();
+    before.sort_unstable_by_key(|tree| tree.size);
+    for tree in &before {
+        if tree.size > signed.size {
+            return Err(Fault::Shrunk { before: tree.size, now: signed.size });
+        }
+        if tree.size == signed.size && tree.root != signed.root {
+            return Err(Fault::Forked { signed: *tree, found: signed.root });
+        }
+    }
+    let first = edge.size();
+    let mut read = first;
+    let mut awaited = before.iter().skip_while(|tree| tree.size < first).peekable();
+    let mut forked = None;
     for leaf in leaves {
         let (found, text) =
             leaf.map_err(|error| Fault::Unreadable { after: read, problem: error.to_string() })?;
@@ -122,6 +173,12 @@ pub fn verify<T: AsRef<[u8]>, E: fmt::Display>(
         }
         if found < read {
             return Err(Fault::OutOfOrder { expected: read, found });
+        }
+        while let Some(tree) = awaited.next_if(|tree| tree.size == read) {
+            let found = edge.root();
+            if forked.is_none() && found != tree.root {
+                forked = Some(Fault::Forked { signed: *tree, found });
+            }
         }
         if read < signed.size {
             edge.push(leaf_hash(text.as_ref()));
@@ -134,6 +191,10 @@ pub fn verify<T: AsRef<[u8]>, E: fmt::Display>(
     let found = edge.root();
     if found != signed.root {
         return Err(Fault::Changed { signed, found });
+    }
+    // Told last: entries that are not even those of the newest checkpoint say nothing about who signed what.
+    if let Some(forked) = forked {
+        return Err(forked);
     }
     let origin = checkpoint.origin.clone();
     Ok(Report { origin, size: signed.size, root: signed.root, beyond: read - signed.size })

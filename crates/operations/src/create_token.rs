@@ -7,7 +7,10 @@ use guichet_contract::{RecordVerdict, Verb};
 use guichet_identity::{IssuedToken, session};
 use guichet_store::{Change, Token, UnitOfWork};
 
-use crate::platform::{Platform, store_problem};
+use crate::{
+    platform::{Platform, store_problem},
+    who_am_i::look_around,
+};
 
 /// Makes a personal token. Its secret is told this once.
 ///
@@ -56,11 +59,7 @@ pub async fn create_token(
 /// # Errors
 /// Not signed in; the store.
 pub async fn list_tokens(platform: &Arc<Platform>, call: &Call) -> Result<Vec<Token>, Refusal> {
-    let caller = platform.door.identify(call).await?;
-    let admitted = platform.door.admit_gateway(caller, GatewayVerb::LookAround).await?;
-    platform
-        .store
-        .personal_tokens(&admitted.caller().principal.name)
-        .await
-        .map_err(|error| store_problem(&error).into())
+    let caller = look_around(platform, call).await?;
+    platform.note_shown(&caller, Verb::ListTokens, |_| {}).await;
+    platform.store.personal_tokens(&caller.principal.name).await.map_err(|error| store_problem(&error).into())
 }

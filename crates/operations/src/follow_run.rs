@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use guichet_admission::{Call, Refusal};
+use guichet_admission::{Call, Refusal, door};
 use guichet_contract::{EventKind, RunEvent, RunId, Verb, redact};
 use guichet_store::{StoreError, Wake};
 use serde_json::json;
@@ -37,6 +37,11 @@ pub async fn follow_run(
     // Before reading: what is committed in between wakes us.
     let wakes = platform.store.wakes();
     let run = read_runs::find(platform, &caller, run, Verb::ReadRuns).await?;
+    let followed = |record: &mut guichet_contract::Record| {
+        door::describe_run(record, &run);
+        record.detail = Some("follow".to_owned());
+    };
+    platform.note_shown(&caller, Verb::ReadRuns, followed).await;
     let world = platform.door.world();
     let sensitive = world.catalogue.action(run.action.as_str()).is_none_or(|action| action.action.sensitive);
     let hides_results = sensitive && !run.requested_by.is_same_actor(&caller.principal);

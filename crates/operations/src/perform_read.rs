@@ -59,7 +59,7 @@ pub async fn perform_admitted(
         let started = platform.clock.now();
         let answer = platform.providers.perform(&call_of(&admitted), &NobodyListens).await;
         finish(&platform, &admitted, verb, started, answer.as_ref().err()).await?;
-        answer.map_err(|error| error.into_problem().into())
+        answer.map_err(|error| Refusal::recorded(error.into_problem()))
     })
     .await
 }
@@ -89,7 +89,7 @@ pub async fn forward_admitted(
             }
             Err(error) => {
                 finish(&platform, &admitted, Verb::PerformRead, started, Some(&error)).await?;
-                Err(error.into_problem().into())
+                Err(Refusal::recorded(error.into_problem()))
             }
         }
     })

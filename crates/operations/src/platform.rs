@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Door, Refusal};
-use guichet_contract::{Clock, Principal, Problem, Record, Run, UndoOffer, code, redact};
+use guichet_admission::{Caller, Door, Refusal};
+use guichet_contract::{
+    Clock, Principal, Problem, Record, RecordVerdict, Run, UndoOffer, Verb, code, redact,
+};
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
@@ -79,6 +81,20 @@ impl Platform {
             plan.bound = None;
         }
         run
+    }
+
+    /// Records that this caller was shown something of the gateway's own, without waiting for the disk.
+    ///
+    /// When the store takes no records, it is shown all the same, and the log says to whom: on a full disk, what is there
+    /// can still be read, and people must see what became of their runs. Whatever reaches a provider, and the audit
+    /// trail itself, is not answered then.
+    pub(crate) async fn note_shown(&self, caller: &Caller, verb: Verb, describe: impl FnOnce(&mut Record)) {
+        let mut record = self.door.record_of(caller, verb, RecordVerdict::Allowed);
+        describe(&mut record);
+        if let Err(error) = self.store.append_soon(record).await {
+            let (who, verb) = (&caller.principal.name, verb.as_str());
+            tracing::error!(%error, who, verb, "a look at the gateway could not be recorded");
+        }
     }
 
     /// A refusal because the store does not take it.

@@ -3,17 +3,26 @@
 use std::sync::Arc;
 
 use guichet_admission::{Call, Caller, Refusal, World};
-use guichet_contract::{Action, Catalogue, OfferedAction, Problem, code};
+use guichet_contract::{Action, Catalogue, OfferedAction, Problem, RecordVerdict, Verb, code};
 use guichet_rules::Prospect;
 
-use crate::{platform::Platform, providers::ProviderStatus, who_am_i::who_am_i};
+use crate::{platform::Platform, providers::ProviderStatus, who_am_i::look_around};
+
+/// As much of what a caller sent is recorded, characters.
+const SHOWN: usize = 200;
 
 /// The whole catalogue.
 ///
 /// # Errors
 /// Not signed in.
 pub async fn read_catalogue(platform: &Arc<Platform>, call: &Call) -> Result<Arc<Catalogue>, Refusal> {
-    who_am_i(platform, call).await?;
+    shown(platform, call, "catalogue").await
+}
+
+/// The catalogue, and the record that `what` of it was looked at.
+async fn shown(platform: &Platform, call: &Call, what: &str) -> Result<Arc<Catalogue>, Refusal> {
+    let caller = look_around(platform, call).await?;
+    platform.note_shown(&caller, Verb::ReadCatalogue, |record| record.detail = Some(what.to_owned())).await;
     Ok(Arc::clone(&platform.door.world().catalogue.published))
 }
 
@@ -26,7 +35,10 @@ pub async fn search_actions(
     call: &Call,
     words: &str,
 ) -> Result<Vec<OfferedAction>, Refusal> {
-    let caller = who_am_i(platform, call).await?;
+    let given: String = words.chars().take(SHOWN).collect();
+    let caller = look_around(platform, call).await?;
+    let detail = format!("search {given}");
+    platform.note_shown(&caller, Verb::ReadCatalogue, |record| record.detail = Some(detail)).await;
     let world = platform.door.world();
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
     let has = |action: &Action| {
@@ -62,15 +74,22 @@ fn offered(world: &World, caller: &Caller, action: &Action) -> OfferedAction {
 /// # Errors
 /// Not signed in; unknown.
 pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Result<OfferedAction, Refusal> {
-    let caller = who_am_i(platform, call).await?;
+    let caller = look_around(platform, call).await?;
     let world = platform.door.world();
-    let action = world.catalogue.published.action(id);
-    action.map(|action| offered(&world, &caller, action)).ok_or_else(|| {
-        let shown: String = id.chars().take(200).collect();
-        Problem::new(code::UNKNOWN_ACTION, format!("no action is called `{shown}`"))
-            .next("`guichet actions list` shows those there are")
-            .into()
-    })
+    if let Some(action) = world.catalogue.published.action(id) {
+        let known = |record: &mut guichet_contract::Record| {
+            record.action = Some(action.id.clone());
+            record.action_version = Some(action.version.clone());
+        };
+        platform.note_shown(&caller, Verb::ReadCatalogue, known).await;
+        return Ok(offered(&world, &caller, action));
+    }
+    let shown: String = id.chars().take(SHOWN).collect();
+    let mut record = platform.door.record_of(&caller, Verb::ReadCatalogue, RecordVerdict::Refused);
+    record.detail = Some(format!("action {shown}"));
+    let problem = Problem::new(code::UNKNOWN_ACTION, format!("no action is called `{shown}`"))
+        .next("`guichet actions list` shows those there are");
+    Err(platform.door.refuse(record, problem).await)
 }
 
 /// How the providers stand.
@@ -78,6 +97,6 @@ pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Res
 /// # Errors
 /// Not signed in.
 pub async fn list_providers(platform: &Arc<Platform>, call: &Call) -> Result<Vec<ProviderStatus>, Refusal> {
-    who_am_i(platform, call).await?;
+    shown(platform, call, "providers").await?;
     Ok(platform.providers.status())
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Call, Caller, Refusal, door::GatewayVerb};
+use guichet_admission::{
+    Call, Caller, Refusal,
+    door::{GatewayVerb, describe_run},
+};
 use guichet_contract::{Problem, RecordVerdict, Run, RunId, RunState, Verb, code};
 use guichet_store::{Page, PageRequest, RunsFilter};
 
@@ -14,7 +17,9 @@ use crate::platform::{Platform, store_problem};
 /// Unknown, or not for this caller's eyes, which reads the same.
 pub async fn read_run(platform: &Arc<Platform>, call: &Call, run: &str) -> Result<Run, Refusal> {
     let caller = reader(platform, call).await?;
-    find(platform, &caller, run, Verb::ReadRuns).await.map(|run| platform.shown(run, &caller.principal))
+    let run = find(platform, &caller, run, Verb::ReadRuns).await?;
+    platform.note_shown(&caller, Verb::ReadRuns, |record| describe_run(record, &run)).await;
+    Ok(platform.shown(run, &caller.principal))
 }
 
 /// Someone whose token may read runs.
@@ -34,6 +39,7 @@ pub async fn list_runs(
     page: &PageRequest,
 ) -> Result<Page<Run>, Refusal> {
     let caller = reader(platform, call).await?;
+    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("list".to_owned())).await;
     visible(platform, &caller, filter, page, |_| true).await
 }
 
@@ -48,6 +54,7 @@ pub async fn list_approvals(
     page: &PageRequest,
 ) -> Result<Page<Run>, Refusal> {
     let caller = reader(platform, call).await?;
+    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("approvals".to_owned())).await;
     let filter = RunsFilter { states: vec![RunState::AwaitingApproval], ..RunsFilter::default() };
     let world = platform.door.world();
     visible(platform, &caller, &filter, page, |run| {

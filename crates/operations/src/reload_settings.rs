@@ -139,27 +139,40 @@ pub async fn reload_settings(
     platform: &Platform,
     sources: &Sources,
 ) -> Result<(BTreeMap<String, (usize, Vec<String>)>, BTreeMap<String, String>), Vec<String>> {
-    let mut record = platform.door.record(Verb::ReloadSettings, RecordVerdict::Allowed, Surface::Gateway);
     match build_world(sources) {
         Ok(built) => {
-            let before = platform.door.world();
-            let same = before.policies.version() == built.world.policies.version()
-                && before.catalogue.published.digest == built.world.catalogue.published.digest;
+            let mut record =
+                platform.door.record(Verb::ReloadSettings, RecordVerdict::Allowed, Surface::Gateway);
             record.policy_version = Some(built.world.policies.version().clone());
             record.detail = Some(format!("catalogue {}", built.world.catalogue.published.digest));
             platform.door.replace_world(built.world);
-            if !same && let Err(error) = platform.store.append_soon(record).await {
+            if let Err(error) = platform.store.append_soon(record).await {
                 tracing::error!(%error, "a reload could not be recorded");
             }
             Ok((built.providers, built.refused))
         }
         Err(faults) => {
-            record.verdict = RecordVerdict::Failed;
-            record.detail = Some(faults.join("; ").chars().take(1_000).collect());
-            if let Err(error) = platform.store.append_soon(record).await {
-                tracing::error!(%error, "a failed reload could not be recorded");
-            }
+            refuse_settings(platform, &faults).await;
             Err(faults)
         }
+    }
+}
+
+/// Records that settings could not be read or made into a world; the old ones stay in force.
+pub async fn refuse_settings(platform: &Platform, faults: &[String]) {
+    let mut record = platform.door.record(Verb::ReloadSettings, RecordVerdict::Failed, Surface::Gateway);
+    record.detail = Some(faults.join("; ").chars().take(1_000).collect());
+    if let Err(error) = platform.store.append_soon(record).await {
+        tracing::error!(%error, "a failed reload could not be recorded");
+    }
+}
+
+/// Records that the people who can sign in were replaced.
+pub async fn replace_users(platform: &Platform, users: guichet_identity::Users) {
+    let mut record = platform.door.record(Verb::ReloadSettings, RecordVerdict::Allowed, Surface::Gateway);
+    record.detail = Some("users".to_owned());
+    platform.door.identity().replace_users(users);
+    if let Err(error) = platform.store.append_soon(record).await {
+        tracing::error!(%error, "a reload of the users could not be recorded");
     }
 }

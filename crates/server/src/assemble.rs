@@ -10,20 +10,22 @@ use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport
 use guichet_gateway::{self as gateway, Gateway, Info, Itinerary, ServeSettings, Tracer};
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
 use guichet_jobs::{Perform, Worker, WorkerSettings};
-use guichet_ledger::Signer;
+use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
     Messages, Platform, Settings, deliver_notice, execute_run, expire_run, reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Jobs as _, Lane, Store, sqlite::SqliteStore};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Reached},
     documents::Documents,
     embedded, keys,
+    record_export::RecordExport,
     reload::{self, Reloader},
+    witness::Witnesses,
 };
 
 /// A gateway ready to be served.
@@ -37,7 +39,9 @@ pub struct Assembled {
     /// The providers.
     pub dispatch: Arc<Dispatch>,
     reloader: Reloader,
-    signer: Arc<Signer>,
+    keys: Arc<KeySet>,
+    witnesses: Witnesses,
+    export: Option<RecordExport>,
     worker: Worker,
     tellers: Vec<Worker>,
     clock: Arc<dyn Clock>,
@@ -55,7 +59,7 @@ pub async fn assemble(
 ) -> anyhow::Result<Assembled> {
     let key_folder = keys::folder(&config.data)?;
     let ring = Arc::new(keys::provider_keys(&key_folder)?);
-    let signer = keys::ledger_signer(&key_folder, &config.environment)?;
+    let ledger_keys = keys::ledger_keys(&key_folder, &config.environment)?;
     let store =
         SqliteStore::open(&config.data.join("guichet.sqlite")).context("the store cannot be opened")?;
     // This process owns the file alone: whoever held a lease on a job is gone.
@@ -87,30 +91,59 @@ pub async fn assemble(
             review_seconds: config.review_seconds,
         },
     });
-    let reloader = Reloader {
+    let public_keys: Vec<String> = ledger_keys.verifiers().iter().map(ToString::to_string).collect();
+    start_record(&platform, &public_keys).await?;
+    let mut reloader = Reloader {
         config: config.clone(),
         platform: Arc::clone(&platform),
         dispatch: Arc::clone(&dispatch),
         documents,
         clock: Arc::clone(&clock),
+        registered: BTreeMap::new(),
     };
-    reloader.note(&built.providers, &built.refused);
-    start_record(&platform).await?;
+    reloader.note(&built.providers, &built.refused).await;
 
     let draining = CancellationToken::new();
     let info = Info {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         provider_keys: ring.public_keys(),
-        ledger_key: signer.verifier().to_string(),
+        ledger_keys: public_keys,
     };
     let http = Gateway::new(Arc::clone(&platform), info, http_settings(config), tracer, draining.clone());
+    let client = transport::http_client().context("the HTTP client cannot be made")?;
+    let witnesses = Witnesses::new(&config.ledger.witness, &client, &http.metrics);
+    let export = config.telemetry.otlp_records.as_deref();
+    let export = export
+        .map(|endpoint| {
+            RecordExport::new(
+                Arc::clone(&store),
+                Arc::clone(&clock),
+                endpoint,
+                &config.environment,
+                &config.data,
+            )
+        })
+        .transpose()?;
     let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
     let worker_settings = WorkerSettings { at_once: config.limits.runs_at_once, ..WorkerSettings::default() };
     let worker =
         Worker::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&performer) as _, worker_settings);
     let tellers = tellers(config, &store, &clock, &performer).await?;
-    Ok(Assembled { itinerary, platform, store, dispatch, reloader, signer, worker, tellers, clock, draining })
+    Ok(Assembled {
+        itinerary,
+        platform,
+        store,
+        dispatch,
+        reloader,
+        keys: ledger_keys,
+        witnesses,
+        export,
+        worker,
+        tellers,
+        clock,
+        draining,
+    })
 }
 
 impl Assembled {
@@ -118,10 +151,26 @@ impl Assembled {
     /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
     /// the store is closed. Ends when that is done.
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
-        let Self { itinerary, store, reloader, signer, worker, tellers, clock, draining, .. } = self;
+        let Self {
+            itinerary,
+            store,
+            reloader,
+            keys,
+            witnesses,
+            export,
+            worker,
+            tellers,
+            clock,
+            draining,
+            ..
+        } = self;
         let (close, sealed) = (CancellationToken::new(), CancellationToken::new());
         let server = tokio::spawn(gateway::serve(listener, itinerary, settings, close.clone()));
-        let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), signer, clock, sealed.clone()));
+        let (told, witnessed) = watch::channel(None);
+        let sealer = tokio::spawn(seal_records::work(Arc::clone(&store), keys, clock, told, sealed.clone()));
+        // Ends by itself when the sealer has told its last checkpoint.
+        let witnessing = tokio::spawn(witnesses.work(witnessed));
+        let exporting = export.map(|export| tokio::spawn(export.work(sealed.clone())));
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.work(stop.clone()));
         for teller in tellers {
@@ -138,6 +187,14 @@ impl Assembled {
         sealed.cancel();
         if tokio::time::timeout(Duration::from_secs(10), sealer).await.is_err() {
             tracing::warn!("not all records were sealed; they are at the next start");
+        }
+        if tokio::time::timeout(WITNESSED_WITHIN, witnessing).await.is_err() {
+            tracing::warn!("not every witness has the last checkpoint; the next start sends it");
+        }
+        if let Some(exporting) = exporting
+            && exporting.await.is_err()
+        {
+            tracing::error!("the export of records failed while it stopped");
         }
         store.close().await;
     }
@@ -169,14 +226,20 @@ fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
         .collect()
 }
 
-async fn start_record(platform: &Platform) -> anyhow::Result<()> {
+/// How long a stop waits for witnesses to take the last checkpoint.
+const WITNESSED_WITHIN: Duration = Duration::from_secs(3);
+
+/// The record of the start also names the keys that sign the ledger: an auditor who trusts one of them learns the others
+/// from the log that it signed.
+async fn start_record(platform: &Platform, ledger_keys: &[String]) -> anyhow::Result<()> {
     let world = platform.door.world();
     let mut record = platform.door.record(Verb::StartGateway, RecordVerdict::Allowed, Surface::Gateway);
     record.policy_version = Some(world.policies.version().clone());
     record.detail = Some(format!(
-        "version {}, catalogue {}",
+        "version {}, catalogue {}, ledger keys {}",
         env!("CARGO_PKG_VERSION"),
-        world.catalogue.published.digest
+        world.catalogue.published.digest,
+        ledger_keys.join(" ")
     ));
     let work = guichet_store::UnitOfWork::new().append_record(record);
     platform.store.commit(work).await.context("the store takes no records, so nothing can be served")

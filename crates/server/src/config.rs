@@ -38,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// The audit trail's witnesses.
+    pub ledger: Ledger,
     /// Local people.
     pub users: Vec<User>,
     /// Who performs.
@@ -117,6 +119,8 @@ struct Raw {
     #[serde(default)]
     telemetry: Telemetry,
     #[serde(default)]
+    ledger: RawLedger,
+    #[serde(default)]
     user: Vec<RawUser>,
     #[serde(default)]
     provider: Vec<RawProvider>,
@@ -168,6 +172,36 @@ impl Default for Limits {
     }
 }
 
+/// The audit trail.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// Who is sent every checkpoint.
+    pub witness: Vec<WitnessConfig>,
+}
+
+/// Who is sent every checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WitnessConfig {
+    /// It is appended to this file.
+    File(PathBuf),
+    /// It is posted to this address.
+    Url(String),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLedger {
+    #[serde(default)]
+    witness: Vec<Spanned<RawWitness>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWitness {
+    file: Option<PathBuf>,
+    url: Option<String>,
+}
+
 /// Logs and traces.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -176,11 +210,13 @@ pub struct Telemetry {
     pub log: String,
     /// OTLP endpoint over gRPC, `http://127.0.0.1:4317`; no traces are exported when absent.
     pub otlp: Option<String>,
+    /// OTLP endpoint over gRPC that is sent every record of the audit trail as a log record; none when absent.
+    pub otlp_records: Option<String>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".into(), otlp: None }
+        Self { log: "info".into(), otlp: None, otlp_records: None }
     }
 }
 
@@ -275,6 +311,20 @@ impl Config {
             }
         }
         let base = file.parent().map(Path::to_owned).unwrap_or_default();
+        let mut witness = Vec::new();
+        for raw in raw.ledger.witness {
+            let at = raw.span().start;
+            match raw.into_inner() {
+                RawWitness { file: Some(file), url: None } => {
+                    witness.push(WitnessConfig::File(base.join(file)));
+                }
+                RawWitness { file: None, url: Some(url) } => match check_url(&url) {
+                    Ok(_) => witness.push(WitnessConfig::Url(url)),
+                    Err(why) => fault(at, why),
+                },
+                _ => fault(at, "a witness is either {file = …} or {url = …}".into()),
+            }
+        }
         let mut providers = Vec::new();
         let mut names = BTreeSet::new();
         for provider in raw.provider {
@@ -338,6 +388,7 @@ impl Config {
             review_seconds: raw.approval.review_seconds.map_or(REVIEW_SECONDS, Spanned::into_inner),
             limits: raw.limits,
             telemetry: raw.telemetry,
+            ledger: Ledger { witness },
             users: users
                 .into_iter()
                 .map(|user| User {
@@ -378,7 +429,7 @@ fn check_url(text: &str) -> Result<String, String> {
         return Err(format!("`{text}` is not of the form http://host:port or https://host"));
     }
     if uri.query().is_some() || text.contains('@') {
-        return Err("a provider's URL has no query and no user name".into());
+        return Err(format!("`{text}` must have no query and no user name"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
@@ -414,6 +465,8 @@ mod tests {
                 "environment = \"staging\"\n[[provider]]\nname = \"p\"\nurl = \"ftp://x\"",
                 "4:7 `ftp://x` is not of the form",
             ),
+            ("environment = \"staging\"\n[ledger]\nwitness = [{}]", "3:12 a witness is either"),
+            ("environment = \"staging\"\n[ledger]\nwitness = [{url = \"x\"}]", "3:12 `x` is not of the form"),
             ("environment = \"staging\"\n[approval]\nexpires_seconds = 0", "3:19 an approval expires after"),
         ];
         for (text, expected) in cases {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use guichet_identity::{KeyRing, secret};
-use guichet_ledger::Signer;
+use guichet_ledger::{KeySet, Signer};
 
 /// Keys of provider tokens, one PASERK a line, the signing one first. To rotate: put a new one (`k4.secret.…`) first
 /// and restart; remove the old one an hour later.
@@ -23,24 +23,70 @@ pub fn provider_keys(folder: &Path) -> anyhow::Result<KeyRing> {
     KeyRing::from_paserk(&lines).context("provider-token.key")
 }
 
-/// The key that checkpoints are signed with. The log's origin is `guichet/ENVIRONMENT`.
-pub fn ledger_signer(folder: &Path, environment: &str) -> anyhow::Result<Arc<Signer>> {
-    let text = read_or_make(&folder.join("ledger.key"), || {
-        let seed = secret::random_32().map_err(anyhow::Error::msg)?;
-        Ok(seed.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
-    })?;
-    let text = text.trim();
-    let mut seed = [0_u8; 32];
-    if text.len() != 64 || !text.is_ascii() {
+/// The keys that checkpoints are signed with, one seed a line: the current one first, then those that it takes the place
+/// of, which sign beside it until they are dropped. The log's origin is `guichet/ENVIRONMENT`.
+pub fn ledger_keys(folder: &Path, environment: &str) -> anyhow::Result<Arc<KeySet>> {
+    let text = read_or_make(&folder.join(LEDGER_KEY), new_seed)?;
+    let mut signers = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        signers.push(Signer::from_seed(format!("guichet/{environment}"), seed(line)?)?);
+    }
+    if signers.is_empty() {
         bail!(
-            "ledger.key is not 64 hexadecimal digits: restore it from a backup; with another key the ledger's checkpoints do not open"
+            "ledger.key holds no key: restore it from a backup; with another key the ledger's checkpoints do not open"
+        );
+    }
+    let current = signers.remove(0);
+    Ok(Arc::new(KeySet::new(current, signers)?))
+}
+
+/// A new key that signs first from the next start on, beside those there are. Gives the public half.
+pub fn add_ledger_key(folder: &Path, environment: &str) -> anyhow::Result<String> {
+    let path = folder.join(LEDGER_KEY);
+    let before = read_or_make(&path, new_seed)?;
+    // Read before it is written: a file that is no key file is not made worse.
+    ledger_keys(folder, environment)?;
+    let new = new_seed()?;
+    write_secret(&path, &format!("{new}\n{}", before.trim()))?;
+    public_half(environment, &new)
+}
+
+/// Only the first key signs from the next start on. Gives the public halves of those that were dropped.
+pub fn drop_old_ledger_keys(folder: &Path, environment: &str) -> anyhow::Result<Vec<String>> {
+    let path = folder.join(LEDGER_KEY);
+    ledger_keys(folder, environment)?;
+    let text = read_or_make(&path, new_seed)?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let current = lines.next().unwrap_or_default().to_owned();
+    let dropped = lines.map(|seed| public_half(environment, seed)).collect::<Result<Vec<_>, _>>()?;
+    write_secret(&path, &current)?;
+    Ok(dropped)
+}
+
+const LEDGER_KEY: &str = "ledger.key";
+
+fn new_seed() -> anyhow::Result<String> {
+    let seed = secret::random_32().map_err(anyhow::Error::msg)?;
+    Ok(seed.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+}
+
+fn public_half(environment: &str, line: &str) -> anyhow::Result<String> {
+    Ok(Signer::from_seed(format!("guichet/{environment}"), seed(line)?)?.verifier().to_string())
+}
+
+fn seed(line: &str) -> anyhow::Result<[u8; 32]> {
+    let mut seed = [0_u8; 32];
+    if line.len() != 64 || !line.is_ascii() {
+        bail!(
+            "ledger.key has a line that is not 64 hexadecimal digits: restore it from a backup; with another key the \
+             ledger's checkpoints do not open"
         );
     }
     for (position, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[position * 2..position * 2 + 2], 16)
+        *byte = u8::from_str_radix(&line[position * 2..position * 2 + 2], 16)
             .context("ledger.key is not hexadecimal")?;
     }
-    Ok(Arc::new(Signer::from_seed(format!("guichet/{environment}"), seed)?))
+    Ok(seed)
 }
 
 fn read_or_make(path: &Path, make: impl FnOnce() -> anyhow::Result<String>) -> anyhow::Result<String> {

@@ -2,6 +2,7 @@
 //!
 //! Begin reading at [`assemble`]: which room is handed what.
 
+pub mod archive;
 pub mod assemble;
 pub mod commands;
 pub mod config;
@@ -11,9 +12,11 @@ pub mod embedded;
 pub mod keys;
 mod log_writer;
 pub mod policy_cases;
+pub mod record_export;
 pub mod reload;
 pub mod sources;
 pub mod telemetry;
+pub mod witness;
 
 pub use assemble::{Assembled, assemble};
 pub use config::Config;

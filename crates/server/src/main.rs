@@ -49,6 +49,9 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Look after the audit trail; the gateway must be stopped.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Make the hash of a password for a [[user]] of the configuration.
     HashPassword {
         /// Read the password from standard input instead of the terminal.
@@ -85,6 +88,34 @@ enum PolicyCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum LedgerCommand {
+    /// Archive old records, verify the archive, then delete them from the store; their hashes stay.
+    Prune {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+        /// Only records from before this day (UTC) or moment: 2026-01-31, 2026-01-31T08:00:00Z.
+        #[arg(long)]
+        before: String,
+        /// A new folder for the archive.
+        #[arg(long)]
+        archive: PathBuf,
+    },
+    /// Make a new key that signs checkpoints beside the old one, from the next start on.
+    NewKey {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// Let only the newest key sign, from the next start on.
+    DropOldKeys {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return commands::fail("another TLS provider was installed before; this build is broken");
@@ -102,6 +133,11 @@ fn main() -> ExitCode {
             }
             (_, documents) => commands::policy_test::test(&config, &Asking { offline, documents }),
         },
+        Command::Ledger(LedgerCommand::Prune { config, before, archive }) => {
+            commands::ledger::prune(&config, &before, &archive)
+        }
+        Command::Ledger(LedgerCommand::NewKey { config }) => commands::ledger::new_key(&config),
+        Command::Ledger(LedgerCommand::DropOldKeys { config }) => commands::ledger::drop_old_keys(&config),
         Command::HashPassword { password_stdin } => commands::hash_password::hash_password(password_stdin),
     };
     match done {

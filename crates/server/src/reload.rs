@@ -9,6 +9,7 @@ use guichet_contract::Clock;
 use guichet_dispatch::Dispatch;
 use guichet_operations::{
     Platform,
+    register_provider::{Registered, register_provider},
     reload_settings::{self, Sources},
 };
 use tokio::time;
@@ -33,6 +34,8 @@ pub struct Reloader {
     pub documents: Documents,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// What was recorded last of each provider's document.
+    pub registered: BTreeMap<String, Registered>,
 }
 
 /// The sources of a world, read from files.
@@ -82,7 +85,7 @@ impl Reloader {
             let now = self.fingerprint();
             if now != seen {
                 seen = now;
-                self.reload_config();
+                self.reload_config().await;
                 changed = true;
             }
             if changed {
@@ -104,16 +107,16 @@ impl Reloader {
     }
 
     /// Users are taken over live; what only a restart can change is told.
-    fn reload_config(&mut self) {
+    async fn reload_config(&mut self) {
         match Config::load(&self.config.file) {
             Ok(new) => {
                 if new.users != self.config.users {
-                    self.platform.door.identity().replace_users(new.users());
+                    reload_settings::replace_users(&self.platform, new.users()).await;
                     tracing::info!(users = new.users.len(), "the users were reloaded");
                 }
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
-                        "listen, data, environment, channels, limits, telemetry and providers take effect at the next start"
+                        "listen, data, environment, channels, limits, telemetry, ledger and providers take effect at the next start"
                     );
                 }
                 self.config.users = new.users;
@@ -122,9 +125,11 @@ impl Reloader {
                 self.config.approval_expires_seconds = new.approval_expires_seconds;
             }
             Err(faults) => {
-                for fault in faults {
+                for fault in &faults {
                     tracing::error!(%fault, "the configuration was not reloaded; the old one stays in force");
                 }
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                reload_settings::refuse_settings(&self.platform, &faults).await;
             }
         }
     }
@@ -133,11 +138,14 @@ impl Reloader {
     pub async fn reload(&mut self) {
         let sources = match read_sources(&self.config, &self.documents) {
             Ok(sources) => sources,
-            Err(faults) => return told(&faults),
+            Err(faults) => {
+                reload_settings::refuse_settings(&self.platform, &faults).await;
+                return told(&faults);
+            }
         };
         match reload_settings::reload_settings(&self.platform, &sources).await {
             Ok((offered, refused)) => {
-                self.note(&offered, &refused);
+                self.note(&offered, &refused).await;
                 tracing::info!(policy_version = %self.platform.door.world().policies.version(), "reloaded");
             }
             Err(faults) => told(&faults),
@@ -145,17 +153,25 @@ impl Reloader {
     }
 
     /// Tells how each provider stands, and keeps the documents that are good.
-    pub fn note(&self, offered: &BTreeMap<String, (usize, Vec<String>)>, refused: &BTreeMap<String, String>) {
+    pub async fn note(
+        &mut self,
+        offered: &BTreeMap<String, (usize, Vec<String>)>,
+        refused: &BTreeMap<String, String>,
+    ) {
         let now = self.clock.now();
         for provider in self.dispatch.providers() {
             if let Some(why) = refused.get(&provider.name) {
                 tracing::error!(provider = provider.name, why, "the provider's document is refused");
                 provider.note_problem(now, why.clone(), true);
+                let told = Registered::Refused { why: why.clone() };
+                register_provider(&self.platform, &mut self.registered, &provider.name, told).await;
             } else if let (Some((operations, odd)), Some(source)) =
                 (offered.get(&provider.name), self.documents.current().get(&provider.name))
             {
                 provider.note_document(now, source.digest.clone(), *operations, odd.clone());
                 self.documents.keep(&provider.name);
+                let told = Registered::Offered { document: source.digest.clone(), operations: *operations };
+                register_provider(&self.platform, &mut self.registered, &provider.name, told).await;
             }
         }
     }
@@ -163,9 +179,9 @@ impl Reloader {
 
 /// What only a restart takes over, in a form that can be compared.
 fn fixed_at_start(config: &Config) -> String {
-    let Config { environment, listen, limits, telemetry, providers, channels, .. } = config;
+    let Config { environment, listen, limits, telemetry, ledger, providers, channels, .. } = config;
     let data = config.data.display();
-    format!("{environment} {listen} {data} {limits:?} {telemetry:?} {providers:?} {channels:?}")
+    format!("{environment} {listen} {data} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}")
 }
 
 fn told(faults: &[String]) {

@@ -70,8 +70,17 @@ pub struct RecordsFilter {
     pub principal: Option<String>,
     /// Of this action.
     pub action: Option<ActionId>,
+    /// On this resource or what lies under it: `postgres/shop` also finds `postgres/shop/checkout`.
+    pub resource: Option<String>,
+    /// On what this team owns.
+    pub owner: Option<String>,
     /// Of this run.
     pub run: Option<RunId>,
+    /// Of this W3C trace id, 32 lower-case hexadecimal digits.
+    pub trace: Option<String>,
+    /// With each of these words in reason, detail, problem or the values of the input, whatever the case. A word of at
+    /// least three letters also finds those that begin with it.
+    pub text: Option<String>,
     /// With this verb (its word on the wire).
     pub verb: Option<String>,
     /// With this verdict (its word on the wire).
@@ -167,7 +176,8 @@ pub trait Idempotency {
 /// The audit trail.
 #[async_trait]
 pub trait Records {
-    /// Newest first.
+    /// Newest first. The list is complete, whatever [`Records::index_records`] has done; but a page can be short, even
+    /// empty, and have a `next`: one call looks at a bounded number of records.
     async fn records(
         &self,
         filter: &RecordsFilter,
@@ -175,7 +185,11 @@ pub trait Records {
     ) -> Result<Page<LedgerRecord>, StoreError>;
     /// Leaves from index `from`, in order, at most `limit`: index and the exact text that is hashed.
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreError>;
-    /// How many records there are: the index of the next one.
+    /// Makes about `limit` more records quick to find. Says how many still wait. Called in the background.
+    async fn index_records(&self, limit: u64) -> Result<u64, StoreError>;
+    /// Index of the first record that is there: 0 until some are pruned.
+    async fn first_record(&self) -> Result<u64, StoreError>;
+    /// How many records were ever appended: the index of the next one.
     async fn record_count(&self) -> Result<u64, StoreError>;
 }
 

@@ -66,6 +66,12 @@ pub enum Change {
         /// Who, when, in which words.
         closed: ReviewClosed,
     },
+    /// Deletes the records before this index: their texts, not the ledger's tiles. Conflict unless each of them is covered
+    /// by a checkpoint and at least one record stays. Only for what was archived and verified.
+    PruneRecords {
+        /// The first one that stays; a multiple of 256, so that whole tiles are told of.
+        before: u64,
+    },
     /// New durable work. Conflict when it is of the kind that delivers a notice: that has its own change.
     EnqueueJob(Job),
     /// Something to be told. Conflict when the job's id exists, or when it is of another kind.

@@ -191,44 +191,17 @@ fn approvals() -> Command {
 }
 
 fn audit() -> Command {
-    let verbs = [
-        Verb::PerformRead,
-        Verb::PlanRun,
-        Verb::SubmitRun,
-        Verb::ApproveRun,
-        Verb::RejectRun,
-        Verb::CommentRun,
-        Verb::BreakGlass,
-        Verb::CloseReview,
-        Verb::CancelRun,
-        Verb::ExpireRun,
-        Verb::VoidRun,
-        Verb::ExecuteRun,
-        Verb::RecordOutcome,
-        Verb::DeliverNotice,
-        Verb::SignIn,
-        Verb::SignOut,
-        Verb::CreateToken,
-        Verb::RevokeToken,
-        Verb::Identify,
-        Verb::ListOptions,
-        Verb::ReadRuns,
-        Verb::ReadRecords,
-        Verb::StartGateway,
-        Verb::ReloadSettings,
-        Verb::RegisterProvider,
-        Verb::ExplainPolicy,
-        Verb::WhoCan,
-        Verb::WhoCanApprove,
-        Verb::SimulatePolicy,
-    ];
     group("audit", "The audit trail: search, export, verify")
         .subcommand(
             command("list", "Records, the newest first")
                 .arg(text("principal", "NAME", "Only by this principal"))
                 .arg(text("action", "ACTION", "Only of this action, by its id"))
+                .arg(text("resource", "RESOURCE", "Only on this resource and what lies under it"))
+                .arg(text("owner", "TEAM", "Only on what this team owns"))
+                .arg(text("text", "WORDS", "Only with these words in reason, detail, problem or input"))
                 .arg(text("run", "RUN", "Only of this run"))
-                .arg(text("verb", "VERB", "Only of this kind").value_parser(verbs.map(Verb::as_str)))
+                .arg(text("trace", "ID", "Only of this trace, 32 hexadecimal digits"))
+                .arg(text("verb", "VERB", "Only of this kind").value_parser(Verb::ALL.map(Verb::as_str)))
                 .arg(
                     text("verdict", "VERDICT", "Only with this verdict")
                         .value_parser(["allowed", "refused", "failed", "unknown"]),
@@ -247,7 +220,31 @@ fn audit() -> Command {
                         .requires_all(["checkpoint", "key"]),
                 )
                 .arg(text("checkpoint", "FILE", "Signed checkpoint that belongs to it").requires("file"))
-                .arg(text("key", "KEY|@FILE", "Key that signs checkpoints [default: as first met]"))
+                .arg(
+                    text("archive", "FOLDER", "Verify this archive of pruned records")
+                        .requires("key")
+                        .conflicts_with_all(["file", "against", "tiles"]),
+                )
+                .arg(
+                    text(
+                        "key",
+                        "KEY|@FILE",
+                        "Key that signs checkpoints (may be repeated) [default: as first met]",
+                    )
+                    .action(ArgAction::Append),
+                )
+                .arg(
+                    text(
+                        "against",
+                        "FILE",
+                        "Also hold the trail against this earlier checkpoint (may be repeated)",
+                    )
+                    .action(ArgAction::Append),
+                )
+                .arg(
+                    text("at-least", "COUNT", "Complain when fewer records than this are signed")
+                        .value_parser(clap::value_parser!(u64)),
+                )
                 .arg(
                     switch("tiles", "Say which entry was changed, by the ledger's tiles")
                         .conflicts_with("file"),

@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use futures_util::StreamExt as _;
-use guichet_client::RecordFilter;
+use guichet_client::{Client, Page, RecordFilter};
 use guichet_contract::record::LedgerRecord;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -36,6 +36,10 @@ fn list(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failur
     let filter = RecordFilter {
         principal: owned("principal"),
         action: owned("action"),
+        resource: owned("resource"),
+        owner: owned("owner"),
+        text: owned("text"),
+        trace: owned("trace"),
         run: owned("run"),
         verb: owned("verb"),
         verdict: owned("verdict"),
@@ -45,13 +49,30 @@ fn list(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failur
         cursor: None,
     };
     cx.online(printer, async |client| {
-        let page = client.list_records(&filter).await?;
+        let page = whole_page(client, &filter).await?;
         printer.list(&page, &page.items.iter().map(row).collect::<Vec<_>>(), "no records");
         if page.next.is_some() {
             printer.note("there are more: --limit, or narrow with --since, --until, --principal, --action");
         }
         Ok(Exit::Done)
     })
+}
+
+/// A page as long as was asked for, if there are so many: the gateway looks at a bounded number of records per call, so
+/// that a rare find in a long trail takes several.
+async fn whole_page(client: &Client, filter: &RecordFilter) -> Result<Page<LedgerRecord>, Failure> {
+    let most = filter.limit.map_or(50, usize::from);
+    let mut page = client.list_records(filter).await?;
+    while page.items.len() < most
+        && let Some(next) = page.next.take()
+    {
+        let left = u16::try_from(most - page.items.len()).ok();
+        let more = RecordFilter { cursor: Some(next), limit: left, ..filter.clone() };
+        let more = client.list_records(&more).await?;
+        page.items.extend(more.items);
+        page.next = more.next;
+    }
+    Ok(page)
 }
 
 fn row(entry: &LedgerRecord) -> Row {
@@ -98,9 +119,14 @@ fn export(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
     cx.online(printer, async |client| {
         // The gateway may give the trail in parts; a part without a line is its end.
         loop {
-            let mut lines = client.export_records(next).await?;
+            let mut part = client.export_records(next).await?;
+            if part.first > next {
+                let last = part.first - 1;
+                printer.note(&format!("note: {next} to {last} were archived; the export begins after them"));
+                next = part.first;
+            }
             let before = next;
-            while let Some(line) = lines.next().await {
+            while let Some(line) = part.lines.next().await {
                 if !printer.bytes_line(&line?) {
                     return Ok(Exit::Done);
                 }

@@ -15,6 +15,7 @@ mod providers;
 mod reviews;
 mod runs;
 mod tokens;
+mod trail;
 mod verify;
 mod version;
 mod whoami;

@@ -1,229 +1,253 @@
 //! `guichet audit verify`: proves, here and not at the gateway, that the audit trail is whole.
 //!
-//! Trust on first use: the gateway's ledger key and the last checkpoint that held are remembered per context.
+//! Trust on first use: the gateway's ledger keys and the last checkpoint that held are remembered per context.
 //! A key that changes is told; so is a trail that has become shorter or whose beginning is another than the
-//! one that was verified before, even when the gateway signed it anew.
+//! one that was verified before, even when the gateway signed it anew. A new key is learned from the log itself,
+//! when the log is still signed by a key that is known.
 
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::ArgMatches;
-use futures_util::StreamExt as _;
 use guichet_client::Client;
 use guichet_ledger::{
-    Checkpoint, Edge, Fault, Report, TILE_WIDTH, Tree, Verifier, first_difference, leaf_hash,
+    Checkpoint, Edge, Fault, NoteError, Opened, Report, TileReader, Tree, Verifier, open_with_any, tile_path,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::{Cx, text},
+    commands::{
+        Cx, text,
+        trail::{self, Held},
+    },
     exit::Exit,
     failure::Failure,
     files,
     printer::{Printer, card::Card},
 };
 
-/// Lines that may wait between network and hashing.
-const IN_FLIGHT: usize = 1024;
-
 /// What is remembered of a gateway's ledger.
 #[derive(Debug, Serialize, Deserialize)]
 struct Memory {
     gateway: String,
-    /// Note verifier key.
-    key: String,
+    /// Note verifier keys.
+    keys: Vec<String>,
     /// The newest checkpoint that held, as it was signed.
     checkpoint: String,
 }
 
 pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    if let Some(folder) = text(matches, "archive") {
+        return archive(Path::new(folder), matches, printer);
+    }
     match text(matches, "file") {
         Some(file) => offline(file, matches, printer),
         None => cx.online(printer, async |client| online(cx, client, matches, printer).await),
     }
 }
 
-fn broken(detail: impl Into<String>) -> Failure {
+pub(super) fn broken(detail: impl Into<String>) -> Failure {
     Failure::new(Exit::Failed, "The ledger does not verify", detail)
 }
 
-fn given_key(matches: &ArgMatches) -> Result<Option<String>, Failure> {
-    let Some(key) = text(matches, "key") else { return Ok(None) };
-    match key.strip_prefix('@') {
-        None => Ok(Some(key.to_owned())),
-        Some(path) => match files::read(&PathBuf::from(path))? {
-            Some(text) => Ok(Some(text.trim().to_owned())),
-            None => Err(Failure::usage(format!("--key: there is no file {path}"))),
-        },
+/// The keys that were given; `@FILE` has one a line.
+fn given_keys(matches: &ArgMatches) -> Result<Option<Vec<String>>, Failure> {
+    let Some(given) = matches.get_many::<String>("key") else { return Ok(None) };
+    let mut keys = Vec::new();
+    for key in given {
+        match key.strip_prefix('@') {
+            None => keys.push(key.clone()),
+            Some(path) => match files::read(&PathBuf::from(path))? {
+                Some(text) => {
+                    keys.extend(
+                        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned),
+                    );
+                }
+                None => return Err(Failure::usage(format!("--key: there is no file {path}"))),
+            },
+        }
+    }
+    Ok(Some(keys))
+}
+
+fn verifiers(keys: &[String]) -> Result<Vec<Verifier>, Failure> {
+    let read = |key: &String| {
+        key.parse().map_err(|error| Failure::usage(format!("the ledger's key cannot be used: {error}")))
+    };
+    keys.iter().map(read).collect()
+}
+
+fn open(note: &str, keys: &[Verifier]) -> Result<Opened, Failure> {
+    open_with_any(note, keys).map_err(|error| broken(format!("its checkpoint: {error}")))
+}
+
+fn note_in(flag: &str, path: &str) -> Result<String, Failure> {
+    files::read(Path::new(path))?.ok_or_else(|| Failure::usage(format!("--{flag}: there is no file {path}")))
+}
+
+/// The trees of `--against`, each signed by one of the keys.
+fn earlier(matches: &ArgMatches, keys: &[Verifier]) -> Result<Vec<Tree>, Failure> {
+    let paths = matches.get_many::<String>("against").into_iter().flatten();
+    let open = |path: &String| {
+        let opened = open_with_any(&note_in("against", path)?, keys);
+        let opened = opened.map_err(|error| broken(format!("--against {path}: {error}")))?;
+        Ok(opened.checkpoint.tree())
+    };
+    paths.map(open).collect()
+}
+
+fn is_long_enough(matches: &ArgMatches, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    match matches.get_one::<u64>("at-least") {
+        Some(least) if checkpoint.size < *least => Err(broken(format!(
+            "it was cut off: {} entries are signed, and there were at least {least}",
+            checkpoint.size
+        ))
+        .next(
+            "keep the checkpoint as evidence (`guichet audit checkpoint`), and ask the gateway's operator",
+        )),
+        _ => Ok(()),
     }
 }
 
-fn verifier(key: &str) -> Result<Verifier, Failure> {
-    key.parse().map_err(|error| Failure::usage(format!("the ledger's key cannot be used: {error}")))
-}
-
-fn open(note: &str, verifier: &Verifier) -> Result<Checkpoint, Failure> {
-    guichet_ledger::open(note, verifier).map_err(|error| broken(format!("its checkpoint: {error}")))
-}
-
 fn offline(file: &str, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
-    let path = PathBuf::from(text(matches, "checkpoint").unwrap_or_default());
-    let note = files::read(&path)?
-        .ok_or_else(|| Failure::usage(format!("--checkpoint: there is no file {}", path.display())))?;
-    let verifier = verifier(&given_key(matches)?.unwrap_or_default())?;
-    let checkpoint = open(&note, &verifier)?;
-    let export = File::open(file).map_err(|error| Failure::usage(format!("--file: {file}: {error}")))?;
+    let note = note_in("checkpoint", text(matches, "checkpoint").unwrap_or_default())?;
+    let keys = verifiers(&given_keys(matches)?.unwrap_or_default())?;
+    let checkpoint = open(&note, &keys)?.checkpoint;
+    is_long_enough(matches, &checkpoint)?;
+    let before = earlier(matches, &keys)?;
+    let leaves = lines_of(file, "file")?;
+    let report = guichet_ledger::verify_from(Edge::new(), leaves, &checkpoint, &before);
+    tell(&report.map_err(|fault| broken(fault.to_string()))?, None, printer);
+    Ok(Exit::Done)
+}
+
+type Lines = Box<dyn Iterator<Item = std::io::Result<(u64, Vec<u8>)>>>;
+
+fn lines_of(file: &str, flag: &str) -> Result<Lines, Failure> {
+    let export = File::open(file).map_err(|error| Failure::usage(format!("--{flag}: {file}: {error}")))?;
     let lines = BufReader::with_capacity(1 << 16, export).split(b'\n');
-    let leaves = (0..).zip(lines).map(|(index, line)| line.map(|line| (index, line)));
-    let report = guichet_ledger::verify(leaves, &checkpoint).map_err(|fault| broken(fault.to_string()))?;
+    Ok(Box::new((0..).zip(lines).map(|(index, line)| line.map(|line| (index, line)))))
+}
+
+/// What `guichetd ledger prune` says of an archive.
+#[derive(Deserialize)]
+struct Contents {
+    first: u64,
+    until: u64,
+}
+
+fn archive(folder: &Path, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    let read = |name: &str| note_in("archive", &folder.join(name).display().to_string());
+    let contents: Contents = serde_json::from_str(&read("archive.json")?)
+        .map_err(|error| broken(format!("its archive.json: {error}")))?;
+    let keys = verifiers(&given_keys(matches)?.unwrap_or_default())?;
+    let checkpoint = open(&read("checkpoint")?, &keys)?.checkpoint;
+    is_long_enough(matches, &checkpoint)?;
+    if checkpoint.size != contents.until {
+        return Err(broken("its checkpoint is not that of the records in it"));
+    }
+    let lines = lines_of(&folder.join("records.ndjson").display().to_string(), "archive")?;
+    let leaves = lines.map(|line| line.map(|(index, text)| (contents.first + index, text)));
+    let tiles = Tiles(folder);
+    let report = guichet_ledger::verify_segment(contents.first, leaves, &checkpoint, &tiles)
+        .map_err(|fault| broken(fault.to_string()))?;
+    printer.note(&format!(
+        "note: this archive holds the entries {} to {}",
+        contents.first,
+        contents.until - 1
+    ));
     tell(&report, None, printer);
     Ok(Exit::Done)
+}
+
+/// Tiles as files, full ones or not.
+struct Tiles<'a>(&'a Path);
+
+impl TileReader for Tiles<'_> {
+    fn tile(&self, level: u8, index: u64) -> Option<Vec<u8>> {
+        (1..=256).rev().find_map(|width| std::fs::read(self.0.join(tile_path(level, index, width))).ok())
+    }
 }
 
 async fn online(cx: &Cx, client: &Client, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
     let context = cx.settings.context()?;
     let path = cx.settings.cache_dir(&context.name).join("ledger.json");
     let memory = remembered(&path, &context.gateway)?;
-    let offered = client.ledger_key().await?;
-    let key = match (given_key(matches)?, &memory) {
+    let offered = client.ledger_keys().await?;
+    let known = match (given_keys(matches)?, &memory) {
         (Some(given), _) => given,
-        (None, Some(memory)) if memory.key != offered => {
+        (None, Some(memory)) if !memory.keys.iter().any(|key| offered.contains(key)) => {
             return Err(broken(format!(
-                "the gateway's ledger key is not the one met before: then {}, now {offered}",
-                memory.key
+                "the gateway's ledger key is not the one met before: then {}, now {}",
+                memory.keys.join(" "),
+                offered.join(" ")
             ))
             .next("ask the gateway's operator; if the key was changed on purpose: --key KEY"));
         }
-        (None, Some(memory)) => memory.key.clone(),
+        (None, Some(memory)) => memory.keys.clone(),
         (None, None) => {
-            printer.note(&format!("note: met for the first time, taken on trust: {offered}"));
+            printer.note(&format!("note: met for the first time, taken on trust: {}", offered.join(" ")));
             printer.note("note: compare that key with the one the gateway's operator publishes elsewhere");
-            offered
+            offered.clone()
         }
     };
-    let verifier = verifier(&key)?;
+    let keys = verifiers(&known)?;
     let note = client.checkpoint().await?;
-    let checkpoint = open(&note, &verifier)?;
-    // A memory under another key says nothing about this one.
-    let before = memory.and_then(|memory| guichet_ledger::open(&memory.checkpoint, &verifier).ok());
-    if let Some(before) = &before
-        && before.size > checkpoint.size
-    {
-        return Err(broken(format!(
-            "it was cut off: the gateway signs {} entries, and {} were verified here before",
-            checkpoint.size, before.size
-        ))
-        .next(format!("keep {} as evidence, and ask the gateway's operator", path.display())));
-    }
-    let (outcome, beginning) = hold(client, &checkpoint, before.as_ref().map(Checkpoint::tree)).await?;
+    let Opened { checkpoint, signed_by } = open(&note, &keys)?;
+    is_long_enough(matches, &checkpoint)?;
+    // A memory under other keys says nothing about these.
+    let remembered = match memory.map(|memory| open_with_any(&memory.checkpoint, &keys)) {
+        None | Some(Err(NoteError::OtherKeys { .. })) => None,
+        Some(opened) => {
+            Some(opened.map_err(|error| broken(format!("what is remembered: {error}")))?.checkpoint.tree())
+        }
+    };
+    let mut before = earlier(matches, &keys)?;
+    before.extend(remembered);
+    let strangers: Vec<String> = offered.iter().filter(|key| !known.contains(key)).cloned().collect();
+    let Held { outcome, introduced } = trail::hold(client, &checkpoint, &before, &strangers).await?;
     let report = match outcome {
         Ok(report) => report,
         Err(fault @ Fault::Changed { .. }) if matches.get_flag("tiles") => {
-            return Err(locate(client, &checkpoint, &fault).await?);
+            return Err(trail::locate(client, &checkpoint, &fault).await?);
+        }
+        Err(fault @ (Fault::Shrunk { .. } | Fault::Forked { .. })) => {
+            return Err(broken(fault.to_string()).next(format!(
+                "keep {} and the gateway's checkpoint as evidence, and ask its operator",
+                path.display()
+            )));
         }
         Err(fault) => return Err(broken(fault.to_string())),
     };
-    if let (Some(before), Some(root)) = (&before, beginning)
-        && root != before.root
-    {
-        return Err(broken(format!(
-            "its first {} entries are not those that were verified here before: the past was rewritten and \
-             signed anew",
-            before.size
-        ))
-        .next(format!("keep {} as evidence, and ask the gateway's operator", path.display())));
+    for key in &strangers {
+        printer.note(&if introduced.contains(key) {
+            format!("note: a new key, named in the log under the known key's signature: {key}")
+        } else {
+            format!("note: the gateway also offers a key that the log does not name; not trusted: {key}")
+        });
     }
-    let memory = Memory { gateway: context.gateway.clone(), key, checkpoint: note };
+    let signed: Vec<String> = signed_by.iter().map(ToString::to_string).collect();
+    let memory = Memory {
+        gateway: context.gateway.clone(),
+        keys: signed.into_iter().chain(introduced).collect(),
+        checkpoint: note,
+    };
     let memory = serde_json::to_vec(&memory).map_err(|error| Failure::file(&path, error))?;
     files::write(&path, &memory)?;
-    tell(&report, before.map(|before| before.size), printer);
+    tell(&report, remembered.map(|tree| tree.size), printer);
     Ok(Exit::Done)
 }
 
-fn remembered(path: &std::path::Path, gateway: &str) -> Result<Option<Memory>, Failure> {
+fn remembered(path: &Path, gateway: &str) -> Result<Option<Memory>, Failure> {
     let Some(text) = files::read(path)? else { return Ok(None) };
     let memory: Memory = serde_json::from_str(&text).map_err(|error| {
         Failure::file(path, error).next("remove the file to trust the gateway anew, or restore it")
     })?;
     Ok((memory.gateway == gateway).then_some(memory))
-}
-
-type Held = (Result<Report, Fault>, Option<[u8; 32]>);
-
-/// Downloads the trail and holds it against the checkpoint while it comes. Also gives the root of its
-/// beginning, of the size that was verified before.
-async fn hold(client: &Client, checkpoint: &Checkpoint, before: Option<Tree>) -> Result<Held, Failure> {
-    let (lines, mut waiting) = tokio::sync::mpsc::channel::<Vec<u8>>(IN_FLIGHT);
-    let signed = checkpoint.clone();
-    // Hashing is no work for the thread that listens to the network.
-    let holding = tokio::task::spawn_blocking(move || {
-        let mut edge = Edge::new();
-        let leaves = (0u64..).zip(std::iter::from_fn(|| waiting.blocking_recv())).map(|(index, line)| {
-            if before.is_some_and(|before| index < before.size) {
-                edge.push(leaf_hash(&line));
-            }
-            Ok::<_, std::convert::Infallible>((index, line))
-        });
-        let outcome = guichet_ledger::verify(leaves, &signed);
-        (outcome, before.map(|_| edge.root()))
-    });
-    let downloaded = download(client, checkpoint.size, |line| async { lines.send(line).await.is_ok() }).await;
-    drop(lines);
-    let held = holding.await.map_err(|error| broken(format!("hashing stopped: {error}")))?;
-    downloaded?;
-    Ok(held)
-}
-
-/// The leaves up to `size`, in order; the gateway may give them in parts. Ends early when `take` says no.
-async fn download<F: Future<Output = bool>>(
-    client: &Client,
-    size: u64,
-    mut take: impl FnMut(Vec<u8>) -> F,
-) -> Result<(), Failure> {
-    let mut next = 0;
-    while next < size {
-        let before = next;
-        let mut part = client.export_records(next).await?;
-        while let Some(line) = part.next().await {
-            if !take(line?).await {
-                return Ok(());
-            }
-            next += 1;
-        }
-        if next == before {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Where the first difference is: the tiles remember the hash of every entry. Holds the trail in memory.
-async fn locate(client: &Client, checkpoint: &Checkpoint, fault: &Fault) -> Result<Failure, Failure> {
-    let mut tiles = std::collections::HashMap::new();
-    let width = TILE_WIDTH as u64;
-    for index in 0..checkpoint.size.div_ceil(width) {
-        let partial = u8::try_from((checkpoint.size - index * width).min(width)).ok();
-        tiles.insert((0, index), client.tile(0, index, partial).await?);
-    }
-    let leaves = std::cell::RefCell::new(Vec::new());
-    download(client, checkpoint.size, |line| {
-        leaves.borrow_mut().push(line);
-        std::future::ready(true)
-    })
-    .await?;
-    let leaves = leaves.into_inner();
-    let numbered = (0u64..).zip(leaves).map(Ok::<_, std::convert::Infallible>);
-    Ok(match first_difference(numbered, checkpoint, &tiles) {
-        Ok(Some(difference)) => broken(difference.to_string()),
-        Ok(None) => {
-            broken(format!("{fault}; tiles and entries agree with each other, not with the checkpoint"))
-        }
-        Err(other) => broken(format!("{fault}; {other}")),
-    })
 }
 
 fn tell(report: &Report, since: Option<u64>, printer: &Printer) {

@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use crate::fake::{Fake, signed_leaves};
+use crate::{
+    fake::{Fake, Part},
+    signing::signed_leaves,
+};
 
 fn with_ledger() -> Fake {
     let fake = Fake::start();
@@ -61,7 +64,12 @@ fn what_was_done_to_the_ledger_is_told() {
     let deeds: [Deed; 5] = [
         ("an entry was edited", edited(), None, "the ledger was changed"),
         ("the end was cut off", cut(), None, "the ledger was cut off"),
-        ("an entry was edited and all signed anew", edited(), Some(1), "the past was rewritten"),
+        (
+            "an entry was edited and all signed anew",
+            edited(),
+            Some(1),
+            "the past was rewritten and signed anew (a fork)",
+        ),
         ("the end was cut off and the rest signed anew", cut(), Some(1), "it was cut off"),
         ("signed with another key", signed_leaves(), Some(2), "key is not the one met before"),
     ];
@@ -110,4 +118,82 @@ fn an_export_verifies_without_any_gateway() {
     std::fs::write(&export, text.replace("\"n\":3", "\"n\":4")).unwrap();
     assert_eq!(fake.run(&verify).0, 1);
     assert_eq!(fake.run(&["audit", "verify", "--file", &export]).0, 2, "checkpoint and key are needed");
+}
+
+/// A checkpoint over these leaves, signed by the key of this seed, as a file.
+fn checkpoint_file(fake: &Fake, name: &str, seed: u8, leaves: &[String]) -> String {
+    let mut other = Part::default();
+    other.sign(seed, leaves);
+    let path = fake.home().join(name).display().to_string();
+    std::fs::write(&path, &other.checkpoint).unwrap();
+    path
+}
+
+#[test]
+fn a_checkpoint_from_elsewhere_shows_a_fork_and_a_truncation() {
+    let fake = with_ledger();
+    let leaves = signed_leaves();
+    let mut edited = leaves.clone();
+    edited[1] = edited[1].replace('1', "7");
+    let mut longer = leaves.clone();
+    longer.extend(["{}".to_owned(), "{}".to_owned()]);
+    let earlier = checkpoint_file(&fake, "earlier", 1, &leaves[..3]);
+    let fork = checkpoint_file(&fake, "fork", 1, &edited[..3]);
+    let fork_of_same_size = checkpoint_file(&fake, "fork-5", 1, &edited);
+    let later = checkpoint_file(&fake, "later", 1, &longer);
+    let strange = checkpoint_file(&fake, "strange", 9, &leaves[..3]);
+    let key = fake.part.lock().unwrap().signer.as_ref().unwrap().verifier().to_string();
+    let verify = |more: &[&str]| fake.run(&[&["audit", "verify", "--key", &key], more].concat());
+    assert_eq!(verify(&["--against", &earlier, "--at-least", "5"]).0, 0);
+    for (more, told) in [
+        (&["--against", &fork][..], "(a fork)"),
+        (&["--against", &earlier, "--against", &fork_of_same_size], "(a fork)"),
+        (
+            &["--against", &later],
+            "it was cut off: 5 entries are signed, and a checkpoint of 7 was signed before",
+        ),
+        (&["--against", &strange], "bears no signature of"),
+        (&["--at-least", "6"], "there were at least 6"),
+    ] {
+        let (exit, _, err) = verify(more);
+        assert_eq!(exit, 1, "{more:?}: {err}");
+        assert!(err.contains(told), "{more:?}: {err}");
+    }
+    // The same without a gateway.
+    let export = fake.home().join("export").display().to_string();
+    std::fs::write(&export, leaves.join("\n") + "\n").unwrap();
+    let newest = checkpoint_file(&fake, "newest", 1, &leaves);
+    let offline = ["--file", &export, "--checkpoint", &newest, "--against"];
+    assert_eq!(verify(&[&offline[..], &[&earlier]].concat()).0, 0);
+    assert_eq!(verify(&[&offline[..], &[&fork]].concat()).0, 1);
+}
+
+#[test]
+fn a_new_key_is_learned_from_the_log_and_not_from_whoever_offers_it() {
+    let fake = with_ledger();
+    assert_eq!(fake.run(&["audit", "verify"]).0, 0);
+    let new = guichet_ledger::Signer::from_seed("guichet.example/staging", [2; 32]).unwrap();
+    let new = new.verifier().to_string();
+    // Offered, and named nowhere in the log.
+    fake.part.lock().unwrap().sign_with(&[2, 1], &signed_leaves());
+    let (exit, _, err) = fake.run(&["audit", "verify"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(err.contains("offers a key that the log does not name; not trusted"), "{err}");
+    // Named in a record that the known key signed.
+    let mut leaves = signed_leaves();
+    leaves.push(format!(
+        "{{\"at\":\"2026-11-21T08:00:00Z\",\"verb\":\"start_gateway\",\"verdict\":\"allowed\",\"environment\":\"staging\",\
+         \"surface\":\"gateway\",\"detail\":\"version 1, catalogue sha256:0, ledger keys {new} x\"}}"
+    ));
+    fake.part.lock().unwrap().sign_with(&[2, 1], &leaves);
+    let (exit, _, err) = fake.run(&["audit", "verify"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(err.contains("a new key, named in the log under the known key's signature"), "{err}");
+    // The old one is gone, and the new one is known.
+    fake.part.lock().unwrap().sign_with(&[2], &leaves);
+    let (exit, out, err) = fake.run(&["audit", "verify"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(out.contains("the 6 entries that were verified here before"), "{out}");
+    fake.part.lock().unwrap().sign_with(&[3], &leaves);
+    assert_eq!(fake.run(&["audit", "verify"]).0, 1, "a stranger");
 }

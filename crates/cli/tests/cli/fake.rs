@@ -39,6 +39,8 @@ pub(crate) struct Part {
     pub(crate) run_at_the_end: Option<Run>,
     pub(crate) leaves: Vec<String>,
     pub(crate) signer: Option<Signer>,
+    /// What `GET /v1/ledger/key` says.
+    pub(crate) keys: String,
     pub(crate) checkpoint: String,
 }
 
@@ -400,7 +402,7 @@ async fn providers() -> Json<Value> {
 }
 
 async fn key(State(part): State<Shared>) -> String {
-    lock(&part).signer.as_ref().unwrap().verifier().to_string()
+    lock(&part).keys.clone()
 }
 
 /// At most three lines at once, so that a reader must come back.
@@ -413,32 +415,12 @@ async fn export(State(part): State<Shared>, Query(query): Query<Vec<(String, Str
 async fn tile(State(part): State<Shared>, Route(path): Route<String>) -> Response {
     let part = lock(&part);
     match part.signer.as_ref().filter(|_| path.starts_with("0/000")) {
-        Some(_) => signed_leaves()
+        Some(_) => crate::signing::signed_leaves()
             .iter()
             .flat_map(|leaf| guichet_ledger::leaf_hash(leaf.as_bytes()))
             .collect::<Vec<u8>>()
             .into_response(),
         None => refuse(Problem::new(code::NOT_FOUND, path)),
-    }
-}
-
-/// Five entries of a ledger.
-pub(crate) fn signed_leaves() -> Vec<String> {
-    (0..5).map(|index| format!("{{\"verb\":\"sign_in\",\"n\":{index}}}")).collect()
-}
-
-impl Part {
-    /// Signs a checkpoint over these leaves with the key of this seed.
-    pub(crate) fn sign(&mut self, seed: u8, leaves: &[String]) {
-        let signer = Signer::from_seed("guichet.example/staging", [seed; 32]).unwrap();
-        let mut edge = guichet_ledger::Edge::new();
-        for leaf in leaves {
-            edge.push(guichet_ledger::leaf_hash(leaf.as_bytes()));
-        }
-        let tree = guichet_ledger::Tree { size: edge.size(), root: edge.root() };
-        self.checkpoint = guichet_ledger::sign(&tree, &signer);
-        self.signer = Some(signer);
-        self.leaves = leaves.to_vec();
     }
 }
 

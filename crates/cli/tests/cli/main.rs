@@ -17,4 +17,5 @@ mod fake;
 mod help;
 mod policy;
 mod reads;
+mod signing;
 mod terminal;

@@ -11,7 +11,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream;
 use guichet_operations::{Call, read_records};
-use http::{HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -43,7 +43,11 @@ pub(crate) fn endpoint() -> Endpoint {
         get(handle),
     )
     .query::<From>()
-    .answers_as(200, "Each line is the text that is hashed", "application/x-ndjson")
+    .answers_as(
+        200,
+        "Each line is the text that is hashed; guichet-first-index says which the first is",
+        "application/x-ndjson",
+    )
 }
 
 async fn handle(
@@ -53,14 +57,20 @@ async fn handle(
 ) -> Result<Response, Refused> {
     // The first part before the head of the answer, so that a refusal is an answer and not a broken stream.
     let first = read_records::export_leaves(&gateway.platform, &call, which.from, BATCH, true).await?;
+    let begins = first.first().map_or(which.from, |(index, _)| *index);
     let parts = stream::try_unfold(Some(first), move |part| {
         let (gateway, call) = (Arc::clone(&gateway), call.clone());
         async move { next_part(&gateway, &call, part).await }
     });
     let mut response = Body::from_stream(parts).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    // Records that were archived and pruned are not here any more: the first line then is a later one.
+    response.headers_mut().insert(FIRST, HeaderValue::from(begins));
     Ok(response)
 }
+
+/// Index of the first line.
+const FIRST: HeaderName = HeaderName::from_static("guichet-first-index");
 
 type Part = Vec<(u64, String)>;
 

@@ -26,6 +26,14 @@ pub struct Which {
     principal: Option<String>,
     /// An action's id.
     action: Option<String>,
+    /// A resource; what lies under it is found too.
+    resource: Option<String>,
+    /// The team that owns the resource.
+    owner: Option<String>,
+    /// Words of reason, detail, problem or input; each must occur, as a word or the beginning of one.
+    text: Option<String>,
+    /// A trace id, 32 hexadecimal digits.
+    trace: Option<String>,
     /// A run's full or short id.
     run: Option<String>,
     /// A verb, `approve_run`.
@@ -45,7 +53,10 @@ pub struct Which {
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new(Method::GET, "/v1/records", "list_records", "The audit trail, newest first", get(handle))
         .query::<Which>()
-        .answers::<List<LedgerRecord>>(200, "A page of records")
+        .answers::<List<LedgerRecord>>(
+            200,
+            "A page of records; it can be short and have a `next`: one call looks at a bounded number",
+        )
 }
 
 async fn handle(
@@ -63,7 +74,11 @@ async fn handle(
     let filter = RecordsFilter {
         principal: which.principal,
         action: which.action.map(ActionId),
+        resource: which.resource,
+        owner: which.owner,
         run,
+        trace: which.trace.map(|trace| trace.to_ascii_lowercase()),
+        text: which.text,
         verb: which.verb,
         verdict: which.verdict,
         since: which.since,

@@ -40,10 +40,10 @@ pub(crate) fn key() -> Endpoint {
         Method::GET,
         "/v1/ledger/key",
         "read_ledger_key",
-        "The key that checkpoints are signed with",
+        "The keys that checkpoints are signed with",
         get(handle_key),
     )
-    .answers_as(200, "A verifier key (signed-note)", "text/plain")
+    .answers_as(200, "Verifier keys (signed-note), one a line, the current one first", "text/plain")
     .open()
 }
 
@@ -74,5 +74,5 @@ async fn handle_tile(
 }
 
 async fn handle_key(State(gateway): State<Arc<Gateway>>) -> String {
-    format!("{}\n", gateway.info.ledger_key)
+    gateway.info.ledger_keys.join("\n") + "\n"
 }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops here")]
 
+mod histories;
 mod logs;
 mod notes;
 mod oracles;
+mod rotation;
 mod tampering;

@@ -58,6 +58,7 @@ pub(crate) struct Gateway {
     address: Address,
     top: String,
     tables: String,
+    telemetry: String,
     pub(crate) providers: Providers,
     folder: TempDir,
 }
@@ -71,6 +72,7 @@ impl Gateway {
             address: Address::nowhere(),
             top: top.to_owned(),
             tables: tables.to_owned(),
+            telemetry: String::new(),
             providers: Providers::serve().await,
             folder: tempfile::tempdir().unwrap(),
         };
@@ -88,12 +90,19 @@ impl Gateway {
         gateway
     }
 
+    /// From the next start on its records go to this collector.
+    pub(crate) fn log_records_to(&mut self, url: &str) {
+        self.telemetry = format!("otlp_records = \"{url}\"\n");
+        self.configure(&PEOPLE);
+    }
+
     /// Writes the configuration with these people.
     pub(crate) fn configure(&self, people: &[&str]) {
         // Debug, not info: what an operator switches on to find a fault must be as clean.
         let mut text = format!(
-            "environment = \"staging\"\nlisten = \"127.0.0.1:0\"\n{}\n[telemetry]\nlog = \"debug\"\n{}\n{}",
+            "environment = \"staging\"\nlisten = \"127.0.0.1:0\"\n{}\n[telemetry]\nlog = \"debug\"\n{}{}\n{}",
             self.top,
+            self.telemetry,
             self.tables,
             users(people)
         );

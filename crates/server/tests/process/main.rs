@@ -12,6 +12,8 @@ mod gateway;
 #[cfg(test)]
 mod kills;
 #[cfg(test)]
+mod ledger_upkeep;
+#[cfg(test)]
 mod notices;
 #[cfg(test)]
 mod person;
@@ -23,6 +25,8 @@ mod proof;
 mod providers;
 #[cfg(test)]
 mod random_kills;
+#[cfg(test)]
+mod record_export;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

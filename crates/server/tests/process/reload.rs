@@ -64,5 +64,5 @@ async fn who_is_no_longer_in_the_configuration_is_out_at_once() {
 
     let text = std::fs::read_to_string(gateway.path("guichet.toml")).unwrap();
     gateway.write("guichet.toml", &format!("{text}[limits]\nruns_at_once = 1\n"));
-    gateway.logged(&["limits, telemetry and providers take effect at the next start"]).await;
+    gateway.logged(&["limits, telemetry, ledger and providers take effect at the next start"]).await;
 }

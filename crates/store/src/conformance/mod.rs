@@ -104,7 +104,9 @@ macro_rules! conformance_suite {
                 what_conflicts_leaves_no_hole
                 leaves_are_the_exact_text
                 records_are_filtered
+                records_are_found_whether_indexed_or_not
                 records_are_paged
+                only_sealed_records_are_pruned
             }
             checkpoints {
                 a_seal_reads_as_it_was_written

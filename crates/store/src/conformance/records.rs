@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use guichet_contract::{ActionId, Principal, Record, RecordVerdict, Verb, record::LedgerRecord};
 
 use super::{Premises, fixtures::*};
-use crate::{RecordsFilter, Store, UnitOfWork};
+use crate::{Change, RecordsFilter, Store, UnitOfWork};
 
 fn number_of(text: &str) -> usize {
     let record: Record = serde_json::from_str(text).unwrap();
@@ -152,6 +152,76 @@ pub async fn records_are_filtered(premises: &impl Premises) {
     }
 }
 
+/// 5,000 records: every filter finds the same before, while and after they are indexed.
+pub async fn records_are_found_whether_indexed_or_not(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_id();
+    let records = (0..5_000_u32).map(|number| Record {
+        // Two clocks that differ by ten minutes.
+        at: second(i64::from(number) - if number % 2 == 0 { 600 } else { 0 }),
+        principal: Some(Principal::person(format!("person {}", number % 7))),
+        action: (number % 3 == 0).then(|| ActionId::new("postgres", "vacuum")),
+        resource: Some(format!("postgres/shop{}/table-{}", number % 2, number % 11)),
+        owner: (number % 50 == 0).then(|| "checkout".to_owned()),
+        run: (number == 4_321).then_some(run),
+        trace_id: Some(format!("{number:032x}")),
+        reason: (number % 1_000 == 17).then(|| "Größere Wartung, Ticket OPS-4711".to_owned()),
+        input: Some(serde_json::json!({"pid": number, "deep": [{"name": format!("name-{}", number % 13)}]})),
+        ..record(Verb::PerformRead)
+    });
+    for part in records.collect::<Vec<_>>().chunks(500) {
+        let work = part.iter().cloned().fold(UnitOfWork::new(), UnitOfWork::append_record);
+        store.commit(work).await.unwrap();
+    }
+    let none = RecordsFilter::default;
+    let text = |words: &str| RecordsFilter { text: Some(words.into()), ..none() };
+    let cases: [(RecordsFilter, Wanted); 14] = [
+        (RecordsFilter { owner: Some("checkout".into()), ..none() }, |n| n % 50 == 0),
+        (RecordsFilter { resource: Some("postgres/shop1".into()), ..none() }, |n| n % 2 == 1),
+        (RecordsFilter { resource: Some("postgres/shop1/".into()), ..none() }, |n| n % 2 == 1),
+        (RecordsFilter { resource: Some("postgres/shop".into()), ..none() }, |_| false),
+        (RecordsFilter { resource: Some("postgres/shop0/table-4".into()), ..none() }, |n| {
+            n % 2 == 0 && n % 11 == 4
+        }),
+        (RecordsFilter { run: Some(run), ..none() }, |n| n == 4_321),
+        (RecordsFilter { trace: Some(format!("{:032x}", 99)), ..none() }, |n| n == 99),
+        (text("ops 4711"), |n| n % 1_000 == 17 || n == 9_999),
+        (text("GRÖSSERE"), |_| false),
+        (text("gröss"), |_| false),
+        (text("GRÖß wart"), |n| n % 1_000 == 17),
+        (text("1234"), |n| n == 1_234),
+        (text("47"), |n| n == 47),
+        (
+            RecordsFilter {
+                principal: Some("person 3".into()),
+                action: Some(ActionId::new("postgres", "vacuum")),
+                text: Some("name 12".into()),
+                since: Some(second(100)),
+                until: Some(second(4_000)),
+                ..none()
+            },
+            |n| {
+                let at = i64::try_from(n).unwrap() - if n % 2 == 0 { 600 } else { 0 };
+                n % 7 == 3 && n % 3 == 0 && (n % 13 == 12 || n == 12) && (100..4_000).contains(&at)
+            },
+        ),
+    ];
+    for indexed in [0, 1_000, 10_000] {
+        if indexed > 0 {
+            let waiting = store.index_records(indexed).await.unwrap();
+            assert!(waiting < 5_000, "{waiting}");
+        }
+        for (filter, wanted) in &cases {
+            let expected: Vec<u64> = (0..5_000).rev().filter(|index| wanted(*index)).collect();
+            for limit in [7, 500] {
+                let found = all_pages(&*store, filter, limit).await;
+                let found: Vec<u64> = found.iter().map(|record| record.index).collect();
+                assert_eq!(found, expected, "{filter:?} with {indexed} to be indexed");
+            }
+        }
+    }
+}
+
 pub async fn records_are_paged(premises: &impl Premises) {
     let store = premises.open().await;
     store
@@ -172,4 +242,26 @@ pub async fn records_are_paged(premises: &impl Premises) {
     assert_eq!(seen, (0..100).rev().collect::<Vec<u64>>());
     page.cursor = Some("not a cursor".into());
     assert!(store.records(&filter, &page).await.is_err());
+}
+
+pub async fn only_sealed_records_are_pruned(premises: &impl Premises) {
+    let store = premises.open().await;
+    store
+        .commit((0..600).map(numbered_record).fold(UnitOfWork::new(), UnitOfWork::append_record))
+        .await
+        .unwrap();
+    let prune = |before| unit(Change::PruneRecords { before }).append_record(numbered_record(9_999));
+    conflict(store.commit(prune(256)).await);
+    store.seal(520, "note of 520", second(1), &[(0, 0, vec![7; 256 * 32])]).await.unwrap();
+    for before in [1, 255, 768] {
+        conflict(store.commit(prune(before)).await);
+    }
+    assert_eq!((store.first_record().await.unwrap(), store.record_count().await.unwrap()), (0, 600));
+    store.commit(prune(512)).await.unwrap();
+    assert_eq!((store.first_record().await.unwrap(), store.record_count().await.unwrap()), (512, 601));
+    assert_eq!(store.leaves(0, 1).await.unwrap()[0].0, 512);
+    assert_eq!(store.tile(0, 0).await.unwrap(), Some(vec![7; 256 * 32]), "tiles stay");
+    let left = all_pages(&*store, &RecordsFilter::default(), 500).await;
+    assert_eq!(left.last().map(|record| record.index), Some(512));
+    assert_eq!(left.len(), 89);
 }

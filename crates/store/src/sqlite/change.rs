@@ -17,6 +17,7 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::AppendRecord(record) => records::append(writing, &records::Leaf::of(record)?),
         Change::OpenReview(review) => reviews::open(writing, review),
         Change::CloseReview { run, closed } => reviews::close(writing, *run, closed),
+        Change::PruneRecords { before } => records::prune(writing, *before),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
         Change::EnqueueNotice { job, notice } => notices::enqueue(writing, job, notice),
         Change::NoteDelivery(delivery) => notices::note_delivery(writing, delivery),

@@ -34,6 +34,26 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, Fault> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// One that reads the store and, under the name `search`, its index, which must exist.
+pub(super) fn to_search(path: &Path, index: &Path) -> Result<Connection, Fault> {
+    let connection = to_read(path)?;
+    let Some(index) = index.to_str() else {
+        return Err(Fault::Corrupt("the path of the store must be UTF-8".to_owned()));
+    };
+    connection.execute("ATTACH DATABASE ?1 AS search", [index])?;
+    Ok(connection)
+}
+
+/// The one connection that writes the search index. What a crash takes away is indexed again.
+pub(super) fn to_index(path: &Path) -> Result<Connection, Fault> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    Ok(connection)
+}
+
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, Fault> {
     // No mutex: a connection is used by one thread at a time, which Rust proves.
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

@@ -15,6 +15,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0003_ledger", include_str!("schema/0003_ledger.sql")),
     ("0004_open_runs", include_str!("schema/0004_open_runs.sql")),
     ("0005_reviews", include_str!("schema/0005_reviews.sql")),
+    ("0020_search", include_str!("schema/0020_search.sql")),
     ("0030_notices", include_str!("schema/0030_notices.sql")),
 ];
 

@@ -27,6 +27,9 @@ mod readers;
 mod records;
 mod reviews;
 mod runs;
+mod search;
+mod search_index;
+mod search_terms;
 mod tokens;
 mod unit;
 mod writer;
@@ -35,14 +38,20 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use guichet_contract::Record;
 use tokio::sync::broadcast;
 
 pub use self::backup::backup;
-use self::{fault::Fault, ownership::Ownership, readers::Readers, records::Leaf, writer::Writer};
+use self::{
+    fault::Fault, ownership::Ownership, readers::Readers, records::Leaf, search_index::Indexer,
+    writer::Writer,
+};
 use crate::{
     CommitError, StoreError, UnitOfWork,
     traits::{Store, Wake, Wakes},
@@ -57,6 +66,8 @@ const WAKES_KEPT: usize = 1024;
 pub struct SqliteStore {
     path: PathBuf,
     readers: Readers,
+    /// None once closed.
+    indexer: Arc<Mutex<Option<Indexer>>>,
     writer: Writer,
     wakes: broadcast::Sender<Wake>,
 }
@@ -69,10 +80,12 @@ impl SqliteStore {
         let ownership = Ownership::take(path)?;
         let mut connection = connection::to_write(path)?;
         migrations::migrate(&mut connection).map_err(|fault| fault.into_store_error(path))?;
+        let indexer = Indexer::open(path).map_err(|fault| fault.into_store_error(path))?;
         let (wakes, _) = broadcast::channel(WAKES_KEPT);
         Ok(Self {
             path: path.to_owned(),
             readers: Readers::new(path),
+            indexer: Arc::new(Mutex::new(Some(indexer))),
             writer: Writer::start(connection, path, ownership, wakes.clone())?,
             wakes,
         })
@@ -90,6 +103,22 @@ impl SqliteStore {
         work: impl FnOnce(&rusqlite::Connection) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.readers.read(work).await
+    }
+
+    /// Makes more records quick to find, on a thread that may block.
+    async fn index(&self, limit: u64) -> Result<u64, StoreError> {
+        let indexer = Arc::clone(&self.indexer);
+        let indexing = tokio::task::spawn_blocking(move || {
+            let mut indexer = indexer.lock().unwrap_or_else(PoisonError::into_inner);
+            indexer.as_mut().map(|indexer| indexer.go_on(columns::integer(limit)))
+        });
+        match indexing.await {
+            Ok(Some(waiting)) => waiting
+                .and_then(columns::count)
+                .map_err(|fault| fault.into_store_error(&search_index::path_of(&self.path))),
+            Ok(None) => Err(StoreError::Closed),
+            Err(_) => Err(StoreError::Engine("indexing was cut off before it was done".to_owned())),
+        }
     }
 
     /// Writes through the writer thread, alone in its savepoint.
@@ -137,6 +166,7 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.readers.close().await;
+        self.indexer.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.writer.close().await;
     }
 }

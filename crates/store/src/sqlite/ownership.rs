@@ -83,7 +83,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 /// The path with something appended to its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)

@@ -8,7 +8,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::{connection, fault::Fault};
+use super::{connection, fault::Fault, search_index};
 use crate::StoreError;
 
 /// Reads that go on at once; the others wait in the order they came. More than the cores of a small machine
@@ -59,7 +59,7 @@ impl Readers {
             let _turn = turn;
             let connection = match shared.take_idle() {
                 Some(connection) => connection,
-                None => connection::to_read(&shared.path)?,
+                None => connection::to_search(&shared.path, &search_index::path_of(&shared.path))?,
             };
             let said = work(&connection);
             shared.give_back(connection);

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use guichet_contract::{Record, record::LedgerRecord};
-use rusqlite::{Connection, params, params_from_iter, types::Value};
+use rusqlite::{Connection, params};
 
 use super::{
     SqliteStore,
     columns::{count, integer, micros},
-    cursor,
     fault::{Fault, OrConflict as _},
+    search,
     writing::Writing,
 };
 use crate::{Page, PageRequest, Records, RecordsFilter, StoreError};
@@ -68,6 +68,21 @@ pub(super) fn next_index(connection: &Connection) -> Result<i64, Fault> {
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
+/// Deletes what lies before this index and is sealed.
+pub(super) fn prune(writing: &mut Writing<'_>, before: u64) -> Result<(), Fault> {
+    let connection = writing.connection();
+    let sealed: i64 =
+        connection.query_row("SELECT coalesce(max(size), 0) FROM checkpoints", [], |row| row.get(0))?;
+    let (before, there) = (integer(before), next_index(connection)?);
+    if before % 256 != 0 || before > sealed || before >= there {
+        return Err(Fault::Conflict(format!(
+            "the records before {before} ({sealed} are sealed, {there} are there, and whole tiles are pruned)"
+        )));
+    }
+    connection.execute("DELETE FROM records WHERE log_index < ?1", [before])?;
+    Ok(())
+}
+
 const LEAVES: &str = "SELECT log_index, body FROM records WHERE log_index >= ?1 ORDER BY log_index LIMIT ?2";
 
 #[async_trait]
@@ -78,7 +93,7 @@ impl Records for SqliteStore {
         page: &PageRequest,
     ) -> Result<Page<LedgerRecord>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| list(connection, &filter, &page)).await
+        self.read(move |connection| search::list(connection, &filter, &page)).await
     }
 
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
@@ -96,66 +111,20 @@ impl Records for SqliteStore {
         .await
     }
 
+    async fn index_records(&self, limit: u64) -> Result<u64, StoreError> {
+        self.index(limit).await
+    }
+
+    async fn first_record(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT coalesce(min(log_index), 0) FROM records")?;
+            count(statement.query_row([], |row| row.get(0))?)
+        })
+        .await
+    }
+
     async fn record_count(&self) -> Result<u64, StoreError> {
         self.read(|connection| count(next_index(connection)?)).await
     }
-}
-
-/// Newest first. The conditions differ per call, so the text is put together; the values never stand in it.
-fn list(
-    connection: &Connection,
-    filter: &RecordsFilter,
-    page: &PageRequest,
-) -> Result<Page<LedgerRecord>, Fault> {
-    let mut text = "SELECT log_index, body FROM records WHERE true".to_owned();
-    let mut values: Vec<Value> = Vec::new();
-    let mut and = |condition: &str, value: Value| {
-        text.push_str(" AND ");
-        text.push_str(condition);
-        values.push(value);
-    };
-    if let Some(principal) = &filter.principal {
-        and("principal = ?", principal.clone().into());
-    }
-    if let Some(action) = &filter.action {
-        and("action = ?", action.as_str().to_owned().into());
-    }
-    if let Some(run) = &filter.run {
-        and("run = ?", run.to_string().into());
-    }
-    if let Some(verb) = &filter.verb {
-        and("verb = ?", verb.clone().into());
-    }
-    match filter.verdict.as_deref() {
-        None => {}
-        Some("allowed") => and("verdict = ?", "allowed".to_owned().into()),
-        // Says what SQLite must know to use the partial index.
-        Some(other) => and("verdict <> 'allowed' AND verdict = ?", other.to_owned().into()),
-    }
-    if let Some(since) = filter.since {
-        and("at >= ?", micros(since).into());
-    }
-    if let Some(until) = filter.until {
-        and("at < ?", micros(until).into());
-    }
-    if let Some(text_of_cursor) = &page.cursor {
-        and("log_index < ?", integer(cursor::read_record(text_of_cursor)?).into());
-    }
-    text.push_str(" ORDER BY log_index DESC LIMIT ?");
-    values.push(cursor::rows_to_read(page).into());
-
-    let mut statement = connection.prepare_cached(&text)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut items: Vec<LedgerRecord> = Vec::new();
-    while let Some(row) = rows.next()? {
-        if items.len() == cursor::limit(page) {
-            let next = items.last().map(|record| cursor::of_record(record.index));
-            return Ok(Page { items, next });
-        }
-        items.push(LedgerRecord {
-            index: count(row.get(0)?)?,
-            record: serde_json::from_str(&row.get::<_, String>(1)?)?,
-        });
-    }
-    Ok(Page { items, next: None })
 }

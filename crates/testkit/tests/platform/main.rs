@@ -10,6 +10,7 @@ mod ledger;
 mod mails;
 mod notices;
 mod policy;
+mod recorded;
 mod rest;
 mod rude_providers;
 mod submissions;

@@ -167,7 +167,7 @@ async fn nobody_else_can_read_the_files() {
     store.commit(UnitOfWork::new().append_record(numbered_record(0))).await.unwrap();
     backup(&directory.file(), &directory.0.path().join("copy.db")).unwrap();
     let files: Vec<_> = fs::read_dir(directory.0.path()).unwrap().map(Result::unwrap).collect();
-    assert_eq!(files.len(), 5, "store, WAL, shared memory, lock, copy: {files:?}");
+    assert_eq!(files.len(), 8, "store and search index with WAL and shared memory, lock, copy: {files:?}");
     for file in files {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{file:?} has mode {mode:o}");

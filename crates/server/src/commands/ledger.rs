@@ -1,0 +1,107 @@
+//! `guichetd ledger …`: what an operator does to the audit trail while the gateway is stopped.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::{Context as _, anyhow};
+use guichet_contract::SystemClock;
+use guichet_operations::{
+    prune_records::{find_segment, prune_records},
+    seal_records::seal_records,
+};
+use guichet_store::{Store as _, sqlite::SqliteStore};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use super::say;
+use crate::{archive, config::Config, keys};
+
+/// Archives the records from before a day or moment, verifies the archive, and deletes them from the store.
+///
+/// # Errors
+/// Whatever keeps it from being archived, verified and deleted; then nothing is deleted.
+pub fn prune(file: &Path, before: &str, folder: &Path) -> anyhow::Result<ExitCode> {
+    let config = load(file)?;
+    let before = moment(before)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
+    runtime.block_on(prune_before(&config, before, folder))
+}
+
+async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyhow::Result<ExitCode> {
+    let ledger_keys = keys::ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
+    let store = SqliteStore::open(&config.data.join("guichet.sqlite"))
+        .context("the store cannot be opened; stop the gateway first")?;
+    seal_records(&store, &ledger_keys, &SystemClock).await?;
+    let Some(segment) = find_segment(&store, &ledger_keys, before).await? else {
+        say(&format!("nothing to prune: fewer than 256 sealed records are older than {before}"));
+        store.close().await;
+        return Ok(ExitCode::SUCCESS);
+    };
+    archive::write(&store, &ledger_keys, &segment, folder).await?;
+    let root = segment.note.lines().nth(2).unwrap_or_default();
+    let archived = format!("archived in {}, root {root}", folder.display());
+    prune_records(&store, &SystemClock, &config.environment, &segment, &archived).await?;
+    seal_records(&store, &ledger_keys, &SystemClock).await?;
+    store.close().await;
+    say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
+    say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A new key signs first from the next start on, the old one beside it.
+///
+/// # Errors
+/// A key file that cannot be read or written.
+pub fn new_key(file: &Path) -> anyhow::Result<ExitCode> {
+    let config = load(file)?;
+    let key = keys::add_ledger_key(&keys::folder(&config.data)?, &config.environment)?;
+    say(&key);
+    say("from the next start on this key signs beside the old one; publish it where auditors look.");
+    say("when all auditors have verified the ledger once since then: `guichetd ledger drop-old-keys`");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Only the newest key signs from the next start on.
+///
+/// # Errors
+/// A key file that cannot be read or written.
+pub fn drop_old_keys(file: &Path) -> anyhow::Result<ExitCode> {
+    let config = load(file)?;
+    let dropped = keys::drop_old_ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
+    for key in &dropped {
+        say(&format!("dropped {key}"));
+    }
+    if dropped.is_empty() {
+        say("there is one key only; nothing was changed");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load(file: &Path) -> anyhow::Result<Config> {
+    Config::load(file).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow!("the configuration is not usable:\n{}", faults.join("\n"))
+    })
+}
+
+/// A moment (RFC 3339), or the beginning of a day in UTC.
+fn moment(text: &str) -> anyhow::Result<Timestamp> {
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let day: Date = text.parse().with_context(|| {
+        format!("--before: `{text}` is no day: write 2026-01-31, or 2026-01-31T08:00:00Z")
+    })?;
+    Ok(day.to_zoned(TimeZone::UTC)?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_moments_are_taken() {
+        assert_eq!(moment("2026-01-31").unwrap().to_string(), "2026-01-31T00:00:00Z");
+        assert_eq!(moment("2026-01-31T08:00:00Z").unwrap().to_string(), "2026-01-31T08:00:00Z");
+        assert!(moment("yesterday").unwrap_err().to_string().contains("is no day"));
+    }
+}

@@ -1,0 +1,195 @@
+//! Everything is recorded: every endpoint of the gateway's own document and every operation of a provider, called by
+//! someone who is signed in, leaves at least one record of its trace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use guichet_testkit::bench::Person;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::start;
+
+/// What leaves no record, and why. May only shrink: one that leaves a record must go from this list.
+const EXCEPTIONS: [(&str, &str); 6] = [
+    ("GET /healthz", "asked every second by whoever runs the gateway; says `ok` and nothing else"),
+    ("GET /readyz", "asked every second by whoever runs the gateway; says yes or why not"),
+    ("GET /metrics", "asked every few seconds by a collector; numbers without names of people or things"),
+    ("GET /v1/keys", "public keys, fetched by providers; the same for everybody"),
+    ("GET /v1/openapi.json", "this very document; the same for everybody, part of the release"),
+    ("GET /v1/ledger/key", "a public key; the same for everybody"),
+];
+
+/// Waits until all that was handed over before is written, and says how many records there are of this trace.
+#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+async fn records_of(auditor: &Person, trace: &str) -> usize {
+    // A refusal waits for the disk, and stands behind all that was handed over before it.
+    let refused = auditor.get("/v1/actions/no.such-action").await.unwrap();
+    assert_eq!(refused.code(), "unknown-action", "{}", refused.body);
+    let found = auditor.get(&format!("/v1/records?trace={trace}")).await.unwrap();
+    assert_eq!(found.status, 200, "{}", found.body);
+    found.body["items"].as_array().unwrap().len()
+}
+
+/// What a caller would send to an endpoint of the gateway.
+fn filled(path: &str, ids: &BTreeMap<&str, String>) -> String {
+    ids.iter().fold(path.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
+}
+
+fn body_of(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "sign_in" => json!({"user": "eve", "password": guichet_testkit::bench::PASSWORD}),
+        "create_token" => json!({"name": "a script", "expires_in_seconds": 3600, "scopes": ["read"]}),
+        "plan_run" | "submit_run" => json!({"input": {"name": "a"}, "reason": "a test"}),
+        "list_options" => json!({"input": {}}),
+        "approve_run" => json!({"binding": "sha256:0000"}),
+        "reject_run" => json!({"reason": "no"}),
+        "cancel_run" => json!({}),
+        _ => return None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_endpoint_and_every_operation_leaves_a_record() {
+    let (bench, _) = start().await;
+    let auditor = bench.sign_in("dan").await.unwrap();
+    let document = auditor.get("/v1/openapi.json").await.unwrap().body;
+    let mut endpoints = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, described) in methods.as_object().unwrap() {
+            let operation = described["operationId"].as_str().unwrap().to_owned();
+            endpoints.push((method.to_uppercase(), path.clone(), operation));
+        }
+    }
+    // The last one ends the session.
+    endpoints.sort_by_key(|(_, _, operation)| operation == "sign_out");
+    let dana = bench.sign_in("dana").await.unwrap();
+    assert!(endpoints.len() >= 30, "the document lists all endpoints: {endpoints:?}");
+    let mut exceptions: BTreeSet<&str> = EXCEPTIONS.iter().map(|(call, _)| *call).collect();
+    for (method, path, operation) in endpoints {
+        let run = dana.submit("things.destroy-item", json!({"name": "a"})).await.unwrap();
+        assert_eq!(run.status, 202, "{}", run.body);
+        let run = run.body["id"].as_str().unwrap().to_owned();
+        if operation == "follow_run" {
+            // A stream ends with its run.
+            dana.call(Method::POST, &format!("/v1/runs/{run}/cancel"), Some(json!({}))).await.unwrap();
+        }
+        let ids = BTreeMap::from([
+            ("run", run),
+            ("action", "things.change-item".to_owned()),
+            ("token", "0192f0c1-0000-7000-8000-000000000000".to_owned()),
+            ("member", "name".to_owned()),
+            ("path", "0/000".to_owned()),
+        ]);
+        let called = filled(&path, &ids);
+        let answer = dana.call(method.parse().unwrap(), &called, body_of(&operation)).await.unwrap();
+        assert_ne!(answer.status.as_u16(), 405, "{method} {called}");
+        let trace = answer.headers["guichet-trace"].to_str().unwrap();
+        let records = records_of(&auditor, trace).await;
+        let call = format!("{method} {path}");
+        if exceptions.remove(call.as_str()) {
+            assert_eq!(records, 0, "{call} leaves a record now: take it from the exceptions");
+        } else {
+            assert!(records > 0, "{call} ({}) left no record", answer.status);
+        }
+    }
+    assert!(exceptions.is_empty(), "exceptions that are no endpoints: {exceptions:?}");
+
+    let catalogue = auditor.get("/v1/catalogue").await.unwrap().body;
+    let actions = catalogue["actions"].as_array().unwrap();
+    assert!(actions.len() >= 5);
+    let dana = bench.sign_in("dana").await.unwrap();
+    for action in actions {
+        let id = action["id"].as_str().unwrap();
+        let operation = action["operation"].as_str().unwrap();
+        let input = if operation == "slow-change" {
+            json!({"name": "b", "milliseconds": 0})
+        } else if operation == "list-items" {
+            json!({})
+        } else {
+            json!({"name": "b"})
+        };
+        let read = action["effect"] == "read";
+        let path = if read {
+            format!("/providers/things/{operation}")
+        } else {
+            format!("/providers/things/actions/{operation}")
+        };
+        let own = if read { dana.get(&path).await } else { dana.post(&path, input.clone()).await };
+        let calls = [own, dana.submit(id, input.clone()).await, dana.submit(id, json!({"no": "such"})).await];
+        for answer in calls {
+            let answer = answer.unwrap();
+            assert_ne!(answer.status.as_u16(), 404, "{path}: {}", answer.body);
+            let trace = answer.headers["guichet-trace"].to_str().unwrap();
+            assert!(records_of(&auditor, trace).await > 0, "{id} ({}) left no record", answer.status);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_to_no_verb_is_recorded_without_what_was_sent() {
+    let (bench, _) = start().await;
+    let auditor = bench.sign_in("dan").await.unwrap();
+    let dana = bench.sign_in("dana").await.unwrap();
+    let nobody = bench.nobody().unwrap();
+    let secret = json!({"user": {"hunter2": "hunter2"}, "password": "hunter2"});
+    let calls = [
+        (nobody.post("/v1/session", secret.clone()).await, "POST /v1/session", "bad-request"),
+        (dana.post("/v1/tokens", secret).await, "POST /v1/tokens", "bad-request"),
+        (dana.get("/v1/records?hunter2=hunter2").await, "GET /v1/records", "bad-request"),
+        (dana.get("/v1/runs?limit=0").await, "GET /v1/runs", "bad-request"),
+        (dana.get("/v1/runs?cursor=hunter2").await, "GET /v1/runs", "bad-request"),
+        (dana.get("/v1/hunter2").await, "GET (none)", "not-found"),
+        (dana.call(Method::PATCH, "/v1/tokens", None).await, "PATCH /v1/tokens", "method-not-allowed"),
+        (
+            dana.post("/providers/things/actions/change-item", json!(["hunter2"])).await,
+            "POST /providers/{provider}/{*path}",
+            "bad-request",
+        ),
+    ];
+    for (answer, route, code) in calls {
+        let answer = answer.unwrap();
+        assert_eq!(answer.code(), code, "{route}: {}", answer.body);
+        let trace = answer.headers["guichet-trace"].to_str().unwrap();
+        assert!(records_of(&auditor, trace).await > 0, "{route}");
+        let found =
+            auditor.get(&format!("/v1/records?trace={trace}&verb=refuse_request")).await.unwrap().body;
+        let record = &found["items"][0];
+        assert_eq!(
+            (record["detail"].as_str(), record["problem"].as_str()),
+            (Some(route), Some(code)),
+            "{found}"
+        );
+        let who = record["principal"]["name"].as_str();
+        assert_eq!(who, (route != "POST /v1/session").then_some("dana"), "{found}");
+    }
+    let all = auditor.get("/v1/records?limit=500").await.unwrap().body.to_string();
+    assert!(!all.contains("hunter2"), "what was sent is not recorded: {all}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_gateway_does_itself_is_recorded() {
+    let (bench, _) = start().await;
+    let dan = bench.sign_in("dan").await.unwrap();
+    let started = dan.get("/v1/records?verb=start_gateway").await.unwrap().body;
+    assert_eq!(started["items"].as_array().unwrap().len(), 1, "{started}");
+    let registered = dan.get("/v1/records?verb=register_provider").await.unwrap().body;
+    assert!(
+        registered["items"][0]["detail"].as_str().unwrap().starts_with("provider things, document sha256:"),
+        "{registered}"
+    );
+    // A policy that cannot be read, then one that can.
+    let file = bench.folder().join("policy/more.cedar");
+    for (text, verdict) in [("permit (", "failed"), ("// nothing", "allowed")] {
+        std::fs::write(&file, text).unwrap();
+        let path = format!("/v1/records?verb=reload_settings&verdict={verdict}");
+        let mut found = Value::Null;
+        for _ in 0..100 {
+            found = dan.get(&path).await.unwrap().body;
+            if !found["items"].as_array().unwrap().is_empty() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert!(!found["items"].as_array().unwrap().is_empty(), "{verdict}");
+    }
+}
