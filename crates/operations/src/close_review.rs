@@ -51,6 +51,7 @@ pub async fn list_reviews(
             found.push(Reviewed { overdue: review.due_at <= now, review, run });
         }
     }
+    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("reviews".to_owned())).await;
     Ok(found)
 }
 
@@ -64,6 +65,7 @@ pub async fn read_review(platform: &Arc<Platform>, call: &Call, run: &str) -> Re
     let found = platform.store.review(run.id).await.map_err(|error| Refusal::from(store_problem(&error)))?;
     match found {
         Some(review) => {
+            platform.note_shown(&caller, Verb::ReadRuns, |record| door::describe_run(record, &run)).await;
             let overdue = review.closed.is_none() && review.due_at <= platform.clock.now();
             Ok(Reviewed { overdue, review, run: platform.shown(run, &caller.principal) })
         }
