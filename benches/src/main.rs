@@ -15,6 +15,7 @@
 mod changes;
 mod cli;
 mod connection;
+mod decisions;
 mod disk;
 mod figures;
 mod gateway;
@@ -32,11 +33,11 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 5] = ["reads", "changes", "memory-and-start", "cli", "ledger"];
+const NAMES: [&str; 6] = ["reads", "changes", "decisions", "memory-and-start", "cli", "ledger"];
 const USAGE: &str = "\
 cargo xtask bench [NAME…] [--seconds N] [--records N]
 
-NAME       reads, changes, memory-and-start, cli, ledger; all of them when none is named
+NAME       reads, changes, decisions, memory-and-start, cli, ledger; all of them when none is named
 --seconds  how long each single measurement takes (2; everything together is then about five minutes)
 --records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)";
 
@@ -69,6 +70,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
         let table = match name {
             "reads" => reads::measure(&setting),
             "changes" => changes::measure(&setting),
+            "decisions" => decisions::measure(&setting),
             "memory-and-start" => memory_and_start::measure(&setting),
             "ledger" => ledger::measure(&setting, records),
             _ => cli::measure(&setting),

@@ -14,6 +14,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod fuzz;
 mod interrupt;
 mod lint;
 mod prerequisites;
@@ -29,6 +30,7 @@ cargo xtask demo             a database with a real problem, and the gateway to 
 cargo xtask demo --script    plays the whole story by itself and checks every step of it
 cargo xtask test             all tests, then the story
 cargo xtask lint             formatting, lints, licences and banned crates
+cargo xtask fuzz [SECONDS]   gives what reads foreign text rubbish to read, 30 s for each target
 cargo xtask bench [ARGS…]    measures the gateway as it is packaged";
 
 fn main() -> ExitCode {
@@ -49,6 +51,8 @@ fn run(words: &[&str]) -> anyhow::Result<ExitCode> {
         ["demo", "--script"] => demo::play_script(),
         ["test"] => test::test(),
         ["lint"] => lint::lint(),
+        ["fuzz"] => fuzz::fuzz(None),
+        ["fuzz", seconds] => fuzz::fuzz(Some(seconds)),
         ["bench", arguments @ ..] => bench::bench(arguments),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

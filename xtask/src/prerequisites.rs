@@ -1,8 +1,9 @@
-//! What must be on the machine: a PostgreSQL server, for the demo and for the tests that want a real one.
+//! What must be on the machine: a PostgreSQL server, for the demo and for the tests that want a real one; a mail server,
+//! for the tests that want a real one.
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Result, bail, ensure};
@@ -19,18 +20,46 @@ pub(crate) fn postgresql() -> Result<()> {
     let what = "the programs of a PostgreSQL server (initdb, postgres, pg_ctl, psql) are not on this machine";
     let how =
         format!("install them and try again; Debian and Ubuntu: apt-get install {}", PACKAGES.join(" "));
+    install(PACKAGES, what, &how)?;
+    ensure!(program("initdb").is_some(), "the packages are installed and initdb is still not found; {how}");
+    Ok(())
+}
+
+/// Sees to it that aiosmtpd is there, which takes the mails of the tests, and tells what it installs.
+pub(crate) fn mail_server() -> Result<()> {
+    if has_aiosmtpd() {
+        return Ok(());
+    }
+    let what = "no Python on this machine has aiosmtpd, the mail server that tests send to";
+    let how = "install it and try again; Debian and Ubuntu: apt-get install python3-aiosmtpd; elsewhere: \
+               pip install aiosmtpd";
+    install(&["python3-aiosmtpd"], what, how)?;
+    ensure!(has_aiosmtpd(), "the package is installed and no Python finds it; {how}");
+    Ok(())
+}
+
+/// Whether a Python that the tests try has it: Debian's own, else the one on the search path.
+fn has_aiosmtpd() -> bool {
+    ["/usr/bin/python3", "python3"].into_iter().any(|python| {
+        let mut asked = Command::new(python);
+        asked.args(["-c", "import aiosmtpd"]).stdout(Stdio::null()).stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    })
+}
+
+/// Installs with apt, when that can be.
+fn install(packages: &[&str], what: &str, how: &str) -> Result<()> {
     if !(is_root() && Path::new("/usr/bin/apt-get").is_file()) {
         bail!("{what}, and only root on Debian or Ubuntu can have them installed from here: {how}");
     }
-    eprintln!("Installing {}: {what}.", PACKAGES.join(" and "));
-    eprintln!("  No service of the system is needed; a server of our own runs in a temporary folder.");
-    for words in [&["update"][..], &[&["install", "-y", "--no-install-recommends"], PACKAGES].concat()] {
+    eprintln!("Installing {}: {what}.", packages.join(" and "));
+    eprintln!("  No service of the system is needed; a server of our own runs for as long as it is needed.");
+    for words in [&["update"][..], &[&["install", "-y", "--no-install-recommends"], packages].concat()] {
         let mut apt = Command::new("apt-get");
         apt.args(["-q"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
-        apt.stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        apt.stdin(Stdio::null()).stdout(std::io::stderr());
         ensure!(succeeds(&mut apt)?, "apt-get {} failed: {what}; {how}", words.join(" "));
     }
-    ensure!(program("initdb").is_some(), "the packages are installed and initdb is still not found; {how}");
     Ok(())
 }
 

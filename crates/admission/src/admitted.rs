@@ -41,6 +41,7 @@ pub struct ActionCall {
     pub(crate) owner: Option<String>,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) policies: Vec<String>,
+    pub(crate) cool_down_seconds: u32,
 }
 
 impl ActionCall {
@@ -74,6 +75,11 @@ impl ActionCall {
     /// What people must lift before it may be performed; empty when it may be performed at once.
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
+    }
+    /// Seconds that the start is delayed after everything is lifted: the policies' or the action's own, whichever is
+    /// longer.
+    pub fn cool_down_seconds(&self) -> u32 {
+        self.cool_down_seconds.max(self.action().cool_down_seconds)
     }
     /// The policies that decided.
     pub fn policies(&self) -> &[String] {

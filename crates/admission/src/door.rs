@@ -5,16 +5,17 @@ use std::{pin::Pin, sync::Arc};
 
 use arc_swap::ArcSwap;
 use guichet_contract::{
-    Clock, Plan, Principal, Problem, Record, RecordVerdict, Run, Surface, Verb, Verdict, code, redact,
+    Clock, Plan, Principal, Problem, Record, RecordVerdict, Run, Surface, Verb, code, redact,
 };
 use guichet_identity::{Identified, Identity, IdentityError, Scope};
-use guichet_rules::{self as rules, Decision, LiftRefusal, Question};
+use guichet_rules::{self as rules, Decision, Question};
 use guichet_store::{Store, TokenKind, UnitOfWork};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tracing::Instrument as _;
 
 use crate::{
-    admitted::{ActionCall, Admitted, Deciding, GatewayCall},
+    admitted::{ActionCall, Admitted, GatewayCall},
     caller::{Call, Caller},
     refusal::Refusal,
     resolve::{self, RestCall, RestMatch},
@@ -68,6 +69,8 @@ pub enum GatewayVerb {
     SignOut,
     /// To read the audit trail.
     ReadRecords,
+    /// To ask the policies about others; recorded under this verb.
+    AskPolicies(Verb),
 }
 
 impl Door {
@@ -84,6 +87,10 @@ impl Door {
     /// From now on, decisions are taken against this.
     pub fn replace_world(&self, world: World) {
         self.world.store(Arc::new(world));
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Who is who.
@@ -151,10 +158,11 @@ impl Door {
             return Err(self.refuse(record, unknown_action(&world, &attempt.action)).await);
         };
         let checked = tracing::info_span!("authorize", action = %action.action.id)
-            .in_scope(|| check_action(&world, &caller, &action, &attempt));
+            .in_scope(|| check_action(&world, &caller, &action, &attempt, self.clock.now()));
         match checked {
             Ok(wanted) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
+                let problem = self.advise_attempt(&world, &caller, &action, &attempt, problem);
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
                 record.reason = attempt.reason.map(|reason| reason.chars().take(REASON_MAX).collect());
                 record.action = Some(action.action.id.clone());
@@ -179,63 +187,17 @@ impl Door {
     ) -> Result<Admitted<ActionCall>, Refusal> {
         let Admitted { caller, mut wanted } = admitted;
         match narrow(&mut wanted, plan)
-            .and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface))
+            .and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface, self.clock.now()))
         {
             Ok(()) => Ok(Admitted { caller, wanted }),
             Err(problem) => {
+                let problem = self.advise_call(&caller, &wanted, problem);
                 let verb = if purpose == Purpose::Plan { Verb::PlanRun } else { Verb::SubmitRun };
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
                 describe(&mut record, &wanted);
                 Err(self.refuse(record, problem).await)
             }
         }
-    }
-
-    /// The right to decide on this run.
-    ///
-    /// # Errors
-    /// The requester, an agent, a token without the scope, or not an approver; recorded.
-    pub async fn admit_decision(
-        &self,
-        caller: Caller,
-        run: &Run,
-        verdict: Verdict,
-    ) -> Result<Admitted<Deciding>, Refusal> {
-        let world = self.world.load_full();
-        let lifts = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
-            world.policies.can_lift(&caller.principal, run).map_err(|refusal| lift_problem(&refusal, run))
-        });
-        match lifts {
-            Ok(lifts) => Ok(Admitted { caller, wanted: Deciding { lifts } }),
-            Err(problem) => {
-                let verb = if verdict == Verdict::Approve { Verb::ApproveRun } else { Verb::RejectRun };
-                let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
-                describe_run(&mut record, run);
-                Err(self.refuse(record, problem).await)
-            }
-        }
-    }
-
-    /// The right to withdraw this run: its requester's, with a token that could have asked for it.
-    ///
-    /// # Errors
-    /// Someone else's run, a token without the scope, a reason that is too long; recorded.
-    pub async fn admit_cancel(
-        &self,
-        caller: &Caller,
-        run: &Run,
-        reason: Option<&str>,
-    ) -> Result<(), Refusal> {
-        let checked = if run.requested_by.is_same_actor(&caller.principal) {
-            check_scope(&caller.identified, run.effect.into()).and_then(|()| check_reason(reason))
-        } else {
-            Err(Problem::new(code::REFUSED, format!("only {} can cancel this run", run.requested_by.name))
-                .next("an approver can reject it"))
-        };
-        let Err(problem) = checked else { return Ok(()) };
-        let mut record = self.record_of(caller, Verb::CancelRun, RecordVerdict::Refused);
-        describe_run(&mut record, run);
-        Err(self.refuse(record, problem).await)
     }
 
     /// Something of the gateway's own.
@@ -257,17 +219,8 @@ impl Door {
             ),
             GatewayVerb::SignOut => (Ok(()), Verb::SignOut),
             GatewayVerb::ManageOwnTokens => (only_by_session(&caller), Verb::CreateToken),
-            GatewayVerb::ReadRecords => (
-                check_scope(&caller.identified, Scope::Read).and_then(|()| {
-                    allowed_or_problem(&world.policies.may(
-                        &caller.principal,
-                        "audit",
-                        "guichet/records",
-                        &world.environment,
-                    ))
-                }),
-                Verb::ReadRecords,
-            ),
+            GatewayVerb::ReadRecords => (may_audit(&world, &caller, "guichet/records"), Verb::ReadRecords),
+            GatewayVerb::AskPolicies(verb) => (may_audit(&world, &caller, "guichet/policies"), verb),
         };
         match checked {
             Ok(()) => Ok(Admitted { caller, wanted: GatewayCall { world, verb } }),
@@ -276,17 +229,6 @@ impl Door {
                 Err(self.refuse(record, problem).await)
             }
         }
-    }
-
-    /// Whether this principal may see this run: its requester always, others by policy.
-    pub fn may_see(&self, principal: &Principal, run: &Run) -> bool {
-        let world = self.world.load();
-        run.requested_by.is_same_actor(principal)
-            || matches!(
-                world.policies.may(principal, "view_run", &run.resource, &world.environment),
-                Decision::Allowed { .. }
-            )
-            || world.policies.can_lift(principal, run).is_ok()
     }
 
     /// Records a refusal and makes it. A store that takes no records cannot keep this one either; the call is
@@ -331,6 +273,7 @@ fn check_action(
     caller: &Caller,
     action: &Arc<CompiledAction>,
     attempt: &Attempt,
+    now: Timestamp,
 ) -> Result<ActionCall, Problem> {
     check_reason(attempt.reason.as_deref())?;
     check_scope(&caller.identified, action.action.effect.into())?;
@@ -345,8 +288,9 @@ fn check_action(
         resource,
         conditions: Vec::new(),
         policies: Vec::new(),
+        cool_down_seconds: 0,
     };
-    authorize(&mut wanted, &caller.principal, caller.surface)?;
+    authorize(&mut wanted, &caller.principal, caller.surface, now)?;
     Ok(wanted)
 }
 
@@ -391,6 +335,7 @@ pub(crate) fn authorize(
     wanted: &mut ActionCall,
     principal: &Principal,
     surface: Surface,
+    now: Timestamp,
 ) -> Result<(), Problem> {
     wanted.owner = wanted.world.registry.owner_of(&wanted.resource).map(str::to_owned);
     let decision = wanted.world.policies.authorize(&Question {
@@ -401,16 +346,19 @@ pub(crate) fn authorize(
         environment: &wanted.world.environment,
         surface,
         reason: wanted.reason.as_deref(),
+        now,
     });
     match decision {
-        Decision::Allowed { policies } => {
+        Decision::Allowed { policies, cool_down_seconds } => {
             wanted.policies = policies;
             wanted.conditions = Vec::new();
+            wanted.cool_down_seconds = cool_down_seconds;
             Ok(())
         }
-        Decision::NeedsApproval { conditions, policies } => {
+        Decision::NeedsApproval { conditions, policies, cool_down_seconds } => {
             wanted.policies = policies;
             wanted.conditions = conditions;
+            wanted.cool_down_seconds = cool_down_seconds;
             Ok(())
         }
         refused @ Decision::Refused { .. } => allowed_or_problem(&refused),
@@ -462,7 +410,7 @@ fn only_by_session(caller: &Caller) -> Result<(), Problem> {
         .next("sign in with `guichet login` and do it from there"))
 }
 
-fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
+pub(crate) fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
     match reason {
         Some(reason) if reason.chars().count() > REASON_MAX => Err(Problem::new(
             code::INVALID_INPUT,
@@ -473,42 +421,22 @@ fn check_reason(reason: Option<&str>) -> Result<(), Problem> {
     }
 }
 
-fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
+fn may_audit(world: &World, caller: &Caller, what: &str) -> Result<(), Problem> {
+    check_scope(&caller.identified, Scope::Read)?;
+    allowed_or_problem(&world.policies.may(&caller.principal, "audit", what, &world.environment))
+}
+
+pub(crate) fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
     let Decision::Refused { reasons } = decision else {
         return Ok(());
     };
     let detail: Vec<&str> = reasons.iter().map(|reason| reason.sentence.as_str()).collect();
     let policies: Vec<String> = reasons.iter().filter_map(|reason| reason.policy.clone()).collect();
-    let mut problem = Problem::new(code::REFUSED, detail.join("; ")).policies(policies);
+    let only_writing = reasons.iter().all(|reason| reason.wants_reason);
+    let code = if only_writing { code::REASON_REQUIRED } else { code::REFUSED };
+    let mut problem = Problem::new(code, detail.join("; ")).policies(policies);
     problem.next = reasons.iter().find_map(|reason| reason.next.clone());
     Err(problem)
-}
-
-fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
-    let mut who: Vec<String> = run
-        .approvals
-        .iter()
-        .map(|approval| match &approval.team {
-            Some(team) => format!("team {team}"),
-            None => "nobody (the resource has no owner)".to_owned(),
-        })
-        .collect();
-    who.sort();
-    who.dedup();
-    let who = format!("it can be decided by {}", who.join(" and "));
-    match refusal {
-        LiftRefusal::OwnRun => {
-            Problem::new(code::OWN_RUN, "you asked for this run yourself, so you cannot decide on it")
-                .next(format!("ask someone else: {who}"))
-        }
-        LiftRefusal::Agent => {
-            Problem::new(code::AGENT_CANNOT_APPROVE, "an agent never decides, also not on behalf of a person")
-                .next("decide yourself, signed in as a person")
-        }
-        LiftRefusal::NotAnApprover { sentence, policies } => {
-            Problem::new(code::NOT_AN_APPROVER, sentence.clone()).policies(policies.clone()).next(who)
-        }
-    }
 }
 
 fn identity_problem(error: &IdentityError) -> Problem {
@@ -535,7 +463,7 @@ pub fn sign_in_problem(error: &IdentityError) -> Problem {
     identity_problem(error)
 }
 
-fn unknown_action(world: &World, given: &str) -> Problem {
+pub(crate) fn unknown_action(world: &World, given: &str) -> Problem {
     let ids = world.catalogue.published.actions.iter().map(|action| action.id.as_str());
     let hint =
         validate::nearest(given, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));

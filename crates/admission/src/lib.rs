@@ -7,15 +7,19 @@
 //! Begin reading at [`door`], which is the itinerary; [`world`] is what a decision is taken against.
 
 pub mod admitted;
+mod advise;
+pub mod ask;
 pub mod caller;
 pub mod door;
 pub mod readmit;
 pub mod refusal;
 pub mod resolve;
+mod runs;
 pub mod validate;
 pub mod world;
 
 pub use admitted::{ActionCall, Admitted, Deciding, GatewayCall};
+pub use ask::{Asked, Thought};
 pub use caller::{Call, Caller};
 pub use door::{Attempt, Door, GatewayVerb, Purpose};
 pub use refusal::Refusal;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Principal, Problem, Run, approval::lifted_by, code};
+use guichet_contract::{Approval, Principal, Problem, Run, approval::lifted_by, code};
+use guichet_rules::BreakGlassQuestion;
 
 use crate::{
     admitted::ActionCall,
@@ -58,13 +59,14 @@ impl Door {
             owner: None,
             conditions: Vec::new(),
             policies: Vec::new(),
+            cool_down_seconds: 0,
         };
         let principal =
             Principal { teams: world.registry.teams_of(&run.requested_by.name), ..run.requested_by.clone() };
         if let Some(plan) = &run.plan {
             narrow(&mut wanted, plan).map_err(|problem| void(problem.detail))?;
         }
-        authorize(&mut wanted, &principal, run.surface).map_err(|problem| {
+        authorize(&mut wanted, &principal, run.surface, self.now()).map_err(|problem| {
             void(format!("{} may no longer do this: {}", principal.name, problem.detail))
         })?;
         if run.compute_binding() != run.binding {
@@ -73,8 +75,37 @@ impl Door {
         Ok(wanted)
     }
 
+    /// What was skipped covers what is needed now, and who skipped it may still do so.
+    fn check_glass(&self, run: &Run, wanted: &ActionCall, skipped: &[Approval]) -> Result<(), String> {
+        let new = wanted
+            .conditions
+            .iter()
+            .find(|condition| !skipped.iter().any(|approval| approval.policy == condition.policy));
+        if let Some(condition) = new {
+            return Err(format!("it now needs an approval that was not skipped ({})", condition.because));
+        }
+        let world = self.world();
+        let principal =
+            Principal { teams: world.registry.teams_of(&run.requested_by.name), ..run.requested_by.clone() };
+        let decision = world.policies.may_break_glass(&BreakGlassQuestion {
+            principal: &principal,
+            action: run.action.as_str(),
+            effect: run.effect,
+            resource: &run.resource,
+            environment: &run.environment,
+            now: self.now(),
+        });
+        if decision.is_allowed() {
+            return Ok(());
+        }
+        Err(format!("{} may no longer go on without approvals", principal.name))
+    }
+
     fn check_lifted(&self, run: &Run, wanted: &ActionCall) -> Result<(), String> {
         let world = self.world();
+        if let Some(glass) = &run.broken_glass {
+            return self.check_glass(run, wanted, &glass.skipped);
+        }
         for condition in &wanted.conditions {
             let Some(approval) = run.approvals.iter().find(|approval| approval.policy == condition.policy)
             else {
@@ -92,7 +123,7 @@ impl Door {
                     let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
                     world
                         .policies
-                        .can_lift(&approver, run)
+                        .can_lift(&approver, run, self.now())
                         .is_ok_and(|lifts| lifts.contains(&condition.policy))
                 })
                 .cloned()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guichet_contract::{ActionId, Approval, Digest, Plan, Run, RunState};
+use guichet_contract::{ActionId, Approval, Digest, Plan, Review, Run, RunState};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -52,6 +52,8 @@ pub struct Submission<'a> {
     pub reason: Option<&'a str>,
     /// The same key twice is one run, however often it is sent.
     pub idempotency_key: Option<&'a str>,
+    /// Go on without the approvals that are needed, in an emergency.
+    pub break_glass: bool,
     /// How long the answer may take; the usual time-out when `None`. A read answers only when it is done.
     pub within: Option<Duration>,
 }
@@ -63,6 +65,17 @@ pub enum Submitted {
     Result(Value),
     /// A change has become a run.
     Run(Box<Run>),
+}
+
+/// A run that broke the glass, and its review.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reviewed {
+    /// The review.
+    pub review: Review,
+    /// Whether it is open longer than it should be.
+    pub overdue: bool,
+    /// The run.
+    pub run: Run,
 }
 
 /// Which runs to list.
@@ -109,7 +122,10 @@ impl Client {
         struct ReadAnswer {
             result: Value,
         }
-        let body = with_reason(json!({"input": submission.input}), submission.reason);
+        let mut body = with_reason(json!({"input": submission.input}), submission.reason);
+        if submission.break_glass {
+            body["break_glass"] = true.into();
+        }
         let mut request =
             self.request(Method::POST, &["actions", submission.action.as_str(), "runs"]).json(&body);
         if let Some(key) = submission.idempotency_key {
@@ -146,6 +162,38 @@ impl Client {
     /// `POST /v1/runs/{run}/cancel`: withdraws it.
     pub async fn cancel_run(&self, run: &str, reason: Option<&str>) -> Result<Run, Error> {
         self.decide(run, "cancel", with_reason(json!({}), reason)).await
+    }
+
+    /// `POST /v1/runs/{run}/comments`: asks about it, or answers.
+    pub async fn comment_run(&self, run: &str, text: &str) -> Result<Run, Error> {
+        self.decide(run, "comments", json!({"text": text})).await
+    }
+
+    /// `POST /v1/runs/{run}/undo`: submits the inverse that its action declares. The same key twice is one run.
+    pub async fn undo_run(&self, run: &str, reason: Option<&str>, key: &str) -> Result<Run, Error> {
+        let request = self.request(Method::POST, &["runs", run, "undo"]).header("idempotency-key", key);
+        let response = self.send(request.json(&with_reason(json!({}), reason))).await?;
+        self.json(response).await
+    }
+
+    /// `GET /v1/reviews`: open ones, the most urgent first.
+    pub async fn list_reviews(&self, only_overdue: bool) -> Result<Vec<Reviewed>, Error> {
+        let request = self.request(Method::GET, &["reviews"]).query(&[("overdue", only_overdue)]);
+        let page: Page<Reviewed> = self.json(self.send(request).await?).await?;
+        Ok(page.items)
+    }
+
+    /// `GET /v1/runs/{run}/review`.
+    pub async fn read_review(&self, run: &str) -> Result<Reviewed, Error> {
+        let response = self.send(self.request(Method::GET, &["runs", run, "review"])).await?;
+        self.json(response).await
+    }
+
+    /// `POST /v1/runs/{run}/review/close`: somebody else looked, and says what they found.
+    pub async fn close_review(&self, run: &str, words: &str) -> Result<Reviewed, Error> {
+        let request = self.request(Method::POST, &["runs", run, "review", "close"]);
+        let response = self.send(request.json(&json!({"words": words}))).await?;
+        self.json(response).await
     }
 
     /// `POST /v1/runs/{run}/approve`: yes, to exactly what has this binding.

@@ -85,6 +85,12 @@ pub struct Action {
     /// One run at a time per value of this template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<String>,
+    /// Seconds that a start is delayed after everything is lifted, so that it can be cancelled; 0–604,800.
+    #[serde(default)]
+    pub cool_down_seconds: u32,
+    /// How it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
     /// Answers `text/event-stream`: log, progress, step, outcome.
     #[serde(default)]
     pub long: bool,
@@ -123,6 +129,18 @@ pub struct ApprovalDeclaration {
     /// Seconds until the request expires, 60–2,592,000; the gateway's default (4 h) when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_seconds: Option<u32>,
+}
+
+/// The action that undoes this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    /// The operation of the same provider.
+    pub operation: String,
+    /// Its inputs: for each, a JSON pointer into `{"input": …, "result": …, "plan": {…facts by name}}` of the run that is
+    /// undone, such as `/input/topic`.
+    #[serde(default)]
+    pub with: BTreeMap<String, String>,
 }
 
 fn one() -> u8 {

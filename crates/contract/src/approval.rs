@@ -13,24 +13,81 @@ pub enum Approvers {
     Owner,
     /// Members of this team.
     Team(String),
+    /// People of any of these: who they are together counts.
+    AnyOf(Vec<Approvers>),
+    /// People of each of these: each is a condition of its own.
+    AllOf(Vec<Approvers>),
+}
+
+impl Approvers {
+    /// The conditions it makes: the parts of `… and …`, else itself.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::AllOf(parts) => parts,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// The teams it names, without the owner.
+    pub fn teams(&self) -> Vec<&str> {
+        match self {
+            Self::Owner => Vec::new(),
+            Self::Team(team) => vec![team],
+            Self::AnyOf(parts) | Self::AllOf(parts) => parts.iter().flat_map(Self::teams).collect(),
+        }
+    }
+
+    /// The teams that are meant where `owner` owns the resource; none when nobody is left.
+    pub fn meant(&self, owner: Option<&str>) -> Vec<String> {
+        let mut teams = match self {
+            Self::Owner => owner.map(str::to_owned).into_iter().collect(),
+            Self::Team(team) => vec![team.clone()],
+            Self::AnyOf(parts) | Self::AllOf(parts) => {
+                parts.iter().flat_map(|part| part.meant(owner)).collect::<Vec<_>>()
+            }
+        };
+        teams.sort();
+        teams.dedup();
+        teams
+    }
 }
 
 impl fmt::Display for Approvers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Owner => f.write_str("owner"),
-            Self::Team(team) => write!(f, "team:{team}"),
+        let (parts, word) = match self {
+            Self::Owner => return f.write_str("owner"),
+            Self::Team(team) => return write!(f, "team:{team}"),
+            Self::AnyOf(parts) => (parts, " or "),
+            Self::AllOf(parts) => (parts, " and "),
+        };
+        for (position, part) in parts.iter().enumerate() {
+            if position > 0 {
+                f.write_str(word)?;
+            }
+            write!(f, "{part}")?;
         }
+        Ok(())
     }
 }
 
 impl FromStr for Approvers {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
+        let one = |text: &str| match text.split_once(':') {
             None if text == "owner" => Ok(Self::Owner),
-            Some(("team", team)) if !team.is_empty() => Ok(Self::Team(team.to_owned())),
-            _ => Err(format!("`{text}` names no approvers: write `owner` or `team:NAME`")),
+            Some(("team", team)) if !team.trim().is_empty() => Ok(Self::Team(team.trim().to_owned())),
+            _ => Err(format!(
+                "`{text}` names no approvers: write `owner` or `team:NAME`, several with `or` (any of them) or with `and` (each of them)"
+            )),
+        };
+        let split = |word: &str| text.split(word).map(|part| one(part.trim())).collect::<Result<Vec<_>, _>>();
+        match (text.contains(" or "), text.contains(" and ")) {
+            (false, false) => one(text.trim()),
+            (true, false) => split(" or ").map(Self::AnyOf),
+            (false, true) => split(" and ").map(Self::AllOf),
+            (true, true) => {
+                Err(format!("`{text}` mixes `or` and `and`: write two policies, one for each condition"))
+            }
         }
     }
 }
@@ -54,8 +111,8 @@ impl JsonSchema for Approvers {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "pattern": "^(owner|team:.+)$",
-            "description": "`owner` (of the resource) or `team:NAME`"
+            "pattern": "^(owner|team:.+)(( or (owner|team:.+))*|( and (owner|team:.+))*)$",
+            "description": "`owner` (of the resource) or `team:NAME`; several with ` or ` (any of them) or with ` and ` (each)"
         })
     }
 }
@@ -69,13 +126,22 @@ pub struct Approval {
     pub because: String,
     /// Who can lift it, as declared.
     pub by: Approvers,
-    /// The team that `by` means for this run; `None` when the resource has no owner, so nobody can lift it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub team: Option<String>,
+    /// The teams that `by` means for this run, any of them; none when the resource has no owner, so that nobody can lift
+    /// it.
+    #[serde(default)]
+    pub teams: Vec<String>,
     /// How many distinct people, at least 1.
     pub count: u8,
     /// After this moment nobody can lift it.
     pub expires_at: Timestamp,
+}
+
+impl Approval {
+    /// Who can lift it, in words: `team dba`, `team dba or team sre`; `None` for nobody.
+    pub fn who(&self) -> Option<String> {
+        let teams: Vec<String> = self.teams.iter().map(|team| format!("team {team}")).collect();
+        (!teams.is_empty()).then(|| teams.join(" or "))
+    }
 }
 
 /// One person's yes or no to a run.

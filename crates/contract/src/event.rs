@@ -42,6 +42,15 @@ pub enum EventKind {
         /// Who, what, why.
         decision: Decision,
     },
+    /// Somebody asked about it, or answered.
+    Comment {
+        /// Who.
+        by: String,
+        /// Whether it is a question, which its requester should answer.
+        asks: bool,
+        /// What.
+        text: String,
+    },
     /// A line of the provider's log.
     Log {
         /// The line, without its end.
@@ -77,6 +86,7 @@ impl EventKind {
         match self {
             Self::State { .. } => "state",
             Self::Decision { .. } => "decision",
+            Self::Comment { .. } => "comment",
             Self::Log { .. } => "log",
             Self::Progress { .. } => "progress",
             Self::Step { .. } => "step",

@@ -14,7 +14,9 @@ pub mod coerce;
 pub mod depth;
 pub mod digest;
 pub mod event;
+pub mod explanation;
 pub mod id;
+pub mod notice;
 pub mod openapi;
 pub mod plan;
 pub mod principal;
@@ -22,6 +24,7 @@ pub mod problem;
 pub mod record;
 pub mod redact;
 pub mod run;
+pub mod simulation;
 pub mod sse;
 
 pub use action::{Action, ActionId, Effect};
@@ -30,9 +33,15 @@ pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
 pub use event::{EventKind, RunEvent};
+pub use explanation::{
+    Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
+    WhoCanApprove,
+};
 pub use id::{JobId, RunId, TokenId};
-pub use plan::{Fact, Plan};
+pub use notice::{Addressee, Message, Notice, Occasion};
+pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};
 pub use problem::{FieldError, Problem, code};
 pub use record::{Record, Verb, Verdict as RecordVerdict};
-pub use run::{Outcome, OutcomeStatus, Run, RunState};
+pub use run::{BrokenGlass, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer};
+pub use simulation::{CannotTell, Change, Changed, Example, Simulation};

@@ -118,6 +118,12 @@ pub mod code {
         BAD_REQUEST = "bad-request", 400, "The request cannot be read";
         /// Some members of the input are wrong.
         INVALID_INPUT = "invalid-input", 422, "The input is not valid";
+        /// What was done has no declared inverse.
+        NO_INVERSE = "no-inverse", 409, "It cannot be undone by itself";
+        /// The review is closed, or there is none.
+        NO_REVIEW = "no-review", 409, "There is no open review";
+        /// A policy wants a reason, or something in it.
+        REASON_REQUIRED = "reason-required", 422, "A reason is needed";
         /// No credentials.
         NOT_SIGNED_IN = "not-signed-in", 401, "You are not signed in";
         /// Credentials that do not hold: unknown, expired, revoked.

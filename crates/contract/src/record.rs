@@ -26,7 +26,13 @@ pub enum Verb {
     ApproveRun,
     /// Someone said no.
     RejectRun,
-    /// The requester withdrew.
+    /// Someone asked about a run, or answered.
+    CommentRun,
+    /// A requester went on without approvals.
+    BreakGlass,
+    /// Someone else looked at a run that broke the glass, and closed its review.
+    CloseReview,
+    /// The requester withdrew, or an approver stopped it.
     CancelRun,
     /// Nobody decided in time.
     ExpireRun,
@@ -36,6 +42,8 @@ pub enum Verb {
     ExecuteRun,
     /// What came of it.
     RecordOutcome,
+    /// Somebody was to be told what happened to a run, and could not be reached.
+    DeliverNotice,
     /// Signed in.
     SignIn,
     /// Signed out.
@@ -64,6 +72,14 @@ pub enum Verb {
     ReloadSettings,
     /// A provider's document was read (again).
     RegisterProvider,
+    /// Somebody asked why the policies answer another person as they do.
+    ExplainPolicy,
+    /// Somebody asked who can do something.
+    WhoCan,
+    /// Somebody asked who can approve something.
+    WhoCanApprove,
+    /// Other policies were tried on what was recorded.
+    SimulatePolicy,
     /// A request came to no verb: its body, its query or its path was not what any route takes.
     RefuseRequest,
     /// Old records were archived and their texts deleted; their hashes stay.
@@ -72,7 +88,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of their story.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 34] = [
         Self::PerformRead,
         Self::PlanRun,
         Self::SubmitRun,
@@ -99,6 +115,14 @@ impl Verb {
         Self::RegisterProvider,
         Self::RefuseRequest,
         Self::PruneRecords,
+        Self::CommentRun,
+        Self::BreakGlass,
+        Self::CloseReview,
+        Self::DeliverNotice,
+        Self::ExplainPolicy,
+        Self::WhoCan,
+        Self::WhoCanApprove,
+        Self::SimulatePolicy,
     ];
 
     /// The word on the wire.
@@ -109,11 +133,15 @@ impl Verb {
             Self::SubmitRun => "submit_run",
             Self::ApproveRun => "approve_run",
             Self::RejectRun => "reject_run",
+            Self::CommentRun => "comment_run",
+            Self::BreakGlass => "break_glass",
+            Self::CloseReview => "close_review",
             Self::CancelRun => "cancel_run",
             Self::ExpireRun => "expire_run",
             Self::VoidRun => "void_run",
             Self::ExecuteRun => "execute_run",
             Self::RecordOutcome => "record_outcome",
+            Self::DeliverNotice => "deliver_notice",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
             Self::CreateToken => "create_token",
@@ -128,6 +156,10 @@ impl Verb {
             Self::StartGateway => "start_gateway",
             Self::ReloadSettings => "reload_settings",
             Self::RegisterProvider => "register_provider",
+            Self::ExplainPolicy => "explain_policy",
+            Self::WhoCan => "who_can",
+            Self::WhoCanApprove => "who_can_approve",
+            Self::SimulatePolicy => "simulate_policy",
             Self::RefuseRequest => "refuse_request",
             Self::PruneRecords => "prune_records",
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -150,6 +150,21 @@ pub struct Run {
     /// What people decided so far.
     #[serde(default)]
     pub decisions: Vec<Decision>,
+    /// Its requester went on without approvals, in an emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_glass: Option<BrokenGlass>,
+    /// Seconds that its start is delayed after everything was lifted; 0 for none.
+    #[serde(default)]
+    pub cool_down_seconds: u32,
+    /// The run that this one undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<RunId>,
+    /// How it can be undone, once it is done. Told, not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoOffer>,
+    /// When it starts, while it cools down. Told, not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// When the waiting ends, while it waits.
@@ -172,7 +187,59 @@ pub struct Run {
     pub idempotency_key: Option<String>,
 }
 
+/// What was skipped in an emergency, and until when somebody else must have looked at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokenGlass {
+    /// The conditions that nobody lifted.
+    pub skipped: Vec<Approval>,
+    /// Until when the review should be closed.
+    pub review_due_at: Timestamp,
+}
+
+/// The look that somebody else takes at a run that broke the glass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Review {
+    /// Of which run.
+    pub run: RunId,
+    /// When the glass was broken.
+    pub opened_at: Timestamp,
+    /// Until when it should be closed.
+    pub due_at: Timestamp,
+    /// Who closed it, when, and in which words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<ReviewClosed>,
+}
+
+/// How a review was closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReviewClosed {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// What they found.
+    pub words: String,
+}
+
+/// The action that would undo a run, with the inputs it would take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UndoOffer {
+    /// The action.
+    pub action: ActionId,
+    /// Its flat input; sensitive members redacted.
+    pub input: Value,
+}
+
 impl Run {
+    /// When it starts, while it waits only for its cool-down to pass.
+    pub fn begins_at(&self) -> Option<Timestamp> {
+        if self.state != RunState::Queued || self.cool_down_seconds == 0 {
+            return None;
+        }
+        let lifted_at = self.decisions.iter().map(|decision| decision.at).chain([self.created_at]).max()?;
+        lifted_at.checked_add(SignedDuration::from_secs(i64::from(self.cool_down_seconds))).ok()
+    }
+
     /// The hash an approval is bound to: action version, input, resource, principal chain, policy version and
     /// plan digest (sentence 6 of the house), salted.
     pub fn compute_binding(&self) -> Digest {

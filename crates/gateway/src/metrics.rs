@@ -62,6 +62,15 @@ pub struct RouteLabels {
     pub route: &'static str,
 }
 
+/// Tries to tell people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NoticeLabels {
+    /// Name of the channel.
+    pub channel: String,
+    /// `delivered`, `failed` (it is tried again) or `given_up`.
+    pub ended: &'static str,
+}
+
 /// How things stand at this moment.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
@@ -71,6 +80,8 @@ pub struct Standing {
     pub providers: Vec<(String, String)>,
     /// Records that could not be written.
     pub lost_records: u64,
+    /// Tries to tell people since the start: channel, how they ended, how many.
+    pub notices: Vec<(String, &'static str, u64)>,
 }
 
 impl Default for Metrics {
@@ -134,6 +145,11 @@ impl Metrics {
             "Records of reads that could not be written since the start; anything but 0 is an alarm",
             lost,
         );
+        let notices = Family::<NoticeLabels, Counter>::default();
+        for (channel, ended, count) in &standing.notices {
+            notices.get_or_create(&NoticeLabels { channel: channel.clone(), ended }).inc_by(*count);
+        }
+        registry.register("notices", "Tries to tell people, by channel and how they ended", notices);
         let info = prometheus_client::metrics::info::Info::new(vec![("version", version.to_owned())]);
         registry.register("build", "The gateway's build", info);
         let mut text = String::new();

@@ -22,6 +22,7 @@ const TOP: &[&str] = &[
     "demo",
     "docs",
     "examples",
+    "policies",
     "providers",
     "walks",
     "xtask",

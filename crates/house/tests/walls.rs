@@ -44,6 +44,7 @@ const BANS: &[(&str, Reach, &[&str])] = &[
     ("jobs", Reach::Through, &["axum", "hyper", "reqwest", "cedar-policy"]),
     ("dispatch", Reach::Direct, &["rusqlite", "cedar-policy", "reqwest"]),
     ("gateway", Reach::Direct, &["rusqlite", "cedar-policy", "tokio-postgres", "reqwest"]),
+    ("notify", Reach::Direct, &["axum", "rusqlite", "cedar-policy", "tokio-postgres"]),
     ("client", Reach::Through, &["axum", "rusqlite", "cedar-policy", "tokio-postgres"]),
     ("cli", Reach::Through, &["axum", "rusqlite", "cedar-policy", "tokio-postgres"]),
     ("provider-sdk", Reach::Through, &["rusqlite", "cedar-policy"]),

@@ -203,6 +203,11 @@ impl Identity {
         }
     }
 
+    /// Everybody who can sign in, by name, and of which kind they are.
+    pub fn everybody(&self) -> Vec<(String, PrincipalKind)> {
+        self.users.load().all().map(|user| (user.name.clone(), user.kind)).collect()
+    }
+
     /// Whether this name is a user's, and of which kind.
     pub fn kind_of(&self, name: &str) -> Option<PrincipalKind> {
         self.users.load().get(name).map(|user| user.kind)

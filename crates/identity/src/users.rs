@@ -30,6 +30,10 @@ impl Users {
     pub fn new(users: impl IntoIterator<Item = User>) -> Self {
         Self { by_name: users.into_iter().map(|user| (user.name.clone(), user)).collect() }
     }
+    /// All of them, by name.
+    pub fn all(&self) -> impl Iterator<Item = &User> {
+        self.by_name.values()
+    }
     /// The person of this name.
     pub fn get(&self, name: &str) -> Option<&User> {
         self.by_name.get(name)

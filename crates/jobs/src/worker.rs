@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use guichet_contract::{Clock, JobId};
-use guichet_store::{Change, CommitError, Job, Store, UnitOfWork, Wake};
+use guichet_store::{Change, CommitError, Job, Lane, Store, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{
@@ -30,6 +30,8 @@ pub trait Perform: Send + Sync + 'static {
 /// How a worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
+    /// Which jobs it takes.
+    pub lane: Lane,
     /// How many jobs at once, at least 1.
     pub at_once: usize,
     /// How long a lease holds without a sign of life, at least 3 s.
@@ -40,7 +42,7 @@ pub struct WorkerSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { at_once: 64, lease: Duration::from_secs(30), drain: Duration::from_secs(20) }
+        Self { lane: Lane::Runs, at_once: 64, lease: Duration::from_secs(30), drain: Duration::from_secs(20) }
     }
 }
 
@@ -119,13 +121,25 @@ impl Worker {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = time::sleep(pause), if !full => {}
-                () = woken(&mut wakes), if !full && failures == 0 => {}
+                () = woken(&mut wakes, &worker.settings.lane), if !full && failures == 0 => {}
                 _ = begun.join_next(), if full => {}
             }
         }
         let rest = async { while begun.join_next().await.is_some() {} };
         if time::timeout(worker.settings.drain, rest).await.is_err() {
-            tracing::warn!("stopping while jobs are still running; their runs will be told as unknown");
+            match &worker.settings.lane {
+                Lane::Runs => {
+                    tracing::warn!(
+                        "stopping while jobs are still running; their runs will be told as unknown"
+                    );
+                }
+                Lane::Channel(channel) => {
+                    tracing::info!(
+                        channel,
+                        "stopping while people are being told; it is tried again after the start"
+                    );
+                }
+            }
         }
     }
 
@@ -139,11 +153,11 @@ impl Worker {
 
     async fn claim(&self, limit: usize) -> Result<Vec<Job>, guichet_store::StoreError> {
         let now = self.clock.now();
-        self.store.claim_jobs(&self.lease, now, self.lease_until(now), limit).await
+        self.store.claim_jobs(&self.settings.lane, &self.lease, now, self.lease_until(now), limit).await
     }
 
     async fn until_next_due(&self) -> Duration {
-        match self.store.next_due().await {
+        match self.store.next_due(&self.settings.lane).await {
             Ok(None) => LOOK_AT_LEAST_EVERY,
             Ok(Some(due)) => {
                 let wait = due.duration_since(self.clock.now());
@@ -197,10 +211,12 @@ fn pause_after(failures: u32) -> Duration {
     PAUSE.0.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(PAUSE.1)
 }
 
-async fn woken(wakes: &mut broadcast::Receiver<Wake>) {
+async fn woken(wakes: &mut broadcast::Receiver<Wake>, lane: &Lane) {
+    let wanted = if *lane == Lane::Runs { Wake::Job } else { Wake::Notice };
     loop {
         match wakes.recv().await {
-            Ok(Wake::Job) | Err(RecvError::Lagged(_)) => return,
+            Err(RecvError::Lagged(_)) => return,
+            Ok(wake) if wake == wanted => return,
             Ok(_) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }

@@ -121,7 +121,8 @@ fn waiting_ends(run: &Run) -> Option<Timestamp> {
 fn liftable(run: &Run, lifts: Vec<String>) -> Vec<String> {
     let mut kept: Vec<String> = Vec::with_capacity(lifts.len());
     for policy in lifts {
-        let waits = run.approvals.iter().any(|approval| approval.policy == policy && approval.team.is_some());
+        let waits =
+            run.approvals.iter().any(|approval| approval.policy == policy && !approval.teams.is_empty());
         if waits && !kept.contains(&policy) {
             kept.push(policy);
         }

@@ -7,7 +7,11 @@ use guichet_contract::{EventKind, Problem, RecordVerdict, Run, RunState, Verb, c
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, JobKind, UnitOfWork};
 
-use crate::{platform::Platform, read_runs};
+use crate::{
+    notices::{self, Happened},
+    platform::Platform,
+    read_runs,
+};
 
 /// Cancels one's own run while it waits or is queued.
 ///
@@ -34,12 +38,14 @@ pub async fn cancel_run(
         }
         record.verdict = RecordVerdict::Allowed;
         let now = platform.clock.now();
-        let work = UnitOfWork::new()
+        let mut work = UnitOfWork::new()
             .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None })
             .with(Change::DropJobs { run: run.id, kind: JobKind::ExpireRun })
             .with(Change::DropJobs { run: run.id, kind: JobKind::ExecuteRun })
             .append_record(record.clone())
             .append_event(run.id, now, EventKind::State { state: to, because: reason.clone() });
+        let told = Happened::Cancelled { by: &caller.principal, because: reason.as_deref() };
+        work.changes.extend(notices::of(platform, &run, told, to, now));
         match platform.store.commit(work).await {
             Ok(()) => {
                 return read_runs::reload(platform, run.id)

@@ -9,8 +9,10 @@ use guichet_contract::{
 };
 use guichet_lifecycle::{self as lifecycle, DecisionError, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
+use jiff::SignedDuration;
 
 use crate::{
+    notices::{self, Happened},
     platform::Platform,
     providers::{ProviderCall, ProviderError},
     read_runs, void_run,
@@ -146,19 +148,19 @@ pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<(), D
     let call = ProviderCall::of(&action.action, &run.input, &run.requested_by, &run.environment);
     let voided = "this run is void; submit it again, and what will happen is shown anew";
     match platform.providers.plan(&call).await {
-        Ok(now) if now.digest() == plan.digest() => Ok(()),
-        Ok(now) => Err(Drift::Drifted(
-            Problem::new(
-                code::PLAN_DRIFTED,
-                format!(
-                    "it was: {}. It would now be: {}{}",
-                    plan.sentence,
-                    now.sentence,
-                    changed_facts(plan, &now)
-                ),
-            )
-            .next(voided),
-        )),
+        Ok(now) => {
+            let changed = plan.drift(&now);
+            if changed.is_empty() {
+                return Ok(());
+            }
+            let detail = format!(
+                "it was: {}. It would now be: {} (changed: {})",
+                plan.sentence,
+                now.sentence,
+                changed.join("; ")
+            );
+            Err(Drift::Drifted(Problem::new(code::PLAN_DRIFTED, detail).next(voided)))
+        }
         Err(ProviderError::Failed(problem)) => Err(Drift::Drifted(
             Problem::new(
                 code::PLAN_DRIFTED,
@@ -170,20 +172,6 @@ pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<(), D
             Err(Drift::CannotTell(problem))
         }
     }
-}
-
-fn changed_facts(before: &guichet_contract::Plan, now: &guichet_contract::Plan) -> String {
-    let changed: Vec<&str> = before
-        .facts
-        .iter()
-        .filter(|fact| !fact.moves)
-        .filter(|fact| {
-            now.facts.iter().find(|other| other.name == fact.name).map(|other| &other.value)
-                != Some(&fact.value)
-        })
-        .map(|fact| fact.name.as_str())
-        .collect();
-    if changed.is_empty() { String::new() } else { format!(" (changed: {})", changed.join(", ")) }
 }
 
 /// Decision, state, record, event and next job: together or not at all.
@@ -204,17 +192,21 @@ fn unit(
         .with(Change::AddDecision { run: run.id, seen: run.decisions.len(), decision: decision.clone() })
         .append_record(record)
         .append_event(run.id, now, EventKind::Decision { decision: decision.clone() });
-    if let Some(to) = event.and_then(|event| lifecycle::next(run.state, event).ok()) {
+    let moved = event.and_then(|event| lifecycle::next(run.state, event).ok());
+    let to = moved.unwrap_or(run.state);
+    work.changes.extend(notices::of(platform, run, Happened::Decided(decision), to, now));
+    if let Some(to) = moved {
         work.add(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None });
         work.add(Change::DropJobs { run: run.id, kind: JobKind::ExpireRun });
         work =
             work.append_event(run.id, now, EventKind::State { state: to, because: decision.reason.clone() });
         if to == RunState::Queued {
+            let cool_down = SignedDuration::from_secs(i64::from(run.cool_down_seconds));
             let job = Job {
                 id: JobId::new(&*platform.clock),
                 kind: JobKind::ExecuteRun,
                 run: run.id,
-                due: now,
+                due: now.checked_add(cool_down).unwrap_or(now),
                 attempts: 0,
             };
             work = work.enqueue_job(job);

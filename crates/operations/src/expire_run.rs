@@ -5,7 +5,11 @@ use guichet_contract::{EventKind, RecordVerdict, RunState, Surface, Verb};
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, Job, UnitOfWork};
 
-use crate::{execute_run::Held, platform::Platform};
+use crate::{
+    execute_run::Held,
+    notices::{self, Happened},
+    platform::Platform,
+};
 
 /// Ends a run whose time for approval is over. A clock that went backwards only makes it wait again.
 ///
@@ -31,11 +35,12 @@ pub async fn expire_run(platform: &Platform, job: &Job, lease: &str) -> Result<(
     record.principal = Some(run.requested_by.clone());
     record.trace_id.clone_from(&run.trace_id);
     let because = Some("nobody decided in time".to_owned());
-    let work = UnitOfWork::new()
+    let mut work = UnitOfWork::new()
         .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None })
         .append_record(record)
         .append_event(run.id, now, EventKind::State { state: to, because })
         .with(held.finish());
+    work.changes.extend(notices::of(platform, &run, Happened::Expired, to, now));
     match platform.store.commit(work).await {
         // Decided at the last instant: the decision counts, and its unit dropped this job.
         Err(CommitError::Conflict { .. }) => Ok(()),

@@ -105,6 +105,7 @@ fn hide_results(kind: &mut EventKind) {
         EventKind::Step { result, .. } => result,
         EventKind::State { .. }
         | EventKind::Decision { .. }
+        | EventKind::Comment { .. }
         | EventKind::Log { .. }
         | EventKind::Progress { .. } => return,
     };

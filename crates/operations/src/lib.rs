@@ -1,19 +1,28 @@
 //! One file per verb. Each takes what a surface heard, passes the door, does its work as one unit, and answers with a
 //! value or a [`Refusal`] that is already recorded.
 //!
-//! This room owns the trait [`Providers`], by which it reaches whoever performs. It knows no HTTP and no SQL, reads no
+//! This room owns the traits [`Providers`], by which it reaches whoever performs, and [`Messenger`], by which it reaches
+//! people. It knows no HTTP and no SQL, reads no
 //! environment, and takes time from the [`Clock`](guichet_contract::Clock) it is given.
 //!
 //! Begin reading at [`submit_run`], then [`approve_run`] and [`execute_run`]: the way of one run.
 
+pub mod about;
 pub mod approve_run;
 pub mod cancel_run;
+pub mod close_review;
+pub mod comment_run;
 pub mod create_token;
 pub mod decide;
+pub mod deliver_notice;
 pub mod execute_run;
 pub mod expire_run;
+pub mod explain_policy;
 pub mod follow_run;
 pub mod list_options;
+mod message;
+pub mod messenger;
+mod notices;
 pub mod perform_read;
 pub mod plan_run;
 pub mod platform;
@@ -31,11 +40,17 @@ pub mod revoke_token;
 pub mod seal_records;
 pub mod sign_in;
 pub mod sign_out;
+pub mod simulate_policy;
 pub mod submit_run;
+pub mod undo_run;
 pub mod void_run;
 pub mod who_am_i;
+pub mod who_can;
+pub mod who_can_approve;
 
+pub use about::About;
 pub use guichet_admission::{Attempt, Call, Caller, Purpose, Refusal, RestCall};
 pub use guichet_store::{Page, PageRequest, RecordsFilter, RunsFilter};
+pub use messenger::{Channel, Messages, Messenger, NoMessenger, NotDelivered};
 pub use platform::{Platform, Settings};
 pub use providers::{Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Reporter, Told};

@@ -21,7 +21,9 @@ use crate::{
 /// Whether this may be performed at once: a read for which nobody needs to be asked. Any other call becomes a run.
 pub fn is_free(admitted: &Admitted<ActionCall>) -> bool {
     let wanted = admitted.wanted();
-    wanted.action().effect == Effect::Read && wanted.conditions().is_empty()
+    wanted.action().effect == Effect::Read
+        && wanted.conditions().is_empty()
+        && wanted.cool_down_seconds() == 0
 }
 
 /// What cannot be performed at once is refused here, whoever forgot to look.

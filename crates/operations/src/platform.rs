@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use guichet_admission::{Caller, Door, Refusal};
-use guichet_contract::{Clock, Principal, Problem, Record, RecordVerdict, Run, Verb, code, redact};
+use guichet_contract::{
+    Clock, Principal, Problem, Record, RecordVerdict, Run, UndoOffer, Verb, code, redact,
+};
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
-use crate::providers::Providers;
+use crate::{messenger::Messages, providers::Providers, undo_run};
 
 /// The door, the store, the providers, the clock.
 pub struct Platform {
@@ -17,6 +19,8 @@ pub struct Platform {
     pub store: Arc<dyn Store>,
     /// Who performs.
     pub providers: Arc<dyn Providers>,
+    /// How people are told what happens.
+    pub messages: Messages,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Limits.
@@ -28,11 +32,13 @@ pub struct Platform {
 pub struct Settings {
     /// How many runs one principal may have that are not final. Beyond it, submitting is refused.
     pub open_runs_per_principal: usize,
+    /// Seconds until somebody else should have looked at a run that broke the glass.
+    pub review_seconds: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { open_runs_per_principal: 200 }
+        Self { open_runs_per_principal: 200, review_seconds: 3 * 86_400 }
     }
 }
 
@@ -43,6 +49,8 @@ impl Platform {
     /// The result of a sensitive action is its requester's alone.
     pub fn shown(&self, mut run: Run, to: &Principal) -> Run {
         let world = self.door.world();
+        // From the true input, before it is redacted.
+        let offered = undo_run::offer(&world, &run);
         let known = world
             .catalogue
             .action(run.action.as_str())
@@ -63,6 +71,11 @@ impl Platform {
             outcome.result = outcome.result.take().map(|_| json!(redact::REDACTED));
         }
         run.salt = None;
+        run.starts_at = run.begins_at();
+        run.undo = offered.filter(|_| open).map(|(action, input)| UndoOffer {
+            input: redact::redact_input(&action.action.input, &input, action.action.sensitive),
+            action: action.action.id.clone(),
+        });
         if let Some(plan) = &mut run.plan {
             // What the provider binds itself to is between it and the gateway.
             plan.bound = None;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Call, Refusal};
-use guichet_contract::{Action, Catalogue, Problem, RecordVerdict, Verb, code};
+use guichet_admission::{Call, Caller, Refusal, World};
+use guichet_contract::{Action, Catalogue, OfferedAction, Problem, RecordVerdict, Verb, code};
+use guichet_rules::Prospect;
 
 use crate::{platform::Platform, providers::ProviderStatus, who_am_i::look_around};
 
@@ -25,7 +26,7 @@ async fn shown(platform: &Platform, call: &Call, what: &str) -> Result<Arc<Catal
     Ok(Arc::clone(&platform.door.world().catalogue.published))
 }
 
-/// Actions in which every word occurs: in command, title, description or id.
+/// Actions in which every word occurs: in command, title, description or id. Each with whether the caller may do it.
 ///
 /// # Errors
 /// Not signed in.
@@ -33,9 +34,12 @@ pub async fn search_actions(
     platform: &Arc<Platform>,
     call: &Call,
     words: &str,
-) -> Result<Vec<Action>, Refusal> {
+) -> Result<Vec<OfferedAction>, Refusal> {
     let given: String = words.chars().take(SHOWN).collect();
-    let catalogue = shown(platform, call, &format!("search {given}")).await?;
+    let caller = look_around(platform, call).await?;
+    let detail = format!("search {given}");
+    platform.note_shown(&caller, Verb::ReadCatalogue, |record| record.detail = Some(detail)).await;
+    let world = platform.door.world();
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
     let has = |action: &Action| {
         let text = format!(
@@ -48,23 +52,37 @@ pub async fn search_actions(
         .to_lowercase();
         words.iter().all(|word| text.contains(word))
     };
-    Ok(catalogue.actions.iter().filter(|action| has(action)).cloned().collect())
+    let found = world.catalogue.published.actions.iter().filter(|action| has(action));
+    Ok(found.map(|action| offered(&world, &caller, action)).collect())
 }
 
-/// One action.
+/// What is forbidden is told, not hidden.
+fn offered(world: &World, caller: &Caller, action: &Action) -> OfferedAction {
+    let for_me = world.policies.outlook(&Prospect {
+        principal: &caller.principal,
+        action,
+        // Without `{members}` of the input, what it acts on is known beforehand.
+        resource: action.resource.as_deref().filter(|template| !template.contains('{')),
+        environment: &world.environment,
+        surface: caller.surface,
+    });
+    OfferedAction { action: action.clone(), for_me }
+}
+
+/// One action, with whether the caller may do it.
 ///
 /// # Errors
 /// Not signed in; unknown.
-pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Result<Action, Refusal> {
+pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Result<OfferedAction, Refusal> {
     let caller = look_around(platform, call).await?;
-    let catalogue = Arc::clone(&platform.door.world().catalogue.published);
-    if let Some(action) = catalogue.action(id) {
+    let world = platform.door.world();
+    if let Some(action) = world.catalogue.published.action(id) {
         let known = |record: &mut guichet_contract::Record| {
             record.action = Some(action.id.clone());
             record.action_version = Some(action.version.clone());
         };
         platform.note_shown(&caller, Verb::ReadCatalogue, known).await;
-        return Ok(action.clone());
+        return Ok(offered(&world, &caller, action));
     }
     let shown: String = id.chars().take(SHOWN).collect();
     let mut record = platform.door.record_of(&caller, Verb::ReadCatalogue, RecordVerdict::Refused);

@@ -59,7 +59,7 @@ pub async fn list_approvals(
     let world = platform.door.world();
     visible(platform, &caller, &filter, page, |run| {
         !mine
-            || (world.policies.can_lift(&caller.principal, run).is_ok()
+            || (world.policies.can_lift(&caller.principal, run, platform.clock.now()).is_ok()
                 && !run.decisions.iter().any(|decision| decision.by == caller.principal.name))
     })
     .await

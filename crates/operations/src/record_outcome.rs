@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::{
     execute_run::{Held, approvers},
+    notices::{self, Happened},
     platform::Platform,
 };
 
@@ -50,6 +51,7 @@ pub(crate) async fn record_outcome(
         .append_record(record)
         .append_event(run.id, now, EventKind::Outcome { outcome })
         .append_event(run.id, now, EventKind::State { state: to, because });
+    work.changes.extend(notices::of(platform, run, Happened::Ended, to, now));
     if let Some(held) = held {
         work.add(held.finish());
     }

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use guichet_admission::{ActionCall, Admitted, Attempt, Call, Caller, Purpose, Refusal, door};
 use guichet_contract::{
-    Approval, Digest, EventKind, JobId, Plan, Problem, RecordVerdict, Run, RunId, RunState, Verb, code,
+    Approval, BrokenGlass, Digest, EventKind, JobId, Plan, Problem, RecordVerdict, Review, Run, RunId,
+    RunState, Verb, code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
+    notices::{self, Happened},
     perform_read,
     platform::{Platform, store_problem},
     providers::ProviderCall,
@@ -27,6 +30,17 @@ pub enum Submitted {
     Repeated(Box<Run>),
 }
 
+/// How a submission is meant, beside what it wants.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// The requester's key against double submission.
+    pub idempotency_key: Option<String>,
+    /// Go on without the approvals that are needed, in an emergency.
+    pub break_glass: bool,
+    /// The run that this one undoes.
+    pub undoes: Option<RunId>,
+}
+
 /// Longest idempotency key, characters.
 pub const IDEMPOTENCY_KEY_MAX: usize = 200;
 
@@ -38,7 +52,7 @@ pub async fn submit_run(
     platform: &Arc<Platform>,
     call: &Call,
     attempt: Attempt,
-    idempotency_key: Option<String>,
+    manner: Manner,
 ) -> Result<Submitted, Refusal> {
     let caller = platform.door.identify(call).await?;
     let admitted = platform.door.admit_action(caller, attempt, Purpose::Perform).await?;
@@ -47,17 +61,17 @@ pub async fn submit_run(
             .await
             .map(Submitted::Read);
     }
-    submit_admitted(platform, admitted, idempotency_key).await
+    submit_admitted(platform, admitted, manner).await
 }
 
 /// The same for a caller who is known and admitted already.
 pub async fn submit_admitted(
     platform: &Arc<Platform>,
     admitted: Admitted<ActionCall>,
-    idempotency_key: Option<String>,
+    manner: Manner,
 ) -> Result<Submitted, Refusal> {
     let requester = admitted.caller().principal.clone();
-    let key = Key::of(&admitted, idempotency_key);
+    let key = Key::of(&admitted, &manner);
     if let Some(key) = &key
         && let Some(run) = earlier(platform, &admitted, key).await?
     {
@@ -69,7 +83,12 @@ pub async fn submit_admitted(
         Some(plan) => platform.door.require(admitted, plan, Purpose::Perform).await?,
         None => admitted,
     };
-    let run = new_run(platform, &admitted, plan, key.as_ref());
+    // Where nothing needs to be lifted there is no glass to break.
+    let breaks_glass = manner.break_glass && !admitted.wanted().conditions().is_empty();
+    if breaks_glass {
+        platform.door.admit_break_glass(&admitted).await?;
+    }
+    let run = new_run(platform, &admitted, plan, key.as_ref(), &manner);
     let work = unit(platform, &admitted, &run, key.as_ref());
     match platform.store.commit(work).await {
         Ok(()) => Ok(Submitted::Run(Box::new(platform.shown(run, &requester)))),
@@ -97,15 +116,21 @@ struct Key {
 }
 
 impl Key {
-    fn of(admitted: &Admitted<ActionCall>, key: Option<String>) -> Option<Self> {
+    fn of(admitted: &Admitted<ActionCall>, manner: &Manner) -> Option<Self> {
         let wanted = admitted.wanted();
         let principal = &admitted.caller().principal;
-        key.map(|key| Self {
+        let mut request =
+            json!({"action": wanted.action().id, "input": wanted.input(), "reason": wanted.reason()});
+        if manner.break_glass {
+            request["break_glass"] = json!(true);
+        }
+        if let Some(undone) = manner.undoes {
+            request["undoes"] = json!(undone);
+        }
+        manner.idempotency_key.clone().map(|key| Self {
             principal: format!("{:?}/{}", principal.kind, principal.name),
             text: key,
-            request: Digest::of_json(
-                &json!({"action": wanted.action().id, "input": wanted.input(), "reason": wanted.reason()}),
-            ),
+            request: Digest::of_json(&request),
         })
     }
 }
@@ -187,13 +212,21 @@ fn new_run(
     admitted: &Admitted<ActionCall>,
     plan: Option<Plan>,
     key: Option<&Key>,
+    manner: &Manner,
 ) -> Run {
     let (caller, wanted) = (admitted.caller(), admitted.wanted());
     let action = wanted.action();
     let now = platform.clock.now();
     let salt = platform.clock.new_uuid().simple().to_string();
-    let approvals: Vec<Approval> =
+    let conditions: Vec<Approval> =
         wanted.conditions().iter().cloned().map(|condition| condition.into_approval(now)).collect();
+    let (approvals, broken_glass) = if manner.break_glass && !conditions.is_empty() {
+        let due = SignedDuration::from_secs(i64::from(platform.settings.review_seconds));
+        let review_due_at = now.checked_add(due).unwrap_or(Timestamp::MAX);
+        (Vec::new(), Some(BrokenGlass { skipped: conditions, review_due_at }))
+    } else {
+        (conditions, None)
+    };
     let state =
         lifecycle::next(RunState::Planned, Event::Submitted { needs_approval: !approvals.is_empty() })
             .unwrap_or(RunState::AwaitingApproval);
@@ -219,6 +252,12 @@ fn new_run(
         expires_at: approvals.iter().map(|approval| approval.expires_at).min(),
         approvals,
         decisions: Vec::new(),
+        // An emergency does not wait.
+        cool_down_seconds: if broken_glass.is_some() { 0 } else { wanted.cool_down_seconds() },
+        broken_glass,
+        undoes: manner.undoes,
+        undo: None,
+        starts_at: None,
         created_at: now,
         started_at: None,
         finished_at: None,
@@ -238,9 +277,13 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
     record.run = Some(run.id);
     record.binding = Some(run.binding.clone());
     record.detail = run.plan.as_ref().map(|plan| plan.sentence.clone());
+    if let Some(undone) = run.undoes {
+        let sentence = record.detail.take().map(|sentence| format!(": {sentence}")).unwrap_or_default();
+        record.detail = Some(format!("undoes run {undone}{sentence}"));
+    }
     let (kind, due) = match run.expires_at {
         Some(expires_at) => (JobKind::ExpireRun, expires_at),
-        None => (JobKind::ExecuteRun, now),
+        None => (JobKind::ExecuteRun, run.begins_at().unwrap_or(now)),
     };
     let mut work = UnitOfWork::new().insert_run(run.clone());
     if let Some(key) = key {
@@ -252,7 +295,21 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
             at: now,
         });
     }
+    let mut because = None;
+    if let Some(glass) = &run.broken_glass {
+        let skipped: Vec<String> = glass.skipped.iter().map(|approval| approval.policy.clone()).collect();
+        let why = format!("without the approvals of {}", skipped.join(", "));
+        let mut broken = platform.door.record_of(admitted.caller(), Verb::BreakGlass, RecordVerdict::Allowed);
+        door::describe_run(&mut broken, run);
+        broken.reason.clone_from(&run.reason);
+        broken.policies = skipped;
+        broken.detail = Some(format!("{why}; a review is due at {:.0}", glass.review_due_at));
+        because = Some(format!("glass broken: {why}"));
+        let review = Review { run: run.id, opened_at: now, due_at: glass.review_due_at, closed: None };
+        work = work.append_record(broken).with(Change::OpenReview(review));
+    }
+    work.changes.extend(notices::of(platform, run, Happened::Submitted, run.state, now));
     work.append_record(record)
-        .append_event(run.id, now, EventKind::State { state: run.state, because: None })
+        .append_event(run.id, now, EventKind::State { state: run.state, because })
         .enqueue_job(Job { id: JobId::new(&*platform.clock), kind, run: run.id, due, attempts: 0 })
 }

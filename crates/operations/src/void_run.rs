@@ -5,7 +5,11 @@ use guichet_contract::{EventKind, Outcome, Principal, Problem, RecordVerdict, Ru
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, JobKind, UnitOfWork};
 
-use crate::{execute_run::Held, platform::Platform};
+use crate::{
+    execute_run::Held,
+    notices::{self, Happened},
+    platform::Platform,
+};
 
 /// Voids a run that is in `from`. When it has moved on meanwhile, nothing happens.
 pub(crate) async fn void_run(
@@ -22,6 +26,8 @@ pub(crate) async fn void_run(
     let now = platform.clock.now();
     let mut record = platform.door.record(Verb::VoidRun, RecordVerdict::Refused, Surface::Gateway);
     door::describe_run(&mut record, run);
+    let told = Happened::Voided { by: noticed_by.as_ref(), because: &problem.detail };
+    let told = notices::of(platform, run, told, to, now);
     record.principal = noticed_by.or_else(|| Some(run.requested_by.clone()));
     record.problem = Some(problem.code.clone());
     record.detail = Some(problem.detail.clone());
@@ -34,6 +40,7 @@ pub(crate) async fn void_run(
         .append_record(record)
         .append_event(run.id, now, EventKind::State { state: to, because })
         .append_event(run.id, now, EventKind::Outcome { outcome });
+    work.changes.extend(told);
     if let Some(held) = held {
         work.add(held.finish());
     }

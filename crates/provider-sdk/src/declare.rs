@@ -57,6 +57,8 @@ pub(crate) struct Declared {
     pub(crate) approval: Option<ApprovalBy>,
     pub(crate) resource: Option<String>,
     pub(crate) concurrency: Option<String>,
+    pub(crate) cool_down: Option<String>,
+    pub(crate) undo: Option<Value>,
     pub(crate) long: bool,
     pub(crate) timeout_seconds: u64,
     pub(crate) sensitive: bool,
@@ -159,6 +161,8 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
             approval: None,
             resource: None,
             concurrency: None,
+            cool_down: None,
+            undo: None,
             long: false,
             timeout_seconds: 30,
             sensitive: false,
@@ -248,6 +252,28 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
     /// One run at a time for each value of this template.
     pub fn concurrency(mut self, template: impl Into<String>) -> Self {
         self.current.concurrency = Some(template.into());
+        self
+    }
+
+    /// Its start is delayed after everybody agreed, so that it can still be cancelled: `"10m"` or a `Duration`, 1 s to
+    /// 7 d.
+    pub fn cool_down(mut self, time: impl Into<Timeout>) -> Self {
+        match time.into().seconds(1, 604_800) {
+            Ok(seconds) => self.current.cool_down = Some(Timeout::text(seconds)),
+            Err(mistake) => self.current.mistakes.push(format!("cool_down: {mistake}")),
+        }
+        self
+    }
+
+    /// The operation of this provider that undoes it, and where each of its inputs comes from: a JSON pointer into
+    /// `{"input": …, "plan": {facts by name}, "result": …}`, such as `("topic", "/input/topic")`.
+    pub fn undo<'a>(
+        mut self,
+        operation: impl Into<String>,
+        with: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let with: BTreeMap<&str, &str> = with.into_iter().collect();
+        self.current.undo = Some(serde_json::json!({"operation": operation.into(), "with": with}));
         self
     }
 

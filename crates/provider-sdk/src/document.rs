@@ -145,6 +145,8 @@ fn extension(action: &Declared) -> Value {
     say("plan", action.plan.is_some().then(|| json!(true)));
     say("resource", action.resource.as_ref().map(|template| json!(template)));
     say("concurrency", action.concurrency.as_ref().map(|template| json!(template)));
+    say("cool_down", action.cool_down.as_ref().map(|time| json!(time)));
+    say("undo", action.undo.clone());
     say("long", action.long.then(|| json!(true)));
     say("timeout", Some(json!(Timeout::text(action.timeout_seconds))));
     say("sensitive", action.sensitive.then(|| json!(true)));

@@ -60,7 +60,7 @@ pub use approval::{ApprovalBy, owner, team};
 pub use context::Context;
 pub use declare::{Declaring, NoInput, with};
 pub use error::ActionError;
-pub use guichet_contract::{Effect, Plan, Principal, Problem};
+pub use guichet_contract::{Effect, Plan, Principal, Problem, Within};
 pub use keys::{KeyError, KeyRing, Keys};
 pub use prepared::Prepared;
 pub use provider::{Mistakes, Provider, provider};

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, Validator};
-use guichet_contract::Approvers;
 use miette::Diagnostic;
 
 use crate::{
@@ -47,13 +46,13 @@ pub(crate) fn unknown_names(page: &Page<'_>, statement: &Statement<'_>) -> Vec<F
     statement.literals.iter().filter_map(unknown).collect()
 }
 
-pub(crate) fn unknown_approvers(rule: &Rule, registry: &Registry) -> Option<Fault> {
-    let Some(Approvers::Team(team)) = rule.lifting.as_ref().map(|lifting| &lifting.by) else { return None };
+pub(crate) fn unknown_approvers(rule: &Rule, registry: &Registry) -> Vec<Fault> {
+    let teams = rule.lifting.iter().flat_map(|lifting| lifting.by.teams());
     // A fault would let one provider stop the reload of everybody's policies; the condition stands, unliftable.
-    let near = did_you_mean(team, registry.teams().map(|team| team.name.as_str()));
-    registry.team(team).is_none().then(|| {
-        Fault::of_file(&rule.file, format!("`{}` asks for the approval of team `{team}`, which the registry does not know, so nobody can give it{near}", rule.id))
-    })
+    teams.filter(|team| registry.team(team).is_none()).map(|team| {
+        let near = did_you_mean(team, registry.teams().map(|team| team.name.as_str()));
+        Fault::of_file(&rule.file, format!("`{}` asks for the approval of team `{team}`, which the registry does not know, so nobody of it can give it{near}", rule.id))
+    }).collect()
 }
 
 /// A fault when Cedar, reading the file as a whole, sees other policies than we do statement by statement: a `forbid`

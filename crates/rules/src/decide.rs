@@ -1,12 +1,13 @@
 //! Asking the policies: permit, refusal, or what people must lift.
 
 use cedar_policy::{AuthorizationError, PolicySet, RestrictedExpression};
-use guichet_contract::{Approvers, Principal};
+use guichet_contract::{Approvers, Principal, PrincipalKind};
+use jiff::Timestamp;
 
 use crate::{
     Policies, Rule,
     policies::Slice,
-    question::{ApproveQuestion, Condition, Decision, Question, Reason},
+    question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason},
     request::{Asked, ask},
     resource::check_resource,
 };
@@ -38,8 +39,10 @@ impl Policies {
             ("input".to_owned(), input),
         ];
         context.extend(question.reason.map(|reason| text("reason", reason)));
+        context.extend(self.moment(principal, question.now));
         let what = format!("do `{}` on `{resource}` in {environment}", action.id);
-        let decision = self.decide(slice, principal, resource, context, &what, true);
+        let lifted_by = Lifted::ByPeople { reason: question.reason };
+        let decision = self.decide(slice, principal, resource, context, &what, lifted_by);
         if slice.reads_no_call {
             self.memory.keep(question, &decision);
         }
@@ -60,8 +63,37 @@ impl Policies {
             text("requester", &requester.name),
         ];
         context.extend(question.because.map(|because| text("because", because)));
+        context.extend(self.moment(approver, question.now));
         let what = format!("approve `{action}` on `{resource}` in {environment}");
         self.ask_verb("approve", approver, resource, context, &what)
+    }
+
+    /// Whether a principal may go on without approvals. An agent may not, nor may whoever is no person: built in.
+    pub fn may_break_glass(&self, question: &BreakGlassQuestion<'_>) -> Decision {
+        let BreakGlassQuestion { principal, action, resource, environment, .. } = *question;
+        if principal.agent.is_some() || principal.kind != PrincipalKind::Person {
+            let sentence = "only a person breaks the glass, and no agent does so for them".to_owned();
+            return Decision::refused(None, sentence, None);
+        }
+        let mut context = vec![
+            text("environment", environment),
+            text("action", action),
+            text("effect", question.effect.as_str()),
+        ];
+        context.extend(self.moment(principal, question.now));
+        let what = format!("break the glass for `{action}` on `{resource}` in {environment}");
+        self.ask_verb("break_glass", principal, resource, context, &what)
+    }
+
+    /// What a policy can know of the moment.
+    fn moment(&self, principal: &Principal, now: Timestamp) -> [(String, RestrictedExpression); 2] {
+        let calendar = self.registry.calendar();
+        let teams = calendar.on_call(&principal.name, now);
+        let teams = teams.into_iter().map(|team| RestrictedExpression::new_string(team.to_owned()));
+        [
+            ("on_call".to_owned(), RestrictedExpression::new_set(teams)),
+            ("office_hours".to_owned(), RestrictedExpression::new_bool(calendar.is_office_hours(now))),
+        ]
     }
 
     /// Whether a principal may use a verb of the gateway's own: `view_run` or `audit`.
@@ -83,7 +115,7 @@ impl Policies {
         what: &str,
     ) -> Decision {
         match self.slice(verb) {
-            Some(slice) => self.decide(slice, principal, resource, context, what, false),
+            Some(slice) => self.decide(slice, principal, resource, context, what, Lifted::Never),
             None => unknown(verb),
         }
     }
@@ -95,7 +127,7 @@ impl Policies {
         resource: &str,
         context: Vec<(String, RestrictedExpression)>,
         what: &str,
-        liftable: bool,
+        lifted: Lifted<'_>,
     ) -> Decision {
         if let Err(error) = check_resource(resource) {
             return Decision::refused(None, error.to_string(), Some("correct the input".to_owned()));
@@ -113,7 +145,7 @@ impl Policies {
         };
         let hard: Vec<Reason> = forbids
             .iter()
-            .filter(|rule| !liftable || rule.lifting.is_none())
+            .filter(|rule| matches!(lifted, Lifted::Never) || !rule.is_soft())
             .map(|rule| forbidden(rule))
             .collect();
         if !hard.is_empty() {
@@ -126,24 +158,42 @@ impl Policies {
         if permits.is_empty() {
             return self.not_permitted(principal, resource, what);
         }
+        if let Lifted::ByPeople { reason } = lifted {
+            let unwritten: Vec<Reason> = forbids.iter().filter_map(|rule| unwritten(rule, reason)).collect();
+            if !unwritten.is_empty() {
+                return Decision::Refused { reasons: unwritten };
+            }
+        }
         let policies = permits.iter().map(|rule| rule.id.clone()).collect();
+        let cool_down_seconds = forbids.iter().map(|rule| rule.cool_down_seconds).max().unwrap_or(0);
         let conditions: Vec<Condition> =
-            forbids.iter().filter_map(|rule| self.condition(rule, resource)).collect();
+            forbids.iter().flat_map(|rule| self.conditions(rule, resource)).collect();
         if conditions.is_empty() {
-            Decision::Allowed { policies }
+            Decision::Allowed { policies, cool_down_seconds }
         } else {
-            Decision::NeedsApproval { conditions, policies }
+            Decision::NeedsApproval { conditions, policies, cool_down_seconds }
         }
     }
 
-    /// The policies of a set that hold here, by id. A policy that cannot be evaluated might have been the one that
-    /// forbids, so it refuses: Cedar itself would go on without it.
     fn satisfied(&self, set: &PolicySet, asked: &Asked) -> Result<Vec<&Rule>, Vec<Reason>> {
+        self.satisfied_among(set, asked, |_| true)
+    }
+
+    /// The policies of a set that hold here, by id, of those that `counts`. One that cannot be evaluated might have been
+    /// the one that forbids, so it refuses: Cedar itself would go on without it.
+    pub(crate) fn satisfied_among(
+        &self,
+        set: &PolicySet,
+        asked: &Asked,
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<Vec<&Rule>, Vec<Reason>> {
         let response = self.authorizer.is_authorized(&asked.request, set, &asked.entities);
         let mut failed: Vec<Reason> = response
             .diagnostics()
             .errors()
-            .map(|AuthorizationError::PolicyEvaluationError(error)| {
+            .map(|AuthorizationError::PolicyEvaluationError(error)| error)
+            .filter(|error| counts(error.policy_id().as_ref()))
+            .map(|error| {
                 let id: &str = error.policy_id().as_ref();
                 Reason {
                     policy: Some(id.to_owned()),
@@ -152,6 +202,7 @@ impl Policies {
                         error.inner()
                     ),
                     next: Some(KEEPERS.to_owned()),
+                    wants_reason: false,
                 }
             })
             .collect();
@@ -160,8 +211,8 @@ impl Policies {
             return Err(failed);
         }
         // Every policy of a set is in `rules`: both are made of one list.
-        let mut rules: Vec<&Rule> =
-            response.diagnostics().reason().filter_map(|id| self.rules.get::<str>(id.as_ref())).collect();
+        let held = response.diagnostics().reason().map(AsRef::<str>::as_ref).filter(|id| counts(id));
+        let mut rules: Vec<&Rule> = held.filter_map(|id| self.rules.get(id)).collect();
         rules.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(rules)
     }
@@ -174,36 +225,59 @@ impl Policies {
         Decision::refused(None, format!("no policy permits {principal} to {what}"), Some(next))
     }
 
-    fn condition(&self, rule: &Rule, resource: &str) -> Option<Condition> {
-        let lifting = rule.lifting.as_ref()?;
-        let team = match &lifting.by {
-            Approvers::Owner => self.registry.owner_of(resource).map(str::to_owned),
-            Approvers::Team(team) => Some(team.clone()),
-        };
-        Some(Condition {
-            policy: rule.id.clone(),
+    /// One condition, or one for each part of `@by("… and …")`.
+    pub(crate) fn conditions(&self, rule: &Rule, resource: &str) -> Vec<Condition> {
+        let Some(lifting) = &rule.lifting else { return Vec::new() };
+        let owner = self.registry.owner_of(resource);
+        let parts = lifting.by.parts();
+        let condition = |by: &Approvers| Condition {
+            policy: if parts.len() == 1 { rule.id.clone() } else { format!("{}:{by}", rule.id) },
             because: lifting.because.clone(),
-            by: lifting.by.clone(),
-            team,
+            by: by.clone(),
+            teams: by.meant(owner),
             count: lifting.count,
             expires_seconds: lifting.expires_seconds,
-        })
+        };
+        parts.iter().map(condition).collect()
     }
 }
 
-fn forbidden(rule: &Rule) -> Reason {
+/// What lifts a `forbid` here.
+#[derive(Clone, Copy)]
+enum Lifted<'a> {
+    /// Nothing: there is no approval of an approval.
+    Never,
+    /// People, waiting, and what the requester writes.
+    ByPeople { reason: Option<&'a str> },
+}
+
+/// A refusal that the requester lifts by writing; `None` when it is written.
+fn unwritten(rule: &Rule, reason: Option<&str>) -> Option<Reason> {
+    let writing = rule.writing.as_ref()?;
+    let lacks = writing.lacks(reason)?;
+    let why = rule.description.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    Some(Reason {
+        policy: Some(rule.id.clone()),
+        sentence: format!("this needs {lacks}{why}"),
+        next: Some(format!("give `--reason \"…\"`; what to write: {}", writing.template)),
+        wants_reason: true,
+    })
+}
+
+pub(crate) fn forbidden(rule: &Rule) -> Reason {
     Reason {
         policy: Some(rule.id.clone()),
         sentence: rule.description.clone().unwrap_or_else(|| format!("the policy `{}` forbids it", rule.id)),
         next: rule.next.clone(),
+        wants_reason: false,
     }
 }
 
-fn unknown(name: &str) -> Decision {
+pub(crate) fn unknown(name: &str) -> Decision {
     let sentence = format!("the policies do not know `{name}`, so the answer is no");
     Decision::refused(None, sentence, Some("look into the catalogue for what there is".to_owned()))
 }
 
-fn text(name: &str, value: &str) -> (String, RestrictedExpression) {
+pub(crate) fn text(name: &str, value: &str) -> (String, RestrictedExpression) {
     (name.to_owned(), RestrictedExpression::new_string(value.to_owned()))
 }

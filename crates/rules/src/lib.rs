@@ -24,15 +24,19 @@
 //!
 //! A policy that does not hold to any of this is a [`Fault`] with its place, and nothing is in force then.
 
+mod calendar;
 mod checks;
 mod decide;
+mod explain;
 mod fault;
 mod lift;
 mod memory;
 mod nearest;
+mod outlook;
 mod pattern;
 mod policies;
 mod question;
+mod reach;
 mod registry;
 mod registry_text;
 mod request;
@@ -42,10 +46,13 @@ mod schema;
 mod shape;
 mod source;
 
+pub use calendar::Calendar;
 pub use fault::Fault;
 pub use lift::LiftRefusal;
+pub use nearest::did_you_mean;
+pub use outlook::{Foresight, Prospect};
 pub use policies::{Defaults, Policies};
-pub use question::{ApproveQuestion, Condition, Decision, Question, Reason};
-pub use registry::{Registry, Service, Team, UNOWNED};
+pub use question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason};
+pub use registry::{Person, Registry, Service, Team, UNOWNED};
 pub use resource::{MAX_DEPTH, MAX_LENGTH, ResourceError, check_resource, lies_under, resource_of};
-pub use rule::{Lifting, Rule};
+pub use rule::{Lifting, Rule, Writing};

@@ -1,6 +1,7 @@
 //! Who can lift the conditions of a run.
 
 use guichet_contract::{Approval, Principal, PrincipalKind, Run};
+use jiff::Timestamp;
 
 use crate::{
     Policies,
@@ -44,13 +45,18 @@ pub(crate) fn built_in(approver: &Principal, requester: &Principal) -> Option<Li
 }
 
 impl Policies {
-    /// The conditions of a run that this principal can lift: ids of their policies, at least one. They must be in the
-    /// team the condition names, and the policies must let them `approve`. Neither the time nor what others decided
-    /// counts here.
+    /// The conditions of a run that this principal can lift: ids of their policies, at least one. They must be in a
+    /// team the condition names, and the policies must let them `approve`. Neither its expiry nor what others decided
+    /// counts here; `now` is for who is on call.
     ///
     /// # Errors
     /// Why they can lift none.
-    pub fn can_lift(&self, approver: &Principal, run: &Run) -> Result<Vec<String>, LiftRefusal> {
+    pub fn can_lift(
+        &self,
+        approver: &Principal,
+        run: &Run,
+        now: Timestamp,
+    ) -> Result<Vec<String>, LiftRefusal> {
         if let Some(refusal) = built_in(approver, &run.requested_by) {
             return Err(refusal);
         }
@@ -58,7 +64,7 @@ impl Policies {
         let theirs: Vec<&Approval> = run
             .approvals
             .iter()
-            .filter(|approval| approval.team.as_deref().is_some_and(|team| teams.contains(team)))
+            .filter(|approval| approval.teams.iter().any(|team| teams.contains(team.as_str())))
             .collect();
         if theirs.is_empty() {
             return Err(LiftRefusal::NotAnApprover {
@@ -77,6 +83,7 @@ impl Policies {
                 resource: &run.resource,
                 environment: &run.environment,
                 because: Some(&approval.because),
+                now,
             });
             match decision {
                 Decision::Allowed { .. } => lifted.push(approval.policy.clone()),
@@ -105,7 +112,8 @@ fn not_theirs(approver: &Principal, run: &Run) -> String {
     if run.approvals.is_empty() {
         return "this run waits for no approval".to_owned();
     }
-    let mut teams: Vec<&str> = run.approvals.iter().filter_map(|approval| approval.team.as_deref()).collect();
+    let mut teams: Vec<&str> =
+        run.approvals.iter().flat_map(|approval| &approval.teams).map(String::as_str).collect();
     teams.sort_unstable();
     teams.dedup();
     if teams.is_empty() {

@@ -22,6 +22,7 @@ use crate::{
     },
     fault::Fault,
     memory::{self, Memory},
+    reach::{self, Reach},
     request::Names,
     rule::Page,
     schema::{self, VERBS, Vocabulary},
@@ -49,6 +50,8 @@ pub struct Policies {
     pub(crate) rules: BTreeMap<String, Rule>,
     pub(crate) names: Names,
     pub(crate) authorizer: Authorizer,
+    /// By id, those that look at more than who asks, where and through what.
+    pub(crate) reaches: HashMap<String, Reach>,
     slices: HashMap<String, Slice>,
     warnings: Vec<Fault>,
     schema_text: String,
@@ -146,6 +149,8 @@ impl Policies {
         let version = version_of(files, registry, defaults);
         let slices =
             slices(&read, catalogue, &names).map_err(|why| vec![Fault::of_file("catalogue", why)])?;
+        let reaches = reach::reaches(read.iter().map(|read| (read.rule.id.as_str(), &read.policy)))
+            .map_err(|why| vec![Fault::of_file("policies", why)])?;
         let rules = read.into_iter().map(|read| (read.rule.id.clone(), read.rule)).collect();
         warnings.sort();
         warnings.dedup();
@@ -155,6 +160,7 @@ impl Policies {
             rules,
             names,
             authorizer,
+            reaches,
             slices,
             warnings,
             schema_text,

@@ -21,6 +21,8 @@ pub struct Question<'a> {
     pub surface: Surface,
     /// Why, in their words.
     pub reason: Option<&'a str>,
+    /// When: who is on call and whether people are at work depends on it.
+    pub now: Timestamp,
 }
 
 /// May this principal say yes to what another asked for?
@@ -40,6 +42,25 @@ pub struct ApproveQuestion<'a> {
     pub environment: &'a str,
     /// Why an approval is asked, in the policy's words.
     pub because: Option<&'a str>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// May this principal go on without the approvals that are needed, in an emergency?
+#[derive(Debug, Clone, Copy)]
+pub struct BreakGlassQuestion<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// Id of the action.
+    pub action: &'a str,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// What it acts on.
+    pub resource: &'a str,
+    /// Where.
+    pub environment: &'a str,
+    /// When.
+    pub now: Timestamp,
 }
 
 /// The answer.
@@ -49,6 +70,8 @@ pub enum Decision {
     Allowed {
         /// Ids of the policies that permit it.
         policies: Vec<String>,
+        /// Seconds that the start is delayed; 0 for none.
+        cool_down_seconds: u32,
     },
     /// Yes, once people have lifted these conditions, all of them.
     NeedsApproval {
@@ -56,6 +79,8 @@ pub enum Decision {
         conditions: Vec<Condition>,
         /// Ids of the policies that permit it.
         policies: Vec<String>,
+        /// Seconds that the start is delayed after that; 0 for none.
+        cool_down_seconds: u32,
     },
     /// No.
     Refused {
@@ -71,7 +96,9 @@ impl Decision {
     }
 
     pub(crate) fn refused(policy: Option<&str>, sentence: String, next: Option<String>) -> Self {
-        Self::Refused { reasons: vec![Reason { policy: policy.map(str::to_owned), sentence, next }] }
+        Self::Refused {
+            reasons: vec![Reason { policy: policy.map(str::to_owned), sentence, next, wants_reason: false }],
+        }
     }
 }
 
@@ -84,6 +111,8 @@ pub struct Reason {
     pub sentence: String,
     /// What to do next.
     pub next: Option<String>,
+    /// Whether all it wants is something written by the requester.
+    pub wants_reason: bool,
 }
 
 /// A condition that people can lift.
@@ -95,8 +124,8 @@ pub struct Condition {
     pub because: String,
     /// Who can lift it, as declared.
     pub by: Approvers,
-    /// The team that `by` means here; `None` when the resource has no owner, so that nobody can lift it.
-    pub team: Option<String>,
+    /// The teams that `by` means here, any of them; none when the resource has no owner, so that nobody can lift it.
+    pub teams: Vec<String>,
     /// How many distinct people, at least 1.
     pub count: u8,
     /// Seconds until nobody can lift it any more.
@@ -112,7 +141,7 @@ impl Condition {
             policy: self.policy,
             because: self.because,
             by: self.by,
-            team: self.team,
+            teams: self.teams,
             count: self.count,
         }
     }
@@ -121,14 +150,15 @@ impl Condition {
 impl std::fmt::Display for Condition {
     /// `destroying data: 2 people of team dba`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.team, self.count) {
-            (Some(team), 1) => write!(f, "{}: one person of team {team}", self.because),
-            (Some(team), count) => write!(f, "{}: {count} people of team {team}", self.because),
-            (None, _) => write!(
+        let teams: Vec<String> = self.teams.iter().map(|team| format!("team {team}")).collect();
+        match (teams.join(" or "), self.count) {
+            (teams, _) if teams.is_empty() => write!(
                 f,
                 "{}: the owner of the resource, but the registry names none, so nobody can approve it",
                 self.because
             ),
+            (teams, 1) => write!(f, "{}: one person of {teams}", self.because),
+            (teams, count) => write!(f, "{}: {count} people of {teams}", self.because),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use guichet_contract::Digest;
 
 use crate::{
+    calendar::Calendar,
     fault::Fault,
     pattern::{Pattern, Specificity},
     registry_text::Reading,
@@ -40,11 +41,21 @@ pub struct Service {
     pub description: Option<String>,
 }
 
+/// What is known of a person beside the teams they are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// As the gateway knows them.
+    pub name: String,
+    /// Their address of mail.
+    pub email: Option<String>,
+}
+
 /// All teams, services and resource owners. Immutable.
 #[derive(Debug, Clone)]
 pub struct Registry {
     teams: BTreeMap<String, Team>,
     services: BTreeMap<String, Service>,
+    people: BTreeMap<String, Person>,
     /// Team → itself and all it is part of.
     within: HashMap<String, BTreeSet<String>>,
     /// Team → its members and those of all teams inside it.
@@ -53,6 +64,7 @@ pub struct Registry {
     teams_of: HashMap<String, BTreeSet<String>>,
     /// By first segment, each list from the most specific; patterns with a wildcard there are under "".
     owners: HashMap<String, Vec<Ownership>>,
+    calendar: Calendar,
     digest: Digest,
 }
 
@@ -74,6 +86,8 @@ impl Registry {
         let within = reading.within(&teams);
         let services = reading.services(&teams);
         let owners = reading.owners(&teams);
+        let calendar = reading.calendar(&teams);
+        let people = reading.people();
         reading.finish()?;
 
         let mut members: HashMap<String, BTreeSet<String>> = HashMap::new();
@@ -89,7 +103,7 @@ impl Registry {
         let mut texts: Vec<&(String, String)> = files.iter().collect();
         texts.sort();
         let digest = Digest::of_json(&serde_json::json!(texts));
-        Ok(Self { teams, services, within, members, teams_of, owners, digest })
+        Ok(Self { teams, services, people, within, members, teams_of, owners, calendar, digest })
     }
 
     /// A registry of nothing: no teams, no owners.
@@ -97,10 +111,12 @@ impl Registry {
         Self {
             teams: BTreeMap::new(),
             services: BTreeMap::new(),
+            people: BTreeMap::new(),
             within: HashMap::new(),
             members: HashMap::new(),
             teams_of: HashMap::new(),
             owners: HashMap::new(),
+            calendar: Calendar::default(),
             digest: Digest::of_json(&serde_json::json!([])),
         }
     }
@@ -136,6 +152,11 @@ impl Registry {
         known.flatten().map(String::as_str).collect()
     }
 
+    /// Who is on call when, and the office hours.
+    pub fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
     /// The team of this name.
     pub fn team(&self, name: &str) -> Option<&Team> {
         self.teams.get(name)
@@ -154,6 +175,11 @@ impl Registry {
     /// All services, by name.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values()
+    }
+
+    /// What is known of this person beside their teams.
+    pub fn person(&self, name: &str) -> Option<&Person> {
+        self.people.get(name)
     }
 
     /// Digest of the texts it was read from.

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use crate::{
+    calendar::{Calendar, OfficeHoursText, OnCallText},
     fault::Fault,
     nearest::did_you_mean,
     pattern::{Pattern, Specificity},
-    registry::{Ownership, Service, Team, UNOWNED},
+    registry::{Ownership, Person, Service, Team, UNOWNED},
 };
 
 #[derive(Deserialize, Default)]
@@ -18,6 +19,17 @@ struct FileText {
     teams: Vec<TeamText>,
     services: Vec<ServiceText>,
     resources: Vec<ResourceText>,
+    on_call: Vec<OnCallText>,
+    office_hours: Option<Spanned<OfficeHoursText>>,
+    people: Vec<PersonText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PersonText {
+    name: Spanned<String>,
+    #[serde(default)]
+    email: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +130,32 @@ impl<'a> Reading<'a> {
         teams
     }
 
+    pub(crate) fn people(&mut self) -> BTreeMap<String, Person> {
+        let mut people = BTreeMap::new();
+        let mut found = Vec::new();
+        for (file, text) in &self.files {
+            for person in &text.people {
+                let name = &person.name.value;
+                if let Err(why) = check_person(name) {
+                    found.push((*file, person.name.referenced, why));
+                }
+                if let Some(email) = person.email.as_ref().filter(|email| !looks_like_mail(&email.value)) {
+                    let why = format!("`{}` is no address of mail: write name@example.org", email.value);
+                    found.push((*file, email.referenced, why));
+                }
+                let email = person.email.as_ref().map(|email| email.value.clone());
+                if people.insert(name.clone(), Person { name: name.clone(), email }).is_some() {
+                    let why = format!("the person `{name}` is listed twice: keep one of the two");
+                    found.push((*file, person.name.referenced, why));
+                }
+            }
+        }
+        for (file, at, why) in found {
+            self.fault(file, at, why);
+        }
+        people
+    }
+
     /// Team → itself and all it is part of; unknown parents and cycles are faults.
     pub(crate) fn within(&mut self, teams: &BTreeMap<String, Team>) -> HashMap<String, BTreeSet<String>> {
         let mut found = Vec::new();
@@ -173,6 +211,34 @@ impl<'a> Reading<'a> {
             self.fault(file, at, why);
         }
         services
+    }
+
+    pub(crate) fn calendar(&mut self, teams: &BTreeMap<String, Team>) -> Calendar {
+        let mut calendar = Calendar::default();
+        let mut found = Vec::new();
+        for (file, text) in &self.files {
+            for on_call in &text.on_call {
+                if !teams.contains_key(&on_call.team.value) {
+                    found.push((*file, on_call.team.referenced, unknown_team(&on_call.team.value, teams)));
+                }
+                for shift in &on_call.shifts {
+                    let added = check_person(&shift.person.value)
+                        .and_then(|()| calendar.add_shift(&on_call.team.value, shift));
+                    if let Err(why) = added {
+                        found.push((*file, shift.person.referenced, why));
+                    }
+                }
+            }
+            if let Some(hours) = &text.office_hours
+                && let Err(why) = calendar.set_office_hours(&hours.value)
+            {
+                found.push((*file, hours.referenced, why));
+            }
+        }
+        for (file, at, why) in found {
+            self.fault(file, at, why);
+        }
+        calendar
     }
 
     pub(crate) fn owners(&mut self, teams: &BTreeMap<String, Team>) -> HashMap<String, Vec<Ownership>> {
@@ -267,6 +333,15 @@ fn check_person(name: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// As far as it can be told without asking its server: one `@` with something on both sides, nothing that could end a
+/// header line.
+fn looks_like_mail(text: &str) -> bool {
+    let plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>,;:\"()@".contains(&byte))
+    };
+    text.len() <= 254 && text.split_once('@').is_some_and(|(name, host)| plain(name) && plain(host))
 }
 
 fn read(text: &str) -> Result<FileText, serde_saphyr::Error> {

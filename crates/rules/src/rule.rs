@@ -4,15 +4,23 @@ use std::collections::BTreeSet;
 
 use cedar_policy::{Effect, Policy};
 use guichet_contract::{Approvers, action::ApprovalDeclaration};
+use regex::{Regex, RegexBuilder};
 
 use crate::{Defaults, Registry, fault::Fault, nearest::did_you_mean, source::Statement};
 
 /// Ids that begin so belong to what providers declare.
 pub(crate) const PROVIDER_PREFIX: &str = "provider:";
-const KNOWN: [&str; 7] = ["id", "description", "next", "approval", "by", "count", "expires"];
+const KNOWN: [&str; 10] =
+    ["id", "description", "next", "approval", "by", "count", "expires", "reason", "ticket", "cool_down"];
 const LIFTING: [&str; 4] = ["approval", "by", "count", "expires"];
+/// What else softens a `forbid`.
+const SOFTENING: [&str; 3] = ["reason", "ticket", "cool_down"];
 /// Seconds that a policy may give people to answer.
 const EXPIRES: std::ops::RangeInclusive<u32> = 1..=2_592_000;
+/// Seconds that a start may be delayed.
+const COOL_DOWN: std::ops::RangeInclusive<u32> = 1..=604_800;
+/// The largest compiled form of a ticket's pattern, bytes.
+const TICKET_SIZE: usize = 1 << 18;
 /// Seconds that a provider may declare, as the document's reader has it.
 const DECLARED: std::ops::RangeInclusive<u32> = 60..=2_592_000;
 const COUNTS: std::ops::RangeInclusive<u8> = 1..=20;
@@ -34,6 +42,49 @@ pub struct Rule {
     pub next: Option<String>,
     /// What lifts it; `None` for a permit and for a `forbid` that nobody can lift.
     pub lifting: Option<Lifting>,
+    /// What the requester must write to lift it.
+    pub writing: Option<Writing>,
+    /// Seconds that the start is delayed where it holds; 0 for none. A `forbid` with nothing else is lifted by waiting.
+    pub cool_down_seconds: u32,
+}
+
+impl Rule {
+    /// Whether something lifts it.
+    pub fn is_soft(&self) -> bool {
+        self.lifting.is_some() || self.writing.is_some() || self.cool_down_seconds > 0
+    }
+}
+
+/// What the requester must write.
+#[derive(Debug, Clone)]
+pub struct Writing {
+    /// Shown where the reason is missing.
+    pub template: String,
+    /// What the reason must contain.
+    pub ticket: Option<Regex>,
+}
+
+impl PartialEq for Writing {
+    fn eq(&self, other: &Self) -> bool {
+        let pattern = |writing: &Self| writing.ticket.as_ref().map(|ticket| ticket.as_str().to_owned());
+        self.template == other.template && pattern(self) == pattern(other)
+    }
+}
+
+impl Eq for Writing {}
+
+impl Writing {
+    /// What the reason lacks; `None` when it will do.
+    pub fn lacks(&self, reason: Option<&str>) -> Option<String> {
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+        match (reason, &self.ticket) {
+            (None, _) => Some("a reason".to_owned()),
+            (Some(reason), Some(ticket)) if !ticket.is_match(reason) => {
+                Some(format!("a ticket in the reason (like `{}`)", ticket.as_str()))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What lifts a `forbid`.
@@ -71,6 +122,8 @@ impl Rule {
         let id = reading.id();
         let forbids = policy.effect() == Effect::Forbid;
         let lifting = reading.lifting(forbids);
+        let writing = reading.writing();
+        let cool_down_seconds = reading.cool_down();
         if !forbids && policy.annotation("next").is_some() {
             reading.fault(
                 "next",
@@ -89,6 +142,8 @@ impl Rule {
             description: annotation(policy, "description"),
             next: annotation(policy, "next"),
             lifting,
+            writing,
+            cool_down_seconds,
         })
     }
 
@@ -114,6 +169,8 @@ impl Rule {
                 count: declared.count.clamp(*COUNTS.start(), *COUNTS.end()),
                 expires_seconds,
             }),
+            writing: None,
+            cool_down_seconds: 0,
         }
     }
 }
@@ -165,9 +222,9 @@ impl Reading<'_> {
     fn lifting(&mut self, forbids: bool) -> Option<Lifting> {
         let given = |name: &str| self.policy.annotation(name);
         if !forbids {
-            for name in LIFTING {
+            for name in LIFTING.into_iter().chain(SOFTENING) {
                 if given(name).is_some() {
-                    self.fault(name, format!("`@{name}` on a `permit`: an approval lifts a `forbid`; write a `forbid` beside it"));
+                    self.fault(name, format!("`@{name}` on a `permit`: what it asks for lifts a `forbid`; write a `forbid` beside it"));
                 }
             }
             return None;
@@ -200,11 +257,11 @@ impl Reading<'_> {
                 None
             }
             Some(Ok(by)) => {
-                if let Approvers::Team(team) = &by
-                    && self.page.registry.team(team).is_none()
-                {
-                    let known = self.page.registry.teams().map(|team| team.name.as_str());
-                    self.fault("by", format!("no team is called `{team}`{}", did_you_mean(team, known)));
+                for team in by.teams() {
+                    if self.page.registry.team(team).is_none() {
+                        let known = self.page.registry.teams().map(|team| team.name.as_str());
+                        self.fault("by", format!("no team is called `{team}`{}", did_you_mean(team, known)));
+                    }
                 }
                 Some(by)
             }
@@ -233,6 +290,43 @@ impl Reading<'_> {
             }
         };
         Some(Lifting { because: because.to_owned(), by: by?, count, expires_seconds })
+    }
+}
+
+impl Reading<'_> {
+    fn writing(&mut self) -> Option<Writing> {
+        let (template, ticket) = (self.policy.annotation("reason"), self.policy.annotation("ticket"));
+        let ticket =
+            ticket.and_then(|pattern| match RegexBuilder::new(pattern).size_limit(TICKET_SIZE).build() {
+                Ok(regex) => Some(regex),
+                Err(why) => {
+                    let why = why.to_string();
+                    let why = why.lines().last().unwrap_or_default();
+                    self.fault("ticket", format!("`{pattern}` is no regular expression: {why}"));
+                    None
+                }
+            });
+        if let Some(template) = template {
+            return Some(Writing { template: template.to_owned(), ticket });
+        }
+        if ticket.is_some() {
+            let message =
+                "`@ticket` without `@reason`: add `@reason(\"what to write\")`, which people are shown";
+            self.fault("ticket", message.to_owned());
+        }
+        None
+    }
+
+    fn cool_down(&mut self) -> u32 {
+        match self.policy.annotation("cool_down").map(seconds) {
+            None => 0,
+            Some(Some(seconds)) if COOL_DOWN.contains(&seconds) => seconds,
+            Some(_) => {
+                let message = "`@cool_down` is a time from `\"1s\"` to `\"7d\"`, such as `\"10m\"`";
+                self.fault("cool_down", message.to_owned());
+                0
+            }
+        }
     }
 }
 

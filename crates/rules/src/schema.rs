@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{fault::Fault, shape::Shape};
 
 /// The gateway's own verbs, beside the actions of the catalogue.
-pub(crate) const VERBS: [&str; 3] = ["approve", "view_run", "audit"];
+pub(crate) const VERBS: [&str; 4] = ["approve", "break_glass", "view_run", "audit"];
 const EFFECTS: [Effect; 3] = [Effect::Read, Effect::Change, Effect::Destroy];
 /// The entity types that can act.
 pub(crate) const PRINCIPALS: [&str; 3] = ["Person", "ServiceAccount", "CiJob"];
@@ -121,7 +121,14 @@ fn call_context() -> Map<String, Value> {
     context.insert("environment".to_owned(), json!({"type": "String"}));
     context.insert("surface".to_owned(), json!({"type": "String"}));
     context.insert("reason".to_owned(), json!({"type": "String", "required": false}));
+    moment(&mut context);
     context
+}
+
+/// What a policy can know of the moment.
+fn moment(context: &mut Map<String, Value>) {
+    context.insert("on_call".to_owned(), json!({"type": "Set", "element": {"type": "String"}}));
+    context.insert("office_hours".to_owned(), json!({"type": "Boolean"}));
 }
 
 /// Nobody asks for a group. It applies to everything all the same, so that a policy about `Action::"destroy"` stays
@@ -140,10 +147,14 @@ fn action_of_the_catalogue(action: &Action) -> Value {
 fn verb_of_the_gateway(verb: &str) -> Value {
     let mut context = Map::new();
     context.insert("environment".to_owned(), json!({"type": "String"}));
-    if verb == "approve" {
-        for name in ["action", "effect", "requester"] {
+    if matches!(verb, "approve" | "break_glass") {
+        for name in ["action", "effect"] {
             context.insert(name.to_owned(), json!({"type": "String"}));
         }
+        moment(&mut context);
+    }
+    if verb == "approve" {
+        context.insert("requester".to_owned(), json!({"type": "String"}));
         context.insert("because".to_owned(), json!({"type": "String", "required": false}));
     }
     json!({"appliesTo": applies_to(&context)})

@@ -11,8 +11,11 @@ use guichet_gateway::{self as gateway, Gateway, Info, Itinerary, ServeSettings, 
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
 use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::KeySet;
-use guichet_operations::{Platform, Settings, execute_run, expire_run, reload_settings, seal_records};
-use guichet_store::{CommitError, Job, JobKind, Jobs as _, Store, sqlite::SqliteStore};
+use guichet_notify::Notifier;
+use guichet_operations::{
+    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, reload_settings, seal_records,
+};
+use guichet_store::{CommitError, Job, JobKind, Jobs as _, Lane, Store, sqlite::SqliteStore};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +43,7 @@ pub struct Assembled {
     witnesses: Witnesses,
     export: Option<RecordExport>,
     worker: Worker,
+    tellers: Vec<Worker>,
     clock: Arc<dyn Clock>,
     draining: CancellationToken,
 }
@@ -73,13 +77,19 @@ pub async fn assemble(
     let sources = reload::read_sources(config, &documents).map_err(|faults| anyhow!(faults.join("\n")))?;
     let built = reload_settings::build_world(&sources).map_err(|faults| anyhow!(faults.join("\n")))?;
     let identity = Identity::new(Arc::clone(&store), Arc::clone(&clock), config.users())?;
+    let notifier =
+        Notifier::open(&config.channels, Arc::clone(&clock)).context("people cannot be told what happens")?;
     let door = Door::new(built.world, Arc::new(identity), Arc::clone(&store), Arc::clone(&clock));
     let platform = Arc::new(Platform {
         door,
         store: Arc::clone(&store),
         providers: Arc::clone(&dispatch) as Arc<dyn guichet_operations::Providers>,
+        messages: Messages::new(Arc::new(notifier)),
         clock: Arc::clone(&clock),
-        settings: Settings { open_runs_per_principal: config.limits.open_runs_per_principal },
+        settings: Settings {
+            open_runs_per_principal: config.limits.open_runs_per_principal,
+            review_seconds: config.review_seconds,
+        },
     });
     let public_keys: Vec<String> = ledger_keys.verifiers().iter().map(ToString::to_string).collect();
     start_record(&platform, &public_keys).await?;
@@ -117,7 +127,9 @@ pub async fn assemble(
     let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
     let worker_settings = WorkerSettings { at_once: config.limits.runs_at_once, ..WorkerSettings::default() };
-    let worker = Worker::new(Arc::clone(&store), Arc::clone(&clock), performer, worker_settings);
+    let worker =
+        Worker::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&performer) as _, worker_settings);
+    let tellers = tellers(config, &store, &clock, &performer).await?;
     Ok(Assembled {
         itinerary,
         platform,
@@ -128,6 +140,7 @@ pub async fn assemble(
         witnesses,
         export,
         worker,
+        tellers,
         clock,
         draining,
     })
@@ -138,7 +151,19 @@ impl Assembled {
     /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
     /// the store is closed. Ends when that is done.
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
-        let Self { itinerary, store, reloader, keys, witnesses, export, worker, clock, draining, .. } = self;
+        let Self {
+            itinerary,
+            store,
+            reloader,
+            keys,
+            witnesses,
+            export,
+            worker,
+            tellers,
+            clock,
+            draining,
+            ..
+        } = self;
         let (close, sealed) = (CancellationToken::new(), CancellationToken::new());
         let server = tokio::spawn(gateway::serve(listener, itinerary, settings, close.clone()));
         let (told, witnessed) = watch::channel(None);
@@ -148,6 +173,9 @@ impl Assembled {
         let exporting = export.map(|export| tokio::spawn(export.work(sealed.clone())));
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.work(stop.clone()));
+        for teller in tellers {
+            tasks.spawn(teller.work(stop.clone()));
+        }
         tasks.spawn(reloader.work(stop.clone()));
         stop.cancelled().await;
         draining.cancel();
@@ -217,6 +245,31 @@ async fn start_record(platform: &Platform, ledger_keys: &[String]) -> anyhow::Re
     platform.store.commit(work).await.context("the store takes no records, so nothing can be served")
 }
 
+/// One worker for each channel, so that a receiver that hangs holds up nobody but itself. A stop does not wait long for
+/// them: what was not told is told after the next start. What waits for a channel that is gone is dropped.
+async fn tellers(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    performer: &Arc<Performer>,
+) -> anyhow::Result<Vec<Worker>> {
+    let names: Vec<String> = config.channels.iter().map(|channel| channel.name.clone()).collect();
+    let dropped = store.drop_notices_of_others(&names).await.context("the store cannot be used")?;
+    if dropped > 0 {
+        tracing::warn!(dropped, "notices for channels that are no longer configured are dropped");
+    }
+    let teller = |name| {
+        let settings = WorkerSettings {
+            lane: Lane::Channel(name),
+            at_once: 8,
+            drain: Duration::from_secs(3),
+            ..WorkerSettings::default()
+        };
+        Worker::new(Arc::clone(store), Arc::clone(clock), Arc::clone(performer) as _, settings)
+    };
+    Ok(names.into_iter().map(teller).collect())
+}
+
 fn http_settings(config: &Config) -> gateway::Settings {
     gateway::Settings {
         body_bytes: config.limits.body_bytes,
@@ -259,6 +312,7 @@ impl Perform for Performer {
     async fn perform(&self, job: &Job, lease: &str) -> Result<(), CommitError> {
         match job.kind {
             JobKind::ExecuteRun => execute_run::execute_run(&self.platform, job, lease).await,
+            JobKind::DeliverNotice => deliver_notice::deliver_notice(&self.platform, job, lease).await,
             JobKind::ExpireRun => expire_run::expire_run(&self.platform, job, lease).await,
         }
     }

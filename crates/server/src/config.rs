@@ -9,8 +9,11 @@ use std::{
 
 use guichet_contract::PrincipalKind;
 use guichet_identity::{User, Users, password};
+use guichet_notify::ChannelSettings;
 use serde::Deserialize;
 use toml::Spanned;
+
+use crate::config_notify::{self, RawNotify};
 
 /// The whole configuration, paths made absolute.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct Config {
     pub registry: PathBuf,
     /// Seconds after which a request for approval expires where no policy says.
     pub approval_expires_seconds: u32,
+    /// Seconds until somebody else should have looked at a run that broke the glass.
+    pub review_seconds: u32,
     /// Limits of the HTTP side and of submitting.
     pub limits: Limits,
     /// Logs and traces.
@@ -39,6 +44,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// Who performs.
     pub providers: Vec<ProviderConfig>,
+    /// How people are told what happens to runs.
+    pub channels: Vec<ChannelSettings>,
 }
 
 /// One provider.
@@ -117,12 +124,15 @@ struct Raw {
     user: Vec<RawUser>,
     #[serde(default)]
     provider: Vec<RawProvider>,
+    #[serde(default)]
+    notify: Vec<RawNotify>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RawApproval {
     expires_seconds: Option<Spanned<u32>>,
+    review_seconds: Option<Spanned<u32>>,
 }
 
 /// Limits. Every queue has one.
@@ -245,6 +255,8 @@ fn default_registry() -> PathBuf {
 
 /// The time a request for approval waits where nobody says: 4 hours.
 const APPROVAL_EXPIRES_SECONDS: u32 = 4 * 3600;
+/// Three days.
+const REVIEW_SECONDS: u32 = 259_200;
 
 impl Config {
     /// Reads and checks.
@@ -358,6 +370,7 @@ impl Config {
                 answer_bytes: provider.answer_bytes.unwrap_or(8 * 1024 * 1024),
             });
         }
+        let channels = config_notify::channels(raw.notify, &base, &mut fault);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -372,6 +385,7 @@ impl Config {
                 .approval
                 .expires_seconds
                 .map_or(APPROVAL_EXPIRES_SECONDS, Spanned::into_inner),
+            review_seconds: raw.approval.review_seconds.map_or(REVIEW_SECONDS, Spanned::into_inner),
             limits: raw.limits,
             telemetry: raw.telemetry,
             ledger: Ledger { witness },
@@ -384,6 +398,7 @@ impl Config {
                 })
                 .collect(),
             providers,
+            channels,
         })
     }
 
@@ -401,7 +416,7 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=50).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !text.starts_with('-')

@@ -13,6 +13,8 @@ use guichet_dispatch::{Document, DocumentError, Provider};
 use guichet_operations::reload_settings::{self, Source};
 use serde_json::Value;
 
+use crate::sources;
+
 /// The documents in force.
 pub struct Documents {
     folder: PathBuf,
@@ -35,6 +37,16 @@ impl Documents {
             }
         }
         Self { folder, strict, current }
+    }
+
+    /// Those of a folder, `NAME.json` each, for the providers that are configured; nobody is asked.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no JSON.
+    pub fn saved(folder: &Path, strict: BTreeMap<String, bool>) -> Result<Self, Vec<String>> {
+        let mut current = saved(folder, |name| strict.get(name).copied().unwrap_or(false))?;
+        current.retain(|name, _| strict.contains_key(name));
+        Ok(Self { folder: folder.to_owned(), strict, current })
     }
 
     /// As they stand.
@@ -115,4 +127,27 @@ impl Documents {
             tracing::warn!(provider = name, %error, "the document could not be kept for the next start");
         }
     }
+}
+
+/// The documents of a folder by provider: every `NAME.json` in it. `strict` tells how each is read.
+///
+/// # Errors
+/// A folder or file that cannot be read, or is no JSON.
+pub fn saved(folder: &Path, strict: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Source>, Vec<String>> {
+    let files = sources::read_folder(folder, "json").map_err(|why| vec![why])?;
+    let (mut found, mut faults) = (BTreeMap::new(), Vec::new());
+    for (file, text) in files {
+        let name = Path::new(&file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        match serde_json::from_str::<Value>(&text) {
+            Ok(document) => {
+                let name = name.unwrap_or_default();
+                let source = Source { digest: Digest::of_json(&document), document, strict: strict(&name) };
+                found.insert(name, source);
+            }
+            Err(error) => {
+                faults.push(format!("{file}:{}:{}: no JSON: {error}", error.line(), error.column()));
+            }
+        }
+    }
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use guichet_server::commands;
+use guichet_server::commands::{self, check::Asking};
 
 /// Many small allocations on two or more threads at once: measured, this is where glibc's allocator costs most.
 #[global_allocator]
@@ -40,6 +40,14 @@ enum Command {
         /// Do not ask providers that are reached over the network.
         #[arg(long)]
         offline: bool,
+        /// Ask no provider: read their documents from this folder, NAME.json each.
+        #[arg(long)]
+        documents: Option<PathBuf>,
+    },
+    /// Try policies before they are in force.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Look after the audit trail; the gateway must be stopped.
     #[command(subcommand)]
@@ -49,6 +57,34 @@ enum Command {
         /// Read the password from standard input instead of the terminal.
         #[arg(long)]
         password_stdin: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Run the cases beside the policies (*.test.yaml); exit 1 when one does not hold.
+    #[command(
+        after_help = "Examples:\n  guichetd policy test --config guichet.toml\n  guichetd policy test --policy policy --registry registry --documents documents"
+    )]
+    Test {
+        /// The configuration file that names the folders.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+        /// Do not ask providers that are reached over the network.
+        #[arg(long)]
+        offline: bool,
+        /// Without a configuration: the folder of policies and cases.
+        #[arg(long, conflicts_with_all = ["config", "offline"], requires = "documents")]
+        policy: Option<PathBuf>,
+        /// Without a configuration: the folder of the registry.
+        #[arg(long, default_value = "registry", requires = "policy")]
+        registry: PathBuf,
+        /// Ask no provider: read their documents from this folder, NAME.json each.
+        #[arg(long)]
+        documents: Option<PathBuf>,
+        /// Without a configuration: where a case is that does not say it.
+        #[arg(long, default_value = "production", requires = "policy")]
+        environment: String,
     },
 }
 
@@ -86,7 +122,17 @@ fn main() -> ExitCode {
     }
     let done = match Arguments::parse().command {
         Command::Serve { config, ready_file } => commands::serve::serve(&config, ready_file.as_deref()),
-        Command::Check { config, offline } => commands::check::check(&config, offline),
+        Command::Check { config, offline, documents } => {
+            commands::check::check(&config, &Asking { offline, documents })
+        }
+        Command::Policy {
+            command: PolicyCommand::Test { config, offline, policy, registry, documents, environment },
+        } => match (policy, documents) {
+            (Some(policy), Some(documents)) => {
+                commands::policy_test::test_folders(&policy, &registry, &documents, &environment)
+            }
+            (_, documents) => commands::policy_test::test(&config, &Asking { offline, documents }),
+        },
         Command::Ledger(LedgerCommand::Prune { config, before, archive }) => {
             commands::ledger::prune(&config, &before, &archive)
         }

@@ -18,7 +18,7 @@ pub mod traits;
 pub mod work;
 
 pub use traits::{
-    Checkpoints, Events, Idempotency, Jobs, Page, PageRequest, Records, RecordsFilter, Runs, RunsFilter,
-    Store, StoreError, Tokens, Wake, Wakes,
+    Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter, Reviews,
+    Runs, RunsFilter, Store, StoreError, Tokens, Wake, Wakes,
 };
-pub use work::{Change, CommitError, Job, JobKind, Token, TokenKind, UnitOfWork};
+pub use work::{Change, CommitError, Delivery, Job, JobKind, Lane, Token, TokenKind, UnitOfWork};

@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Digest, JobId, PrincipalKind, Record, Run, RunEvent, RunId, RunState, TokenId,
+    ActionId, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, TokenId,
     record::LedgerRecord,
 };
 use jiff::Timestamp;
 use tokio::sync::broadcast;
+use uuid::Uuid;
 
-use crate::work::{CommitError, Job, Token, UnitOfWork};
+use crate::work::{CommitError, Delivery, Job, Lane, Token, UnitOfWork};
 
 /// The store cannot answer. `Display` says what happened and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -112,13 +113,23 @@ pub trait Events {
     async fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>, StoreError>;
 }
 
+/// Reviews of runs that broke the glass.
+#[async_trait]
+pub trait Reviews {
+    /// Of this run, open or closed.
+    async fn review(&self, run: RunId) -> Result<Option<Review>, StoreError>;
+    /// Open ones that are due before this moment, the most urgent first, at most `limit`.
+    async fn open_reviews(&self, due_before: Timestamp, limit: usize) -> Result<Vec<Review>, StoreError>;
+}
+
 /// Durable work.
 #[async_trait]
 pub trait Jobs {
-    /// Claims at most `limit` jobs that are due, oldest first, for the holder named `lease`, until `until`.
+    /// Claims at most `limit` jobs of this lane that are due, oldest first, for the holder named `lease`, until `until`.
     /// A job whose lease has run out can be claimed again. Counts the attempt.
     async fn claim_jobs(
         &self,
+        lane: &Lane,
         lease: &str,
         now: Timestamp,
         until: Timestamp,
@@ -126,10 +137,21 @@ pub trait Jobs {
     ) -> Result<Vec<Job>, StoreError>;
     /// Prolongs a lease; false when it was lost.
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError>;
-    /// When the next job is due or the next lease runs out, if any job is kept.
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// When the next job of this lane is due or the next lease on one runs out, if any is kept.
+    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError>;
     /// Frees every lease. Only for a store that one process owns alone, when it starts: who held them is gone.
     async fn free_all_leases(&self) -> Result<u64, StoreError>;
+}
+
+/// What people are to be told, and who was told.
+#[async_trait]
+pub trait Notices {
+    /// What this job is to tell; none when it is finished or of another kind.
+    async fn notice(&self, job: JobId) -> Result<Option<Notice>, StoreError>;
+    /// Who was told of this event through this channel, or was given up, by name.
+    async fn deliveries(&self, event: Uuid, channel: &str) -> Result<Vec<Delivery>, StoreError>;
+    /// Drops what waits for any other channel than these, and says how many that were: nobody would ever take it up.
+    async fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError>;
 }
 
 /// Sessions and personal tokens.
@@ -192,8 +214,10 @@ pub trait Checkpoints {
 /// What has become true just now, for those who wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// A job was added or became free.
+    /// A job that moves a run was added or became free.
     Job,
+    /// Something to tell was added or became free.
+    Notice,
     /// A run has new events.
     Run(RunId),
     /// The ledger has new records.
@@ -209,7 +233,19 @@ pub trait Wakes {
 /// A store: all nouns, and one way to write.
 #[async_trait]
 pub trait Store:
-    Runs + Events + Jobs + Tokens + Idempotency + Records + Checkpoints + Wakes + Send + Sync + 'static
+    Runs
+    + Events
+    + Reviews
+    + Jobs
+    + Notices
+    + Tokens
+    + Idempotency
+    + Records
+    + Checkpoints
+    + Wakes
+    + Send
+    + Sync
+    + 'static
 {
     /// Makes the whole unit true, durably, or nothing of it.
     async fn commit(&self, work: UnitOfWork) -> Result<(), CommitError>;

@@ -1,8 +1,12 @@
 //! One unit of work: everything that must become true together.
 
-use guichet_contract::{Decision, Digest, EventKind, JobId, Outcome, Record, Run, RunId, RunState, TokenId};
+use guichet_contract::{
+    Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Review, ReviewClosed, Run, RunId, RunState,
+    TokenId,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::StoreError;
 
@@ -53,14 +57,32 @@ pub enum Change {
     },
     /// Appends to the ledger; the store numbers it.
     AppendRecord(Box<Record>),
+    /// A run that broke the glass waits for somebody to look at it. Conflict when it has a review.
+    OpenReview(Review),
+    /// Somebody looked. Conflict when the review is closed, or there is none.
+    CloseReview {
+        /// Of which run.
+        run: RunId,
+        /// Who, when, in which words.
+        closed: ReviewClosed,
+    },
     /// Deletes the records before this index: their texts, not the ledger's tiles. Conflict unless each of them is covered
     /// by a checkpoint and at least one record stays. Only for what was archived and verified.
     PruneRecords {
         /// The first one that stays; a multiple of 256, so that whole tiles are told of.
         before: u64,
     },
-    /// New durable work.
+    /// New durable work. Conflict when it is of the kind that delivers a notice: that has its own change.
     EnqueueJob(Job),
+    /// Something to be told. Conflict when the job's id exists, or when it is of another kind.
+    EnqueueNotice {
+        /// The work, of kind [`JobKind::DeliverNotice`].
+        job: Job,
+        /// What is to be told; gone when the job is finished.
+        notice: Notice,
+    },
+    /// Somebody was told, or never will be. Conflict when that was written before.
+    NoteDelivery(Delivery),
     /// The job is done. Conflict when it is not held under this lease.
     FinishJob {
         /// Which job.
@@ -189,6 +211,45 @@ pub enum JobKind {
     ExecuteRun,
     /// Ends a run nobody decided.
     ExpireRun,
+    /// Tells people what happened to a run, through one channel.
+    DeliverNotice,
+}
+
+/// Which workers take a job: what waits on one lane never keeps another waiting. Each channel has one of its own, so that a
+/// receiver that hangs holds up nobody but itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// What moves runs.
+    Runs,
+    /// What is told through the channel of this name.
+    Channel(String),
+}
+
+impl Lane {
+    /// The word in the store.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Runs => "runs".to_owned(),
+            Self::Channel(name) => format!("channel/{name}"),
+        }
+    }
+}
+
+/// Who was told of what, through which channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// What happened.
+    pub event: Uuid,
+    /// Name of the channel.
+    pub channel: String,
+    /// A person's name; empty for a channel that is one recipient as a whole.
+    pub recipient: String,
+    /// To which run it happened.
+    pub run: RunId,
+    /// When they were told, or were given up.
+    pub at: Timestamp,
+    /// They were not told, and will not be.
+    pub given_up: bool,
 }
 
 impl JobKind {
@@ -197,6 +258,7 @@ impl JobKind {
         match self {
             Self::ExecuteRun => "execute_run",
             Self::ExpireRun => "expire_run",
+            Self::DeliverNotice => "deliver_notice",
         }
     }
 }

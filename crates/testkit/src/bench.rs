@@ -30,6 +30,7 @@ pub struct Setup {
     sdk: Vec<(String, Provider)>,
     urls: Vec<(String, String)>,
     extra: String,
+    files: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -67,6 +68,12 @@ impl Setup {
         self.urls.push((name.to_owned(), url.to_owned()));
         self
     }
+    /// Adds a file beside the configuration.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
     /// Adds lines to the configuration.
     #[must_use]
     pub fn config(mut self, toml: &str) -> Self {
@@ -101,6 +108,9 @@ impl Setup {
         }
         let file = folder.path().join("guichet.toml");
         fs::write(&file, lines.join("\n"))?;
+        for (name, text) in &self.files {
+            fs::write(folder.path().join(name), text)?;
+        }
         fs::create_dir(folder.path().join("policy"))?;
         fs::create_dir(folder.path().join("registry"))?;
         for (name, policy) in &self.policies {

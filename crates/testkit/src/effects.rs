@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use guichet_provider_sdk::{ActionError, Context, Plan, Provider, provider, team};
+use guichet_provider_sdk::{ActionError, Context, Plan, Provider, Within, provider, team};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub struct Effects {
 struct Inside {
     done: Vec<String>,
     items: BTreeMap<String, u64>,
+    /// Sizes that are not 100.
+    sizes: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -64,6 +66,11 @@ impl Effects {
         *self.lock().items.entry(name.to_owned()).or_default() += 1;
     }
 
+    /// Gives an item a size; it has 100. Plans made before let it move by 10 %.
+    pub fn resize(&self, name: &str, size: u64) {
+        self.lock().sizes.insert(name.to_owned(), size);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +81,7 @@ impl Effects {
     }
 
     /// `things`: `list-items` (read), `change-item`, `slow-change`, `fail-item`, `destroy-item` (planned, approved by
-    /// team `ops`).
+    /// team `ops`, undone by `change-item`).
     pub fn provider(&self) -> Provider {
         let (list, change, slow, plan, destroy) =
             (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
@@ -121,12 +128,17 @@ impl Effects {
             .command("things destroy")
             .resource("things/{name}")
             .approval(team("ops"))
+            .undo("change-item", [("name", "/input/name")])
             .plan(move |_: Context, item: Item| {
                 let effects = plan.clone();
                 async move {
-                    let version = effects.lock().items.get(&item.name).copied().unwrap_or_default();
+                    let inside = effects.lock();
+                    let version = inside.items.get(&item.name).copied().unwrap_or_default();
+                    let size = inside.sizes.get(&item.name).copied().unwrap_or(100);
                     Ok::<_, ActionError>(
-                        Plan::new(format!("Destroy item '{}'", item.name)).fact("version", version),
+                        Plan::new(format!("Destroy item '{}'", item.name))
+                            .fact("version", version)
+                            .fact_within("size", size, Within::Percent(10.0)),
                     )
                 }
             })

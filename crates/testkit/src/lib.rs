@@ -1,11 +1,15 @@
 //! A whole platform in one process, for tests: a real store on disk, real HTTP on loopback, real providers made with
-//! the SDK, real people with passwords. Nothing in it is a mock.
+//! the SDK, real people with passwords, a real mail server and a real receiver of webhooks. Nothing in it is a mock.
 //!
 //! Begin reading at [`Bench`]; `tests/` shows how it is used.
 
 pub mod bench;
 pub mod effects;
+pub mod mail_server;
+pub mod receiver;
 pub mod rude;
 
 pub use bench::{Bench, Setup};
 pub use effects::Effects;
+pub use mail_server::{MailServer, MailServerSetup};
+pub use receiver::{Posted, Receiver};

@@ -5,12 +5,16 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
 use guichet_contract::Action;
+use jiff::SignedDuration;
 use serde_json::Value;
 
-use crate::arguments::{
-    example::command_line,
-    globals,
-    schema::{Kind, Member, members},
+use crate::{
+    arguments::{
+        example::command_line,
+        globals,
+        schema::{Kind, Member, members},
+    },
+    printer::text::duration,
 };
 
 /// Clap's name of a member, apart from the names of the flags of every command.
@@ -150,6 +154,13 @@ pub(crate) fn told(action: &Action) -> String {
         lines.push(format!("Approval:  {} of {}{because}", approval.count, approval.by));
     } else if action.effect != guichet_contract::Effect::Read {
         lines.push("Approval:  none of the provider's; the policy may ask for one".to_owned());
+    }
+    if action.cool_down_seconds > 0 {
+        let delay = duration(SignedDuration::from_secs(action.cool_down_seconds.into()));
+        lines.push(format!("Starts:    {delay} after everybody agreed; it can be cancelled until then"));
+    }
+    if let Some(undo) = &action.undo {
+        lines.push(format!("Undone by: {}.{}", action.provider, undo.operation));
     }
     if let Some(resource) = &action.resource {
         lines.push(format!("Resource:  {resource}"));

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 15] = [
     "login",
     "logout",
     "whoami",
@@ -17,7 +17,9 @@ pub(crate) const NAMES: [&str; 13] = [
     "actions",
     "runs",
     "approvals",
+    "reviews",
     "audit",
+    "policy",
     "tokens",
     "providers",
     "completion",
@@ -64,7 +66,9 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         actions(),
         runs(),
         approvals(),
+        reviews(),
         audit(),
+        policy(),
         tokens(),
         command("providers", "Services that perform the actions")
             .subcommand_required(true)
@@ -142,7 +146,29 @@ fn runs() -> Command {
         )
         .subcommand(command("show", "One run with its plan, approvals and outcome").arg(run_id()))
         .subcommand(command("watch", "Follow a run to its end").arg(run_id()).arg(globals::timeout()))
-        .subcommand(command("cancel", "Withdraw a run, or ask the provider to stop it").arg(run_id()))
+        .subcommand(command("cancel", "Withdraw a run; an approver can while it cools down").arg(run_id()))
+        .subcommand(
+            command("comment", "Ask about a run, or answer")
+                .arg(run_id())
+                .arg(Arg::new("text").value_name("TEXT").required(true).help("The question or the answer")),
+        )
+        .subcommand(
+            command("undo", "Submit what undoes a run that succeeded, where its action names that")
+                .arg(run_id())
+                .args(globals::waiting()),
+        )
+}
+
+fn reviews() -> Command {
+    group("reviews", "Runs that went on without approval, until somebody else has looked at them")
+        .subcommand(
+            command("list", "Open reviews, the most urgent first")
+                .arg(switch("overdue", "Only those that should have been closed by now")),
+        )
+        .subcommand(command("show", "One run and its review").arg(run_id()))
+        .subcommand(
+            command("close", "Say what you found; --reason is required, and never one's own").arg(run_id()),
+        )
 }
 
 fn approvals() -> Command {
@@ -225,6 +251,54 @@ fn audit() -> Command {
                 ),
         )
         .subcommand(command("checkpoint", "Print the newest signed checkpoint"))
+}
+
+fn policy() -> Command {
+    let what = |value: &'static str, help: &'static str| {
+        Arg::new("what")
+            .value_name(value)
+            .required(true)
+            .num_args(1..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+            .help(help)
+    };
+    let as_user = |help: &'static str| text("as", "USER", help);
+    let resource = || text("resource", "RESOURCE", "On this, where the input is not known");
+    group("policy", "Why something is allowed or not, who can do it, who can approve it")
+        .subcommand(
+            command("explain", "Which policies decide, what would be needed, and by whom")
+                .arg(as_user(
+                    "For another user; needs the right to audit [default: you, or who asked for the run]",
+                ))
+                .arg(resource())
+                .arg(what(
+                    "RUN|ACTION",
+                    "Id of a run; or an action's id or words, with its flags or --input JSON",
+                )),
+        )
+        .subcommand(
+            command("who-can", "Everybody who can do this; needs the right to audit")
+                .arg(resource())
+                .arg(what("ACTION", "An action's id or words, with its flags or --input JSON")),
+        )
+        .subcommand(
+            command("who-can-approve", "Everybody who can say yes to this; needs the right to audit")
+                .arg(as_user("When this user asks [default: you, or who asked for the run]"))
+                .arg(resource())
+                .arg(what(
+                    "RUN|ACTION",
+                    "Id of a run; or an action's id or words, with its flags or --input JSON",
+                )),
+        )
+        .subcommand(
+            command("simulate", "What other policies would have answered to what was recorded")
+                .arg(text("policy", "DIR", "Folder of the policies to try (*.cedar)").required(true))
+                .arg(
+                    text("days", "DAYS", "Records of so many days [default: 7]")
+                        .value_parser(clap::value_parser!(u16).range(1..=366)),
+                ),
+        )
 }
 
 fn tokens() -> Command {

@@ -6,12 +6,13 @@ use clap_complete::ArgValueCandidates;
 use crate::{printer::Format, settings::Settings};
 
 /// Long names that no member of an input may take.
-pub(crate) const RESERVED: [&str; 13] = [
+pub(crate) const RESERVED: [&str; 14] = [
     "context",
     "output",
     "reason",
     "approval-description",
     "plan",
+    "break-glass",
     "wait",
     "no-wait",
     "timeout",
@@ -83,6 +84,12 @@ pub(crate) fn of_action(effect_is_read: bool) -> Vec<Arg> {
                 .long("plan")
                 .action(ArgAction::SetTrue)
                 .help("Show what would happen and who must approve; change nothing"),
+        );
+        arguments.push(
+            Arg::new("break-glass")
+                .long("break-glass")
+                .action(ArgAction::SetTrue)
+                .help("In an emergency: go on without approvals; needs --reason, is marked and reviewed"),
         );
         arguments.extend(waiting());
     }

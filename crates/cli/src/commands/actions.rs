@@ -1,8 +1,10 @@
 //! `guichet actions …`: what can be done, from the catalogue.
 
+use std::collections::BTreeMap;
+
 use clap::ArgMatches;
-use guichet_contract::{Action, ActionId, Catalogue};
-use serde_json::json;
+use guichet_contract::{Action, ActionId, Answer, Catalogue, Outlook};
+use serde_json::{Value, json};
 
 use crate::{
     arguments::{Places, action::told, example::command_line, schema::members},
@@ -18,28 +20,80 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
     let catalogue = cx.catalogue()?;
     let words = |name| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
     match verb {
-        "list" => draw(&catalogue, &catalogue.actions.iter().collect::<Vec<_>>(), printer),
-        "search" => draw(&catalogue, &search(&catalogue, &words("words").join(" ")), printer),
-        _ => show(&catalogue, &words("action"), printer)?,
+        "list" => {
+            let outlooks = outlooks(cx, None, printer);
+            draw(&catalogue, &catalogue.actions.iter().collect::<Vec<_>>(), outlooks.as_ref(), printer);
+        }
+        "search" => draw(&catalogue, &search(&catalogue, &words("words").join(" ")), None, printer),
+        _ => {
+            let places = Places::of(&catalogue);
+            let action = find(&catalogue, &places, &words("action"))?;
+            let outlooks = outlooks(cx, Some(&action.id), printer);
+            show(action, &places, outlooks.as_ref(), printer);
+        }
     }
     Ok(Exit::Done)
 }
 
-fn draw(catalogue: &Catalogue, actions: &[&Action], printer: &Printer) {
+type Outlooks = BTreeMap<ActionId, Outlook>;
+
+/// What the caller may do, asked of the gateway. The catalogue is shown without it when the gateway cannot be asked.
+fn outlooks(cx: &Cx, only: Option<&ActionId>, printer: &Printer) -> Option<Outlooks> {
+    let mut found = Outlooks::new();
+    let asked = cx.online(printer, async |client| {
+        let offered = match only {
+            Some(action) => vec![client.read_action(action).await?],
+            None => client.search_actions("").await?,
+        };
+        found.extend(offered.into_iter().map(|offered| (offered.action.id, offered.for_me)));
+        Ok(Exit::Done)
+    });
+    match asked {
+        Ok(_) => Some(found),
+        Err(failure) => {
+            printer.note(&format!("what you may do is not shown: {}", failure.summary()));
+            None
+        }
+    }
+}
+
+fn for_you(outlook: &Outlook) -> String {
+    match (outlook.answer, &outlook.because) {
+        (Answer::Allowed, _) => "yes".to_owned(),
+        (Answer::NeedsApproval, _) => "with approval".to_owned(),
+        (Answer::Refused, _) if outlook.policies.is_empty() => "no: no policy permits it".to_owned(),
+        (Answer::Refused, because) => format!("no: {}", because.as_deref().unwrap_or("forbidden")),
+        (Answer::Depends, because) => because.clone().unwrap_or_else(|| "depends on its input".to_owned()),
+    }
+}
+
+fn draw(catalogue: &Catalogue, actions: &[&Action], outlooks: Option<&Outlooks>, printer: &Printer) {
     let places = Places::of(catalogue);
     let row = |action: &&Action| {
         let words = places.words_of(&action.id).map(|words| words.join(" ")).unwrap_or_default();
+        let outlook = outlooks.map(|outlooks| outlooks.get(&action.id).map(for_you).unwrap_or_default());
         let approval =
             action.approval.as_ref().map(|approval| format!("{} of {}", approval.count, approval.by));
-        Row::from_iter([
-            ("command".to_owned(), json!(words)),
-            ("effect".to_owned(), json!(action.effect)),
+        let mut row = vec![("command".to_owned(), json!(words)), ("effect".to_owned(), json!(action.effect))];
+        row.extend(outlook.map(|outlook| ("for you".to_owned(), json!(outlook))));
+        row.extend([
             ("approval".to_owned(), json!(approval.unwrap_or_default())),
             ("title".to_owned(), json!(action.title)),
             ("id".to_owned(), json!(action.id)),
-        ])
+        ]);
+        Row::from_iter(row)
     };
-    printer.list(&actions, &actions.iter().map(row).collect::<Vec<_>>(), "no action answers to that");
+    let whole: Vec<Value> = actions.iter().map(|action| whole(action, outlooks)).collect();
+    printer.list(&whole, &actions.iter().map(row).collect::<Vec<_>>(), "no action answers to that");
+}
+
+/// The action as JSON; with what the caller may do, where that is known.
+fn whole(action: &Action, outlooks: Option<&Outlooks>) -> Value {
+    let mut whole = json!(action);
+    if let Some(outlook) = outlooks.and_then(|outlooks| outlooks.get(&action.id)) {
+        whole["for_me"] = json!(outlook);
+    }
+    whole
 }
 
 /// The nearest first: the words of the command count for more than title and description.
@@ -60,17 +114,24 @@ fn search<'c>(catalogue: &'c Catalogue, words: &str) -> Vec<&'c Action> {
     found.into_iter().map(|(_, action)| action).collect()
 }
 
-fn show(catalogue: &Catalogue, words: &[String], printer: &Printer) -> Result<(), Failure> {
-    let places = Places::of(catalogue);
+/// The action of this id, or at these words.
+pub(super) fn find<'c>(
+    catalogue: &'c Catalogue,
+    places: &Places,
+    words: &[String],
+) -> Result<&'c Action, Failure> {
     let id = match words {
         [id] if catalogue.action(id).is_some() => Some(id.as_str()),
         words => places.action_at(words).map(ActionId::as_str),
     };
-    let action = id.and_then(|id| catalogue.action(id)).ok_or_else(|| {
+    id.and_then(|id| catalogue.action(id)).ok_or_else(|| {
         let words = words.join(" ");
         Failure::new(Exit::NotFound, "Unknown action", format!("there is no action `{words}`"))
             .next(format!("guichet actions search {words}"))
-    })?;
+    })
+}
+
+fn show(action: &Action, places: &Places, outlooks: Option<&Outlooks>, printer: &Printer) {
     let place = places.words_of(&action.id).unwrap_or(&action.command);
     let members = members(action);
     let mut card = Card::default()
@@ -82,6 +143,8 @@ fn show(catalogue: &Catalogue, words: &[String], printer: &Printer) -> Result<()
             card = card.with(label, text.trim());
         }
     }
+    let outlook = outlooks.and_then(|outlooks| outlooks.get(&action.id));
+    card = card.maybe("For you", outlook.map(for_you));
     for member in &members {
         let kind = member.kind.value_name();
         let required = if member.required { ", required" } else { "" };
@@ -92,6 +155,5 @@ fn show(catalogue: &Catalogue, words: &[String], printer: &Printer) -> Result<()
         let reason = action.approval.as_ref().map(|_| "why it is needed");
         card = card.with("Example", command_line(place, &members, &example.input, reason));
     }
-    printer.card(action, &card.with("Version", action.version.short()));
-    Ok(())
+    printer.card(&whole(action, outlooks), &card.with("Version", action.version.short()));
 }

@@ -10,7 +10,9 @@ mod context;
 mod login;
 mod logout;
 mod perform;
+mod policy;
 mod providers;
+mod reviews;
 mod runs;
 mod tokens;
 mod trail;
@@ -158,7 +160,9 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "actions" => actions::run(cx, below, printer),
         "runs" => runs::run(cx, below, printer),
         "approvals" => approvals::run(cx, below, printer),
+        "reviews" => reviews::run(cx, below, printer),
         "audit" => audit::run(cx, below, printer),
+        "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),
         "providers" => providers::run(cx, printer),
         "completion" => {

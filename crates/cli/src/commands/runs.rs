@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use guichet_client::RunFilter;
-use guichet_contract::{Run, RunState};
+use guichet_contract::{Clock as _, Run, RunState, SystemClock};
 use serde_json::json;
 
 use crate::{
@@ -35,6 +35,22 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
                 let timeout = matches.get_one::<u64>("timeout").copied();
                 follow::to_its_end(cx, client, run, timeout, printer).await
             }
+            "comment" => {
+                let run = client.comment_run(run, text(matches, "text").unwrap_or_default()).await?;
+                printer.done(&run, &format!("said: run {} tells it to those who follow it", run.id.short()));
+                Ok(Exit::Done)
+            }
+            "undo" => {
+                let key = SystemClock.new_uuid().to_string();
+                let undoing = client.undo_run(run, globals::reason(matches), &key).await?;
+                printer.note(&format!("undoing with run {}", undoing.id.short()));
+                if matches.get_flag("no-wait") {
+                    printer.done(&undoing, &format!("submitted: run {}", undoing.id.short()));
+                    return Ok(Exit::Done);
+                }
+                let timeout = matches.get_one::<u64>("timeout").copied();
+                follow::to_its_end(cx, client, undoing, timeout, printer).await
+            }
             "cancel" => {
                 let run = client.cancel_run(run, globals::reason(matches)).await?;
                 let text = format!("asked: run {} is {}", run.id.short(), words(run.state.as_str()));
@@ -65,11 +81,17 @@ fn filter(matches: &ArgMatches) -> Result<RunFilter, Failure> {
     })
 }
 
+/// Where it stands, and whether it went on without approval.
+fn state(run: &Run) -> String {
+    let state = words(run.state.as_str());
+    if run.broken_glass.is_some() { format!("{state} (glass broken)") } else { state }
+}
+
 /// One run of a list.
 pub(crate) fn row(run: &Run) -> Row {
     Row::from_iter([
         ("run".to_owned(), json!(run.id.short())),
-        ("state".to_owned(), json!(words(run.state.as_str()))),
+        ("state".to_owned(), json!(state(run))),
         ("command".to_owned(), json!(run.command.join(" "))),
         ("resource".to_owned(), json!(run.resource)),
         ("requested by".to_owned(), json!(run.requested_by.to_string())),

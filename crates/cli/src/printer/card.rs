@@ -3,7 +3,7 @@
 use console::measure_text_width;
 use guichet_client::Planned;
 use guichet_contract::{Action, Approval, Plan, Run, RunState, Verdict, approval::lifted_by};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::printer::{
@@ -36,7 +36,9 @@ impl Card {
         let Some(plan) = plan else { return self };
         self = self.with("What happens", plan.sentence.clone());
         for fact in &plan.facts {
-            self = self.with(&format!("  {}", fact.name), lines(&fact.value));
+            let value = lines(&fact.value);
+            let told = fact.freedom().map(|freedom| format!("{value} ({freedom})")).unwrap_or(value);
+            self = self.with(&format!("  {}", fact.name), told);
         }
         self
     }
@@ -78,8 +80,18 @@ impl Card {
             .plan(run.plan.as_ref())
             .with("Resource", with_owner(&run.resource, run.owner.as_deref()))
             .with("Requested by", format!("{}, {}", run.requested_by, moment(run.created_at)));
+        if let Some(undone) = run.undoes {
+            card = card.with("Undoes", format!("run {}", undone.short()));
+        }
         for approval in &run.approvals {
             card = card.with("Approval", approval_line(approval, run));
+        }
+        if let Some(glass) = &run.broken_glass {
+            for approval in &glass.skipped {
+                let line = format!("skipped: {} by {} ({})", approval.count, who(approval), approval.because);
+                card = card.with("Glass broken", line);
+            }
+            card = card.with("Review due", moment(glass.review_due_at));
         }
         for decision in &run.decisions {
             let label = match decision.verdict {
@@ -94,12 +106,22 @@ impl Card {
             let left = run.expires_at.map(|at| duration(at.duration_since(now)));
             card = card.maybe("Expires in", left);
         }
+        if let Some(at) = run.begins_at() {
+            let left = duration(at.duration_since(now));
+            card = card.with("Starts in", format!("{left}, and can be cancelled until then"));
+        } else if run.state == RunState::AwaitingApproval && run.cool_down_seconds > 0 {
+            let delay = SignedDuration::from_secs(run.cool_down_seconds.into());
+            card = card.with("Starts", format!("{} after the last yes", duration(delay)));
+        }
         if let (Some(from), Some(to)) = (run.started_at, run.finished_at) {
             card = card.with("Took", took(from, to));
         }
         if let Some(outcome) = &run.outcome {
             card = card.maybe("Problem", outcome.problem.as_ref().map(ToString::to_string));
             card = card.maybe("Result", outcome.result.as_ref().filter(|r| !r.is_null()).map(cell));
+        }
+        if run.undo.is_some() {
+            card = card.with("Undo", format!("guichet runs undo {}", run.id.short()));
         }
         if verbose {
             return card
@@ -150,10 +172,7 @@ fn approval_line(approval: &Approval, run: &Run) -> String {
 
 /// Who can lift it.
 pub(crate) fn who(approval: &Approval) -> String {
-    match &approval.team {
-        Some(team) => format!("team {team}"),
-        None => "the owner, but nobody owns this: nobody can approve".to_owned(),
-    }
+    approval.who().unwrap_or_else(|| "the owner, but nobody owns this: nobody can approve".to_owned())
 }
 
 /// The items of a list, one a line; anything else as a cell.

@@ -17,6 +17,19 @@ fn actions_are_listed_found_and_shown_without_a_gateway() {
 }
 
 #[test]
+fn actions_that_are_forbidden_say_why() {
+    let fake = Fake::start();
+    assert_snapshot!("actions_for_me", fake.told("actions list"));
+    let (exit, out, _) = fake.run(&["actions", "show", "postgres.drop-index"]);
+    assert_eq!(exit, 0);
+    assert!(out.contains("For you") && out.contains("no: indexes are frozen"), "{out}");
+    let (_, out, _) = fake.run(&["actions", "list", "--output", "json"]);
+    let actions: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let forbidden = actions.as_array().unwrap().iter().find(|action| action["id"] == "postgres.drop-index");
+    assert_eq!(forbidden.unwrap()["for_me"]["policies"][0], "frozen", "{out}");
+}
+
+#[test]
 fn providers_are_listed_with_what_is_wrong() {
     let fake = Fake::start();
     assert_snapshot!("providers_list", fake.told("providers list"));

@@ -178,6 +178,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/tokens", post(create_token).get(list_tokens))
         .route("/v1/tokens/{id}", delete(|| async { StatusCode::NO_CONTENT }))
         .route("/v1/catalogue", get(get_catalogue))
+        .merge(crate::policy::routes())
         .route("/v1/actions/{action}/plan", post(plan))
         .route("/v1/actions/{action}/options/{member}", post(options))
         .route("/v1/actions/{action}/runs", post(submit))
@@ -461,7 +462,7 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
             policy: "cancelling-queries".to_owned(),
             because: "cancelling someone's query".to_owned(),
             by: Approvers::Team("dba".to_owned()),
-            team: Some("dba".to_owned()),
+            teams: vec!["dba".to_owned()],
             count: 1,
             // Far away, so that what is told of it does not change while a test runs.
             expires_at: "2126-11-21T12:00:00Z".parse().unwrap(),
@@ -489,6 +490,11 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         binding: Digest::of_bytes(b""),
         approvals,
         decisions: Vec::new(),
+        broken_glass: None,
+        cool_down_seconds: 0,
+        undoes: None,
+        undo: None,
+        starts_at: None,
         created_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         expires_at: None,
         started_at: None,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    action::{ApprovalDeclaration, Effect, Example, Options, Tree, View},
+    action::{ApprovalDeclaration, Effect, Example, Options, Tree, Undo, View},
     approval::Approvers,
 };
 
@@ -16,7 +16,7 @@ use super::{
     place::At,
 };
 
-const OPERATION: [&str; 12] = [
+const OPERATION: [&str; 14] = [
     "command",
     "title",
     "effect",
@@ -24,6 +24,8 @@ const OPERATION: [&str; 12] = [
     "plan",
     "resource",
     "concurrency",
+    "cool_down",
+    "undo",
     "long",
     "timeout",
     "sensitive",
@@ -32,6 +34,8 @@ const OPERATION: [&str; 12] = [
 ];
 const MEMBER: [&str; 3] = ["options", "sensitive", "name"];
 const DAY: u32 = 86_400;
+/// What the parts of a finished run are called where an inverse takes its inputs from.
+const UNDO_ROOTS: [&str; 3] = ["input", "plan", "result"];
 
 /// What an operation says of itself; each field absent where it says nothing.
 #[derive(Debug, Default)]
@@ -43,6 +47,8 @@ pub(super) struct OperationExtension {
     pub(super) plan: bool,
     pub(super) resource: Option<String>,
     pub(super) concurrency: Option<String>,
+    pub(super) cool_down_seconds: Option<u32>,
+    pub(super) undo: Option<Undo>,
     pub(super) long: bool,
     pub(super) timeout_seconds: Option<u32>,
     pub(super) sensitive: bool,
@@ -73,6 +79,8 @@ pub(super) fn operation(at: &At<'_>, findings: &mut Findings) -> OperationExtens
         plan: fields.boolean("plan").unwrap_or_default(),
         resource: fields.text("resource"),
         concurrency: fields.text("concurrency"),
+        cool_down_seconds: fields.seconds("cool_down", 1, 7 * DAY),
+        undo: fields.at("undo").and_then(|at| undo(&at, fields.findings)),
         long: fields.boolean("long").unwrap_or_default(),
         timeout_seconds: fields.seconds("timeout", 1, DAY),
         sensitive: fields.boolean("sensitive").unwrap_or_default(),
@@ -164,6 +172,32 @@ fn approval(at: &At<'_>, findings: &mut Findings) -> Option<ApprovalDeclaration>
     let because = fields.text("because");
     let expires_seconds = fields.seconds("expires", 60, 30 * DAY);
     Some(ApprovalDeclaration { by: by?, count, because, expires_seconds })
+}
+
+fn undo(at: &At<'_>, findings: &mut Findings) -> Option<Undo> {
+    let mut fields = Fields::open(at, "undo", &["operation", "with"], findings)?;
+    if fields.at("operation").is_none() {
+        fields.missing("operation", "name the `operationId` of the operation that undoes this one");
+    }
+    let operation = fields.text("operation");
+    let mut with = BTreeMap::new();
+    if let Some(given) = fields.at("with") {
+        if !given.value.is_object() {
+            fields.fault("with", "`with` should be an object: input of that operation ← place in the run");
+        }
+        for (name, from) in given.members() {
+            let pointer = from.value.as_str().unwrap_or_default();
+            let root = pointer.split('/').nth(1).unwrap_or_default();
+            if super::place::is_pointer(pointer) && UNDO_ROOTS.contains(&root) {
+                with.insert(name.to_owned(), pointer.to_owned());
+            } else {
+                let message =
+                    "this should be a JSON pointer into the run, `/input/…`, `/plan/…` or `/result/…`";
+                fields.findings.fault(from.pointer, message);
+            }
+        }
+    }
+    Some(Undo { operation: operation?, with })
 }
 
 fn view(at: &At<'_>, findings: &mut Findings) -> Option<View> {

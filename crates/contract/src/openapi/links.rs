@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::action::{Effect, Options, required_members};
+use crate::action::{Effect, Options, Undo, required_members};
 
 use super::{
     finding::{Findings, did_you_mean},
@@ -24,6 +24,9 @@ pub(super) fn check(
         let pointer = draft.options_at.get(name).map_or("", String::as_str);
         check_options(draft, options, pointer, all, declared, findings);
     }
+    if let Some(undo) = &draft.action.undo {
+        check_undo(draft, undo, all, declared, findings);
+    }
     let row_actions = draft.action.view.iter().flat_map(|view| &view.row_actions);
     for (position, operation) in row_actions.enumerate() {
         if !declared.contains(operation.as_str()) {
@@ -40,6 +43,51 @@ pub(super) fn lost(draft: &Draft, operation: &str, findings: &mut Findings) {
     for (name, _) in draft.action.options.iter().filter(|(_, options)| options.operation == operation) {
         let pointer = draft.options_at.get(name).map_or("", String::as_str);
         findings.fault(format!("{pointer}/operation"), unreadable(operation));
+    }
+}
+
+fn check_undo(
+    draft: &Draft,
+    undo: &Undo,
+    all: &HashMap<&str, &Draft>,
+    declared: &BTreeSet<&str>,
+    findings: &mut Findings,
+) {
+    let pointer = format!("{}/x-guichet/undo", draft.pointer);
+    let operation = &undo.operation;
+    let Some(target) = all.get(operation.as_str()) else {
+        if !declared.contains(operation.as_str()) {
+            findings.fault(format!("{pointer}/operation"), unknown(operation, declared));
+        }
+        return;
+    };
+    if draft.action.effect == Effect::Read || target.action.effect == Effect::Read {
+        let message =
+            "a read is not undone, and undoes nothing; take `undo` out, or say what changes with `effect`";
+        findings.fault(format!("{pointer}/operation"), message.to_owned());
+    }
+    let (theirs, ours): (&Value, &Value) = (&target.action.input, &draft.action.input);
+    for (to, from) in &undo.with {
+        let place = format!("{pointer}/with/{}", escape(to));
+        if member(theirs, to).is_none() {
+            findings.fault(
+                &place,
+                format!("`{operation}` has no input `{to}`{}; {}", near(theirs, to), offer(theirs)),
+            );
+        }
+        let of_input = from.strip_prefix("/input/").and_then(|rest| rest.split('/').next());
+        if let Some(name) = of_input.filter(|name| member(ours, name).is_none()) {
+            findings.fault(
+                &place,
+                format!("this input has no member `{name}`{}; {}", near(ours, name), offer(ours)),
+            );
+        }
+    }
+    for name in required_members(theirs).filter(|name| !undo.with.contains_key(*name)) {
+        findings.fault(
+            &pointer,
+            format!("`{operation}` requires `{name}`; say where it comes from, `with: {{{name}: /input/…}}`"),
+        );
     }
 }
 

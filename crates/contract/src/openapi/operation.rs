@@ -110,6 +110,8 @@ pub(super) fn read(
         plan: said.plan,
         resource: said.resource,
         concurrency: said.concurrency,
+        cool_down_seconds: said.cool_down_seconds.unwrap_or_default(),
+        undo: said.undo,
         long: said.long,
         timeout_seconds: said.timeout_seconds.unwrap_or(USUAL_TIMEOUT_SECONDS),
         sensitive: said.sensitive,

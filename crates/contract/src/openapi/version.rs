@@ -16,6 +16,7 @@ pub(super) fn digest(action: &Action) -> Digest {
         "plan": action.plan,
         "resource": action.resource,
         "concurrency": action.concurrency,
+        "cool_down_seconds": action.cool_down_seconds,
         "long": action.long,
         "timeout_seconds": action.timeout_seconds,
         "sensitive": action.sensitive,

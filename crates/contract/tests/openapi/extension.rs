@@ -36,6 +36,7 @@ fn everything_is_read() {
             "command": ["kafka", "topics", "delete"], "title": "Delete a topic", "effect": "change",
             "approval": {"by": "team:data-platform", "count": 2, "because": "data is lost", "expires": "2h"},
             "plan": true, "resource": "kafka/{cluster}/topics/{topic}", "concurrency": "{cluster}/{topic}",
+            "cool_down": "10m", "undo": {"operation": "deleteTopic", "with": {"cluster": "/input/cluster", "topic": "/result/name"}},
             "long": true, "timeout": "15m", "sensitive": true,
             "examples": [{"title": "One topic", "input": {"cluster": "default", "topic": "x"}}],
         },
@@ -69,6 +70,9 @@ fn everything_is_read() {
     assert_eq!((delete.plan, delete.long, delete.sensitive, delete.timeout_seconds), (true, true, true, 900));
     assert_eq!(delete.resource.as_deref(), Some("kafka/{cluster}/topics/{topic}"));
     assert_eq!(delete.concurrency.as_deref(), Some("{cluster}/{topic}"));
+    assert_eq!(delete.cool_down_seconds, 600);
+    let undo = delete.undo.as_ref().unwrap();
+    assert_eq!((undo.operation.as_str(), undo.with["topic"].as_str()), ("deleteTopic", "/result/name"));
     assert_eq!(
         delete.examples,
         [Example { title: "One topic".into(), input: json!({"cluster": "default", "topic": "x"}) }]
@@ -137,6 +141,26 @@ fn each_wrong_field_is_told_at_its_place() {
         (json!({"resource": "things/{}"}), "/resource", "names nothing"),
         (json!({"resource": "/things"}), "/resource", "empty part"),
         (json!({"concurrency": "{other}"}), "/concurrency", "its members are thing"),
+        (json!({"cool_down": 600}), "/cool_down", "`90s`"),
+        (json!({"cool_down": "8d"}), "/cool_down", "1 to 604800 seconds"),
+        (json!({"undo": {}}), "/undo", "`operation` is missing"),
+        (json!({"undo": {"operation": "changeTing"}}), "/undo/operation", "did you mean `changeThing`?"),
+        (json!({"undo": {"operation": "changeThing"}}), "/undo", "requires `thing`"),
+        (
+            json!({"undo": {"operation": "changeThing", "with": {"thing": "thing"}}}),
+            "/undo/with/thing",
+            "`/input/…`, `/plan/…` or `/result/…`",
+        ),
+        (
+            json!({"undo": {"operation": "changeThing", "with": {"thing": "/input/ting"}}}),
+            "/undo/with/thing",
+            "did you mean `thing`?",
+        ),
+        (
+            json!({"undo": {"operation": "changeThing", "with": {"thing": "/input/thing", "other": "/result/id"}}}),
+            "/undo/with/other",
+            "has no input `other`",
+        ),
         (json!({"view": 7}), "/view", "view is an object"),
         (json!({"view": {"rows": "items"}}), "/view/rows", "a JSON pointer"),
         (json!({"view": {"rows": "/a~2"}}), "/view/rows", "a JSON pointer"),

@@ -40,6 +40,7 @@ fn what_decides_what_runs_and_who_approves_changes_the_version() {
         (format!("{operation}/x-guichet/plan"), json!(true)),
         (format!("{operation}/x-guichet/resource"), json!("thing/{thing}")),
         (format!("{operation}/x-guichet/concurrency"), json!("{thing}")),
+        (format!("{operation}/x-guichet/cool_down"), json!("10m")),
         (format!("{operation}/x-guichet/long"), json!(true)),
         (format!("{operation}/x-guichet/timeout"), json!("31s")),
         (format!("{operation}/x-guichet/sensitive"), json!(true)),

@@ -2,7 +2,10 @@
 
 pub mod approve_run;
 pub mod cancel_run;
+pub mod close_review;
+pub mod comment_run;
 pub mod create_token;
+pub mod explain_policy;
 pub mod export_records;
 pub mod follow_run;
 pub mod list_approvals;
@@ -24,8 +27,12 @@ pub mod reject_run;
 pub mod revoke_token;
 pub mod sign_in;
 pub mod sign_out;
+pub mod simulate_policy;
 pub mod submit_run;
+pub mod undo_run;
 pub mod who_am_i;
+pub mod who_can;
+pub mod who_can_approve;
 
 use guichet_contract::{Problem, code};
 
@@ -50,6 +57,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         read_run::endpoint(),
         follow_run::endpoint(),
         cancel_run::endpoint(),
+        comment_run::endpoint(),
+        undo_run::endpoint(),
+        close_review::list(),
+        close_review::one(),
+        close_review::close(),
         approve_run::endpoint(),
         reject_run::endpoint(),
         list_approvals::endpoint(),
@@ -58,6 +70,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         read_ledger::tile(),
         read_ledger::key(),
         export_records::endpoint(),
+        explain_policy::endpoint(),
+        explain_policy::by_name(),
+        who_can::endpoint(),
+        who_can_approve::endpoint(),
+        simulate_policy::endpoint(),
         list_providers::endpoint(),
         read_keys::endpoint(),
         openapi::endpoint(),

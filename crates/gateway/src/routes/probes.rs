@@ -90,6 +90,7 @@ async fn handle_metrics(State(gateway): State<Arc<Gateway>>) -> Result<Response,
         open_runs: open_runs.await,
         providers: gateway.platform.providers.status().into_iter().map(|p| (p.name, p.state)).collect(),
         lost_records: store.lost_records(),
+        notices: gateway.platform.messages.tries(),
     };
     let text = gateway
         .metrics

@@ -2,7 +2,10 @@
 
 use axum::{body::Body, extract::Request, response::Response};
 use guichet_contract::{Problem, code};
-use guichet_operations::{Attempt, Forwarded, RestCall, perform_read, submit_run};
+use guichet_operations::{
+    Attempt, Forwarded, RestCall, perform_read,
+    submit_run::{self, Manner},
+};
 use http::{HeaderName, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -45,9 +48,13 @@ pub(crate) async fn handle(gateway: &Gateway, request: Request) -> Result<Respon
     if perform_read::is_free(&admitted) {
         return passed_on(perform_read::forward_admitted(platform, admitted).await?);
     }
-    let key = idempotency_key(&parts.headers)?;
+    let manner = Manner {
+        idempotency_key: idempotency_key(&parts.headers)?,
+        break_glass: parts.headers.get("guichet-break-glass").is_some_and(|value| value == "true"),
+        undoes: None,
+    };
     // In a box: a read shall not carry the room that a change needs.
-    Ok(answer(Box::pin(submit_run::submit_admitted(platform, admitted, key)).await?))
+    Ok(answer(Box::pin(submit_run::submit_admitted(platform, admitted, manner)).await?))
 }
 
 fn json(body: &[u8]) -> Result<Option<Value>, Refused> {

@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, State},
     routing::get,
 };
-use guichet_contract::Action;
+use guichet_contract::OfferedAction;
 use guichet_operations::read_catalogue;
 use http::Method;
 use schemars::JsonSchema;
@@ -32,19 +32,22 @@ pub struct Search {
 pub(crate) fn search() -> Endpoint {
     Endpoint::new(Method::GET, "/v1/actions", "search_actions", "Find actions", get(handle_search))
         .query::<Search>()
-        .answers::<List<Action>>(200, "Actions in which every word occurs")
+        .answers::<List<OfferedAction>>(
+            200,
+            "Actions in which every word occurs, and whether you may do them",
+        )
 }
 
 pub(crate) fn one() -> Endpoint {
     Endpoint::new(Method::GET, "/v1/actions/{action}", "read_action", "One action", get(handle_one))
-        .answers::<Action>(200, "The action")
+        .answers::<OfferedAction>(200, "The action, and whether you may do it")
 }
 
 async fn handle_search(
     State(gateway): State<Arc<Gateway>>,
     Caller(call): Caller,
     Params(query): Params<Search>,
-) -> Result<Json<List<Action>>, Refused> {
+) -> Result<Json<List<OfferedAction>>, Refused> {
     Ok(Json(List::whole(read_catalogue::search_actions(&gateway.platform, &call, &query.search).await?)))
 }
 
@@ -52,6 +55,6 @@ async fn handle_one(
     State(gateway): State<Arc<Gateway>>,
     Caller(call): Caller,
     Path(action): Path<String>,
-) -> Result<Json<Action>, Refused> {
+) -> Result<Json<OfferedAction>, Refused> {
     Ok(Json(read_catalogue::read_action(&gateway.platform, &call, &action).await?))
 }

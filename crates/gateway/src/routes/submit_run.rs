@@ -11,7 +11,7 @@ use axum::{
 use guichet_contract::Run;
 use guichet_operations::{
     Attempt,
-    submit_run::{self, Submitted},
+    submit_run::{self, Manner, Submitted},
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
@@ -35,6 +35,9 @@ pub struct Wanted {
     /// Why.
     #[serde(default)]
     pub(crate) reason: Option<String>,
+    /// Go on without the approvals that are needed, in an emergency. Policy says who may; a review is opened.
+    #[serde(default)]
+    pub(crate) break_glass: bool,
 }
 
 impl Wanted {
@@ -68,7 +71,8 @@ async fn handle(
     Path(action): Path<String>,
     JsonBody(body): JsonBody<Wanted>,
 ) -> Result<Response, Refused> {
-    let submitted = submit_run::submit_run(&gateway.platform, &call, body.attempt(action), key).await?;
+    let manner = Manner { idempotency_key: key, break_glass: body.break_glass, undoes: None };
+    let submitted = submit_run::submit_run(&gateway.platform, &call, body.attempt(action), manner).await?;
     Ok(answer(submitted))
 }
 

@@ -101,7 +101,7 @@ fn each_refusal_is_met_and_says_why() {
 
     assert_eq!(decide_as(&bea, &[], "shown", 10, as_is), DecisionError::NotAnApprover);
     assert_eq!(decide_as(&bea, &["of another run"], "shown", 10, as_is), DecisionError::NotAnApprover);
-    let ownerless = |run: &mut guichet_contract::Run| run.approvals[0].team = None;
+    let ownerless = |run: &mut guichet_contract::Run| run.approvals[0].teams.clear();
     assert_eq!(decide_as(&bea, &["data"], "shown", 10, ownerless), DecisionError::NotAnApprover);
 }
 

@@ -4,7 +4,7 @@ use guichet_contract::{Action, Approvers, Principal, PrincipalKind, Run, approva
 use guichet_rules::{ApproveQuestion, Decision, LiftRefusal, Policies};
 use serde_json::json;
 
-use crate::world::{action, ask, catalogue_of, load, person, policies, registry, run_of};
+use crate::world::{action, ask, catalogue_of, load, now, person, policies, registry, run_of};
 
 const SHOP: &str = "postgres/shop";
 const OPEN: &str = "@id(\"all\") permit (principal, action, resource);\n";
@@ -27,7 +27,7 @@ fn waiting(policies: &Policies, requester: &Principal, action: &Action, resource
 fn what_a_provider_declares_is_a_condition_like_any_other() {
     let action =
         asking(json!({"by": "owner", "count": 2, "because": "it ends a session", "expires_seconds": 7200}));
-    let Decision::NeedsApproval { conditions, policies } =
+    let Decision::NeedsApproval { conditions, policies, .. } =
         ask(&with(&action, OPEN), &person("dana"), &action, SHOP, "staging")
     else {
         panic!("not asked");
@@ -36,7 +36,10 @@ fn what_a_provider_declares_is_a_condition_like_any_other() {
     assert_eq!(conditions.len(), 1);
     let condition = &conditions[0];
     assert_eq!(condition.policy, "provider:postgres.terminate-backend");
-    assert_eq!((condition.by.clone(), condition.team.as_deref()), (Approvers::Owner, Some("dba")));
+    assert_eq!(
+        (condition.by.clone(), condition.teams.as_slice()),
+        (Approvers::Owner, ["dba".to_owned()].as_slice())
+    );
     assert_eq!((condition.count, condition.expires_seconds), (2, 7200));
     assert_eq!(condition.to_string(), "it ends a session: 2 people of team dba");
 }
@@ -91,20 +94,24 @@ fn who_can_lift() {
     let agent_of = |person: &Principal| Principal { agent: Some("assistant".to_owned()), ..person.clone() };
     let account = |person: &Principal| Principal { kind: PrincipalKind::ServiceAccount, ..person.clone() };
 
-    assert_eq!(open.can_lift(&omar, &run).unwrap(), ["provider:postgres.terminate-backend"]);
-    assert_eq!(open.can_lift(&dana, &run), Err(LiftRefusal::OwnRun));
-    assert_eq!(open.can_lift(&agent_of(&omar), &run), Err(LiftRefusal::Agent));
-    assert_eq!(open.can_lift(&agent_of(&dana), &run), Err(LiftRefusal::Agent));
-    assert!(open.can_lift(&account(&omar), &run).unwrap_err().to_string().contains("only people decide"));
-    assert!(open.can_lift(&person("rita"), &run).unwrap_err().to_string().contains("in none of the teams"));
+    assert_eq!(open.can_lift(&omar, &run, now()).unwrap(), ["provider:postgres.terminate-backend"]);
+    assert_eq!(open.can_lift(&dana, &run, now()), Err(LiftRefusal::OwnRun));
+    assert_eq!(open.can_lift(&agent_of(&omar), &run, now()), Err(LiftRefusal::Agent));
+    assert_eq!(open.can_lift(&agent_of(&dana), &run, now()), Err(LiftRefusal::Agent));
+    assert!(
+        open.can_lift(&account(&omar), &run, now()).unwrap_err().to_string().contains("only people decide")
+    );
+    assert!(
+        open.can_lift(&person("rita"), &run, now()).unwrap_err().to_string().contains("in none of the teams")
+    );
 
     // What an agent of omar asked for, omar asked for.
     let by_agent = waiting(&open, &agent_of(&omar), &action, SHOP);
-    assert_eq!(open.can_lift(&omar, &by_agent), Err(LiftRefusal::OwnRun));
+    assert_eq!(open.can_lift(&omar, &by_agent, now()), Err(LiftRefusal::OwnRun));
 
     // In the team, but no policy lets them approve; or one forbids it.
     let closed = with(&action, act);
-    let Err(LiftRefusal::NotAnApprover { sentence, policies }) = closed.can_lift(&omar, &run) else {
+    let Err(LiftRefusal::NotAnApprover { sentence, policies }) = closed.can_lift(&omar, &run, now()) else {
         panic!()
     };
     assert_eq!(
@@ -118,7 +125,9 @@ fn who_can_lift() {
             "{act}{approve}@id(\"not-omar\") forbid (principal == Person::\"omar\", action == Action::\"approve\", resource) when {{ context.effect == \"destroy\" && context.requester == \"dana\" && context.action like \"postgres.*\" && context has because }};"
         ),
     );
-    let Err(LiftRefusal::NotAnApprover { policies, .. }) = forbidding.can_lift(&omar, &run) else { panic!() };
+    let Err(LiftRefusal::NotAnApprover { policies, .. }) = forbidding.can_lift(&omar, &run, now()) else {
+        panic!()
+    };
     assert_eq!(policies, ["not-omar"]);
 }
 
@@ -138,6 +147,7 @@ fn no_policy_lets_requesters_and_agents_approve() {
             resource: SHOP,
             environment: "staging",
             because: None,
+            now: now(),
         });
         assert_eq!(decision.is_allowed(), expected, "{approver:?}: {decision:?}");
     }
@@ -148,10 +158,10 @@ fn without_an_owner_nobody_can_lift_and_it_says_so() {
     let action = asking(json!({"by": "owner", "because": "it ends a session"}));
     let policies = with(&action, OPEN);
     let run = waiting(&policies, &person("dana"), &action, "postgres/other");
-    assert_eq!(run.approvals[0].team, None);
+    assert!(run.approvals[0].teams.is_empty());
     // Not even who claims the team that stands for no owner.
     for approver in [person("omar"), Principal::person("sly").in_teams(["unowned"])] {
-        let refusal = policies.can_lift(&approver, &run).unwrap_err();
+        let refusal = policies.can_lift(&approver, &run, now()).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "nobody can approve this run: the registry names no owner of postgres/other"
@@ -174,10 +184,16 @@ fn each_lifts_only_what_is_theirs() {
     let policies = with(&action, &text);
     let run = waiting(&policies, &person("dana"), &action, SHOP);
     assert_eq!(run.approvals.len(), 2);
-    assert_eq!(policies.can_lift(&person("omar"), &run).unwrap(), ["mine"]);
-    assert_eq!(policies.can_lift(&person("rita"), &run).unwrap(), ["provider:postgres.terminate-backend"]);
+    assert_eq!(policies.can_lift(&person("omar"), &run, now()).unwrap(), ["mine"]);
+    assert_eq!(
+        policies.can_lift(&person("rita"), &run, now()).unwrap(),
+        ["provider:postgres.terminate-backend"]
+    );
     let both = Principal::person("both").in_teams(["dba", "reporting"]);
-    assert_eq!(policies.can_lift(&both, &run).unwrap(), ["mine", "provider:postgres.terminate-backend"]);
+    assert_eq!(
+        policies.can_lift(&both, &run, now()).unwrap(),
+        ["mine", "provider:postgres.terminate-backend"]
+    );
     let mine = run.approvals.iter().find(|approval| approval.policy == "mine").unwrap();
     assert_eq!(mine.count, 2);
     assert_eq!(mine.expires_at.to_string(), "2026-01-02T04:34:05Z");
@@ -203,7 +219,7 @@ fn a_run_that_waits_for_nothing_is_not_lifted() {
     let mut run = waiting(&policies, &person("dana"), &action, SHOP);
     run.approvals.clear();
     assert_eq!(
-        policies.can_lift(&person("omar"), &run).unwrap_err().to_string(),
+        policies.can_lift(&person("omar"), &run, now()).unwrap_err().to_string(),
         "this run waits for no approval"
     );
 }

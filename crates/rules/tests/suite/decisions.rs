@@ -5,7 +5,7 @@ use guichet_contract::{Action, Principal, PrincipalKind, Surface};
 use guichet_rules::{Decision, Policies, Question, Registry};
 use serde_json::{Value, json};
 
-use crate::world::{action, ask, catalogue, catalogue_of, input, load, person, policies, registry};
+use crate::world::{action, ask, catalogue, catalogue_of, input, load, now, person, policies, registry};
 
 const PERMIT_ALL: &str = "@id(\"all\") permit (principal, action, resource);";
 const SHOP: &str = "postgres/shop";
@@ -13,8 +13,8 @@ const SHOP: &str = "postgres/shop";
 /// `yes by …`, `no: …`, or `wait for …`.
 fn told(decision: &Decision) -> String {
     match decision {
-        Decision::Allowed { policies } => format!("yes by {}", policies.join(" ")),
-        Decision::NeedsApproval { conditions, policies } => {
+        Decision::Allowed { policies, .. } => format!("yes by {}", policies.join(" ")),
+        Decision::NeedsApproval { conditions, policies, .. } => {
             let asked: Vec<&str> = conditions.iter().map(|one| one.policy.as_str()).collect();
             format!("wait for {} by {}", asked.join(" "), policies.join(" "))
         }
@@ -77,6 +77,7 @@ fn what_decides() {
             environment: "staging",
             surface: Surface::Cli,
             reason: Some("INC-7"),
+            now: now(),
         });
         assert_eq!(told(&decision), expected, "{text}\n{decision:?}");
     }
@@ -120,7 +121,8 @@ fn cedar_decides(set: &cedar::PolicySet, schema: &cedar::Schema, who: &Principal
     ]);
     let entities = cedar::Entities::from_json_value(entities, Some(schema)).unwrap();
     let action = uid("Action", act.id.as_str());
-    let context = json!({"environment": "staging", "surface": "cli", "input": input()});
+    let context = json!({"environment": "staging", "surface": "cli", "input": input(),
+        "on_call": [], "office_hours": false});
     let context = cedar::Context::from_json_value(context, Some((schema, &action))).unwrap();
     let request =
         cedar::Request::new(uid("Person", &who.name), action, uid("Resource", SHOP), context, Some(schema))
@@ -170,6 +172,7 @@ fn what_cannot_be_asked_is_refused() {
             environment: "staging",
             surface: Surface::Rest,
             reason: None,
+            now: now(),
         };
         match policies.authorize(&question) {
             Decision::Refused { reasons } => reasons[0].sentence.clone(),

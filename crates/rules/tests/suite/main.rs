@@ -5,6 +5,8 @@ mod approvals;
 #[cfg(test)]
 mod decisions;
 #[cfg(test)]
+mod outlook;
+#[cfg(test)]
 mod policy_faults;
 #[cfg(test)]
 mod registry;

@@ -27,6 +27,9 @@ fn every_fault_has_its_place_and_says_what_to_do() {
         ("teams:\n  - name: a/b\n", "r:2:11: `a/b` is no name of a team"),
         ("teams:\n  - name: a\n    members: [x, x]\n", "r:3:18: `x` is listed twice in the team `a`"),
         ("teams:\n  - name: a\n    members: ['']\n", "r:3:15: `` is no name of a person"),
+        ("people:\n  - name: omar\n    email: omar\n", "r:3:12: `omar` is no address of mail"),
+        ("people:\n  - name: omar\n    email: \"a@b\\r\\nBcc: c@d\"\n", "r:3:12: `a@b"),
+        ("people:\n  - name: omar\n  - name: omar\n", "r:3:11: the person `omar` is listed twice"),
         (
             "teams:\n  - name: dba\n  - name: b\n    parents: [dbs]\n",
             "r:4:15: no team is called `dbs`; did you mean `dba`?",
@@ -154,6 +157,15 @@ services:
     assert!(registry.members_of("nobody").is_empty());
     assert_eq!(registry.team("dba").unwrap().chat.as_deref(), Some("#dba"));
     assert_eq!(registry.service("db-proxy").unwrap().owner, "dba");
+}
+
+#[test]
+fn people_have_addresses_of_mail() {
+    let text = "people:\n  - {name: omar, email: omar.o@corp.test}\n  - {name: olga}\n";
+    let registry = Registry::parse(&files(&[("r", text)])).unwrap();
+    assert_eq!(registry.person("omar").unwrap().email.as_deref(), Some("omar.o@corp.test"));
+    assert_eq!(registry.person("olga").unwrap().email, None);
+    assert_eq!(registry.person("eve"), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The demo's policies and registry, as they stand in `demo/`, decide as they say.
 
-use crate::world::{action, ask, catalogue, load, run_of};
+use crate::world::{action, ask, catalogue, load, now, run_of};
 use guichet_contract::Principal;
 use guichet_rules::{Decision, Policies, Registry};
 use serde_json::json;
@@ -72,7 +72,7 @@ fn it_decides_as_told() {
             Decision::NeedsApproval { conditions, .. } => conditions
                 .iter()
                 .map(|one| {
-                    let team = one.team.as_deref().unwrap_or("nobody");
+                    let team = one.teams.first().map_or("nobody", String::as_str);
                     format!("{} by {team} x{} {}s", one.policy, one.count, one.expires_seconds)
                 })
                 .collect::<Vec<_>>()
@@ -90,8 +90,8 @@ fn the_owner_lifts_what_another_team_asked_for() {
     let cancel = action("postgres.cancel-query");
     let run =
         run_of(&dana, &cancel, resource, "staging", ask(&policies, &dana, &cancel, resource, "staging"));
-    assert_eq!(policies.can_lift(&person(&registry, "rita"), &run).unwrap(), ["another-teams-query"]);
-    let refusal = policies.can_lift(&person(&registry, "omar"), &run).unwrap_err();
+    assert_eq!(policies.can_lift(&person(&registry, "rita"), &run, now()).unwrap(), ["another-teams-query"]);
+    let refusal = policies.can_lift(&person(&registry, "omar"), &run, now()).unwrap_err();
     assert_eq!(refusal.to_string(), "omar is in none of the teams that can approve this run (reporting)");
     assert!(policies.may(&dana, "view_run", resource, "staging").is_allowed());
     assert!(policies.may(&dana, "audit", "guichet/records", "staging").is_allowed());

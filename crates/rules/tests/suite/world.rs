@@ -95,7 +95,13 @@ pub(crate) fn ask(
         environment,
         surface: Surface::Cli,
         reason: None,
+        now: now(),
     })
+}
+
+/// A Friday, ten to four in the afternoon in Berlin.
+pub(crate) fn now() -> Timestamp {
+    "2026-01-02T14:50:00Z".parse().unwrap()
 }
 
 /// A run that waits for what a decision asked for.
@@ -131,6 +137,11 @@ pub(crate) fn run_of(
         binding: digest,
         approvals: conditions.into_iter().map(|one| one.into_approval(now)).collect(),
         decisions: Vec::new(),
+        broken_glass: None,
+        cool_down_seconds: 0,
+        undoes: None,
+        undo: None,
+        starts_at: None,
         created_at: now,
         expires_at: None,
         started_at: None,

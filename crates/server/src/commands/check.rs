@@ -1,24 +1,41 @@
 //! `guichetd check`: everything that would be wrong at the start or at a reload, with its place; nothing is changed.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use guichet_contract::SystemClock;
 use guichet_dispatch::{Limits, Provider, Transport, transport};
+use guichet_notify::Notifier;
 use guichet_operations::reload_settings;
 
-use super::{fail, say};
+use super::{fail, policy_test, say};
 use crate::{
     config::{Config, Reached},
     documents::Documents,
-    embedded, reload,
+    embedded,
+    policy_cases::Around,
+    reload,
 };
+
+/// Whom to ask for the documents.
+#[derive(Debug, Clone, Default)]
+pub struct Asking {
+    /// Not the providers that are reached over the network.
+    pub offline: bool,
+    /// Nobody: they are in this folder, `NAME.json` each.
+    pub documents: Option<PathBuf>,
+}
 
 /// Checks; exits 0 when all is well, 1 otherwise.
 ///
 /// # Errors
 /// What keeps it from checking at all.
-pub fn check(file: &Path, offline: bool) -> anyhow::Result<ExitCode> {
+pub fn check(file: &Path, asking: &Asking) -> anyhow::Result<ExitCode> {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(faults) => {
@@ -28,11 +45,45 @@ pub fn check(file: &Path, offline: bool) -> anyhow::Result<ExitCode> {
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
-    runtime.block_on(check_config(&config, offline))
+    runtime.block_on(check_config(&config, asking))
 }
 
-async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode> {
+/// The documents of the configured providers, and what is wrong with them.
+pub(super) async fn gather(config: &Config, asking: &Asking) -> anyhow::Result<(Documents, Vec<String>)> {
+    let strict: BTreeMap<String, bool> =
+        config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
     let mut faults = Vec::new();
+    let mut providers = Vec::new();
+    let documents = if let Some(folder) = &asking.documents {
+        Documents::saved(folder, strict.clone()).unwrap_or_else(|more| {
+            faults.extend(more);
+            Documents::kept(folder, BTreeMap::new())
+        })
+    } else {
+        providers = reached(config, asking.offline, &mut faults)?;
+        let mut documents = Documents::kept(&config.data, strict);
+        documents.refresh(&providers, &SystemClock).await;
+        documents
+    };
+    for provider in &providers {
+        faults.extend(provider.refusal().map(|why| format!("provider {}: {why}", provider.name)));
+    }
+    for provider in &config.providers {
+        if !documents.current().contains_key(&provider.name) {
+            let reached = providers.iter().find(|reached| reached.name == provider.name);
+            let why = reached
+                .and_then(|reached| reached.problem())
+                .map_or_else(String::new, |why| format!(" ({why})"));
+            say(&format!(
+                "note: provider {} has no usable document{why}; policies that name its actions cannot be checked",
+                provider.name
+            ));
+        }
+    }
+    Ok((documents, faults))
+}
+
+fn reached(config: &Config, offline: bool, faults: &mut Vec<String>) -> anyhow::Result<Vec<Arc<Provider>>> {
     let client = transport::http_client().context("the HTTP client cannot be made")?;
     let keys = Arc::new(guichet_provider_sdk::KeyRing::new());
     let mut providers = Vec::new();
@@ -52,24 +103,13 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
         };
         providers.push(Arc::new(Provider::new(&provider.name, transport, Limits::default())));
     }
-    let strict: BTreeMap<String, bool> =
-        config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
-    let mut documents = Documents::kept(&config.data, strict);
-    documents.refresh(&providers, &SystemClock).await;
-    for provider in &providers {
-        faults.extend(provider.refusal().map(|why| format!("provider {}: {why}", provider.name)));
-    }
-    for provider in &config.providers {
-        if !documents.current().contains_key(&provider.name) {
-            let reached = providers.iter().find(|reached| reached.name == provider.name);
-            let why = reached
-                .and_then(|reached| reached.problem())
-                .map_or_else(String::new, |why| format!(" ({why})"));
-            say(&format!(
-                "note: provider {} has no usable document{why}; policies that name its actions cannot be checked",
-                provider.name
-            ));
-        }
+    Ok(providers)
+}
+
+async fn check_config(config: &Config, asking: &Asking) -> anyhow::Result<ExitCode> {
+    let (documents, mut faults) = gather(config, asking).await?;
+    if let Err(error) = Notifier::open(&config.channels, Arc::new(SystemClock)) {
+        faults.push(format!("{}: {error}", config.file.display()));
     }
     match reload::read_sources(config, &documents) {
         Err(more) => faults.extend(more),
@@ -83,6 +123,16 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
                         say(&format!("warning: provider {name}: {warning}"));
                     }
                 }
+                for (channel, team) in
+                    config.channels.iter().flat_map(|c| c.teams.iter().map(move |t| (c, t)))
+                {
+                    if built.world.registry.team(team).is_none() {
+                        let name = &channel.name;
+                        say(&format!(
+                            "warning: channel {name}: no team is called `{team}`, so nobody in it is told"
+                        ));
+                    }
+                }
                 for warning in built.world.policies.warnings() {
                     say(&format!("warning: {warning}"));
                 }
@@ -93,13 +143,16 @@ async fn check_config(config: &Config, offline: bool) -> anyhow::Result<ExitCode
                     config.users.len(),
                     built.world.policies.version().short(),
                 ));
+                let absent = sources.absent.iter().chain(built.refused.keys()).cloned().collect();
+                let around = Around { absent, programs: policy_test::programs(config) };
+                faults.extend(policy_test::run(&built.world, &config.policy, &around));
             }
         },
     }
     Ok(told(&faults))
 }
 
-fn told(faults: &[String]) -> ExitCode {
+pub(super) fn told(faults: &[String]) -> ExitCode {
     if faults.is_empty() {
         say("all is well");
         return ExitCode::SUCCESS;

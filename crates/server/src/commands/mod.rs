@@ -3,6 +3,7 @@
 pub mod check;
 pub mod hash_password;
 pub mod ledger;
+pub mod policy_test;
 pub mod serve;
 
 use std::process::ExitCode;

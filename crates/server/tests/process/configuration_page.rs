@@ -29,10 +29,12 @@ fn the_example_is_complete_and_passes_the_check() {
     write("guichet.toml", &block(&page, "toml guichet.toml"));
     write("postgres.toml", &block(&page, "toml postgres.toml"));
     write("shop.password", "not-a-real-one\n");
+    write("mail.password", "not-a-real-one\n");
+    write("chat.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n");
     write("policy/rules.cedar", &block(&page, "cedar"));
     write("registry/registry.yaml", &block(&page, "yaml"));
     let config = Config::load(&folder.path().join("guichet.toml")).unwrap();
-    assert_eq!((config.users.len(), config.providers.len()), (2, 2));
+    assert_eq!((config.users.len(), config.providers.len(), config.channels.len()), (2, 2, 3));
     let output = guichetd()
         .args(["check", "--offline", "--config"])
         .arg(folder.path().join("guichet.toml"))
@@ -55,7 +57,9 @@ fn every_field_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("guichet.toml");
     let mut all = BTreeSet::new();
-    for table in ["", "[approval]", "[limits]", "[telemetry]", "[ledger]", "[[user]]", "[[provider]]"] {
+    for table in
+        ["", "[approval]", "[limits]", "[telemetry]", "[ledger]", "[[user]]", "[[provider]]", "[[notify]]"]
+    {
         fs::write(&file, format!("{table}\nno-such-field = 1\n")).unwrap();
         all.extend(fields(&Config::load(&file).unwrap_err()[0].message));
     }

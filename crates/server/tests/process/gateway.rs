@@ -241,7 +241,7 @@ fn read(path: &Path) -> String {
 }
 
 /// What no log may hold.
-const NEVER_LOGGED: [&str; 6] = [PASSWORD, SECRET, "gcs_", "gcp_", "v4.public.", "k4.secret."];
+const NEVER_LOGGED: [&str; 7] = [PASSWORD, SECRET, "gcs_", "gcp_", "v4.public.", "k4.secret.", "whsec_"];
 
 impl Drop for Gateway {
     fn drop(&mut self) {

@@ -14,7 +14,11 @@ mod kills;
 #[cfg(test)]
 mod ledger_upkeep;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod person;
+#[cfg(test)]
+mod policy_cases;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]

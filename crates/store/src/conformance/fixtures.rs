@@ -11,10 +11,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 // With the fixtures come the verbs: a case may ask a store anything.
+pub use crate::Reviews;
 use crate::{Change, CommitError, Job, JobKind, PageRequest, Token, TokenKind, UnitOfWork};
 pub use crate::{
-    Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Records as _, Runs as _, Store as _,
-    Tokens as _, Wakes as _,
+    Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Notices as _, Records as _, Runs as _,
+    Store as _, Tokens as _, Wakes as _,
 };
 
 /// A moment, the same each time: 2025-01-01 and so many seconds.
@@ -53,6 +54,11 @@ pub fn run_in(state: RunState) -> Run {
         binding: Digest::of_bytes(b""),
         approvals: Vec::new(),
         decisions: Vec::new(),
+        broken_glass: None,
+        cool_down_seconds: 0,
+        undoes: None,
+        undo: None,
+        starts_at: None,
         created_at: second(0),
         expires_at: Some(second(3600)),
         started_at: None,

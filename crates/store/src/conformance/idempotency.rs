@@ -5,7 +5,7 @@ use std::sync::Arc;
 use guichet_contract::{Digest, Principal, Run, RunId, RunState};
 
 use super::{Premises, fixtures::*};
-use crate::{Change, RunsFilter, UnitOfWork};
+use crate::{Change, Lane, RunsFilter, UnitOfWork};
 
 fn key_of(principal: &str, key: &str, run: RunId) -> Change {
     Change::InsertIdempotencyKey {
@@ -30,7 +30,7 @@ pub async fn of_many_with_one_key_one_wins(premises: &impl Premises) {
     assert_eq!(runs.len(), 1);
     let known = store.idempotent_run("person/ada", "key").await.unwrap();
     assert_eq!(known, Some((Digest::of_bytes(b"key"), runs[0].id)));
-    assert_eq!(store.claim_jobs("a", second(0), second(9), 100).await.unwrap().len(), 1);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(0), second(9), 100).await.unwrap().len(), 1);
 }
 
 pub async fn keys_of_two_people_never_meet(premises: &impl Premises) {

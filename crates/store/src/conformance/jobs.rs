@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use guichet_contract::{JobId, RunId};
 
 use super::{Premises, fixtures::*};
-use crate::{Change, Job, JobKind, Store, UnitOfWork};
+use crate::{Change, Job, JobKind, Lane, Store, UnitOfWork};
 
 async fn enqueue(store: &impl Store, jobs: impl IntoIterator<Item = Job>) {
     store.commit(jobs.into_iter().fold(UnitOfWork::new(), UnitOfWork::enqueue_job)).await.unwrap();
@@ -23,7 +23,7 @@ pub async fn no_job_is_claimed_twice(premises: &impl Premises) {
         async move {
             let (lease, mut held) = (format!("worker {number}"), Vec::new());
             loop {
-                let jobs = store.claim_jobs(&lease, second(500), second(900), 3).await.unwrap();
+                let jobs = store.claim_jobs(&Lane::Runs, &lease, second(500), second(900), 3).await.unwrap();
                 assert!(jobs.len() <= 3);
                 if jobs.is_empty() {
                     return held;
@@ -42,8 +42,8 @@ pub async fn jobs_wait_until_they_are_due(premises: &impl Premises) {
     let store = premises.open().await;
     let jobs = [job_due(second(20)), job_due(second(10)), job_due(second(30))];
     enqueue(&*store, jobs.clone()).await;
-    assert_eq!(store.claim_jobs("a", second(9), second(99), 10).await.unwrap(), []);
-    let due = store.claim_jobs("a", second(20), second(99), 10).await.unwrap();
+    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(9), second(99), 10).await.unwrap(), []);
+    let due = store.claim_jobs(&Lane::Runs, "a", second(20), second(99), 10).await.unwrap();
     assert_eq!(ids(&due), [jobs[1].id, jobs[0].id], "oldest first");
     assert_eq!(due[0], Job { attempts: 1, ..jobs[1].clone() });
 }
@@ -52,9 +52,9 @@ pub async fn a_lease_runs_out(premises: &impl Premises) {
     let store = premises.open().await;
     let job = job_due(second(0));
     enqueue(&*store, [job.clone()]).await;
-    assert_eq!(store.claim_jobs("a", second(0), second(60), 1).await.unwrap().len(), 1);
-    assert_eq!(store.claim_jobs("b", second(59), second(120), 1).await.unwrap(), []);
-    let again = store.claim_jobs("b", second(60), second(120), 1).await.unwrap();
+    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(0), second(60), 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "b", second(59), second(120), 1).await.unwrap(), []);
+    let again = store.claim_jobs(&Lane::Runs, "b", second(60), second(120), 1).await.unwrap();
     assert_eq!(again, [Job { attempts: 2, ..job.clone() }]);
     let late = Change::FinishJob { job: job.id, lease: "a".into() };
     conflict(store.commit(unit(late)).await);
@@ -64,12 +64,12 @@ pub async fn a_lease_can_be_prolonged_while_it_is_held(premises: &impl Premises)
     let store = premises.open().await;
     let job = job_due(second(0));
     enqueue(&*store, [job.clone()]).await;
-    store.claim_jobs("a", second(0), second(60), 1).await.unwrap();
+    store.claim_jobs(&Lane::Runs, "a", second(0), second(60), 1).await.unwrap();
     assert!(store.extend_lease(job.id, "a", second(100)).await.unwrap());
     assert!(!store.extend_lease(job.id, "b", second(200)).await.unwrap());
     assert!(!store.extend_lease(job_id(), "a", second(200)).await.unwrap());
-    assert_eq!(store.claim_jobs("b", second(99), second(200), 1).await.unwrap(), []);
-    assert_eq!(store.claim_jobs("b", second(100), second(200), 1).await.unwrap().len(), 1);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "b", second(99), second(200), 1).await.unwrap(), []);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "b", second(100), second(200), 1).await.unwrap().len(), 1);
     assert!(!store.extend_lease(job.id, "a", second(300)).await.unwrap(), "it was lost");
 }
 
@@ -80,39 +80,39 @@ pub async fn only_the_holder_finishes_or_retries(premises: &impl Premises) {
     let finish = |lease: &str| unit(Change::FinishJob { job: job.id, lease: lease.into() });
     let retry = |lease: &str| unit(Change::RetryJob { job: job.id, lease: lease.into(), due: second(50) });
     conflict(store.commit(finish("a")).await);
-    store.claim_jobs("a", second(0), second(60), 1).await.unwrap();
+    store.claim_jobs(&Lane::Runs, "a", second(0), second(60), 1).await.unwrap();
     conflict(store.commit(finish("b")).await);
     conflict(store.commit(retry("b")).await);
 
     store.commit(retry("a")).await.unwrap();
     conflict(store.commit(finish("a")).await);
-    assert_eq!(store.claim_jobs("a", second(49), second(99), 1).await.unwrap(), []);
-    let again = store.claim_jobs("a", second(50), second(99), 1).await.unwrap();
+    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(49), second(99), 1).await.unwrap(), []);
+    let again = store.claim_jobs(&Lane::Runs, "a", second(50), second(99), 1).await.unwrap();
     assert_eq!(again, [Job { due: second(50), attempts: 2, ..job.clone() }]);
 
     store.commit(finish("a")).await.unwrap();
     conflict(store.commit(finish("a")).await);
-    assert_eq!(store.claim_jobs("a", second(1_000), second(2_000), 1).await.unwrap(), []);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(1_000), second(2_000), 1).await.unwrap(), []);
 }
 
 pub async fn the_next_moment_is_known(premises: &impl Premises) {
     let store = premises.open().await;
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), None);
     enqueue(&*store, [job_due(second(30)), job_due(second(10))]).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(second(10)));
-    store.claim_jobs("a", second(10), second(20), 1).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(second(20)), "then the lease runs out");
-    store.claim_jobs("a", second(20), second(90), 1).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), Some(second(30)));
+    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(10)));
+    store.claim_jobs(&Lane::Runs, "a", second(10), second(20), 1).await.unwrap();
+    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(20)), "then the lease runs out");
+    store.claim_jobs(&Lane::Runs, "a", second(20), second(90), 1).await.unwrap();
+    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(30)));
 }
 
 pub async fn all_leases_can_be_freed(premises: &impl Premises) {
     let store = premises.open().await;
     enqueue(&*store, [job_due(second(0)), job_due(second(1)), job_due(second(2))]).await;
-    assert_eq!(store.claim_jobs("a", second(1), second(900), 10).await.unwrap().len(), 2);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(1), second(900), 10).await.unwrap().len(), 2);
     assert_eq!(store.free_all_leases().await.unwrap(), 2);
     assert_eq!(store.free_all_leases().await.unwrap(), 0);
-    assert_eq!(store.claim_jobs("b", second(2), second(900), 10).await.unwrap().len(), 3);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "b", second(2), second(900), 10).await.unwrap().len(), 3);
 }
 
 pub async fn jobs_of_a_run_can_be_dropped(premises: &impl Premises) {
@@ -123,6 +123,6 @@ pub async fn jobs_of_a_run_can_be_dropped(premises: &impl Premises) {
     enqueue(&*store, [of(run, JobKind::ExpireRun), kept[0].clone(), kept[1].clone()]).await;
     let dropping = Change::DropJobs { run, kind: JobKind::ExpireRun };
     store.commit(unit(dropping.clone()).with(dropping)).await.unwrap();
-    let left = store.claim_jobs("a", second(0), second(60), 10).await.unwrap();
+    let left = store.claim_jobs(&Lane::Runs, "a", second(0), second(60), 10).await.unwrap();
     assert_eq!(ids(&left).into_iter().collect::<HashSet<_>>(), ids(&kept).into_iter().collect());
 }

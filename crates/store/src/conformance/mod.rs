@@ -16,7 +16,9 @@ pub mod events;
 pub mod fixtures;
 pub mod idempotency;
 pub mod jobs;
+pub mod notices;
 pub mod records;
+pub mod reviews;
 pub mod runs;
 pub mod tokens;
 pub mod whole;
@@ -64,6 +66,10 @@ macro_rules! conformance_suite {
                 events_are_read_on_from_where_one_stopped
                 events_need_their_run
             }
+            reviews {
+                a_review_is_opened_with_its_run_and_closed_once
+                open_reviews_come_by_urgency
+            }
             jobs {
                 no_job_is_claimed_twice
                 jobs_wait_until_they_are_due
@@ -73,6 +79,14 @@ macro_rules! conformance_suite {
                 the_next_moment_is_known
                 all_leases_can_be_freed
                 jobs_of_a_run_can_be_dropped
+            }
+            notices {
+                a_notice_reads_as_it_was_written_until_it_is_told
+                notices_never_keep_runs_waiting
+                notices_for_channels_that_are_gone_are_dropped
+                a_notice_needs_its_own_kind
+                nobody_is_told_twice
+                a_retried_notice_wakes_its_own_lane
             }
             tokens {
                 a_token_reads_as_it_was_written

@@ -7,7 +7,7 @@ use guichet_lifecycle::{Event, next};
 use serde_json::json;
 
 use super::{Premises, fixtures::*};
-use crate::{Change, PageRequest, RunsFilter, Store, StoreError, UnitOfWork};
+use crate::{Change, Lane, PageRequest, RunsFilter, Store, StoreError, UnitOfWork};
 
 async fn insert(store: &impl Store, run: &Run) {
     store.commit(UnitOfWork::new().insert_run(run.clone())).await.unwrap();
@@ -113,7 +113,7 @@ pub async fn of_many_last_decisions_one_counts(premises: &impl Premises) {
         let run = store.run(run.id).await.unwrap().unwrap();
         assert_eq!((run.state, run.decisions.len()), (RunState::Queued, 1));
     }
-    let jobs = store.claim_jobs("all", second(1), second(2), 100).await.unwrap();
+    let jobs = store.claim_jobs(&Lane::Runs, "all", second(1), second(2), 100).await.unwrap();
     assert_eq!(jobs.len(), 20, "one job for each run");
 }
 

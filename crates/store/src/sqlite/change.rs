@@ -1,6 +1,8 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
-use super::{events, fault::Fault, idempotency, jobs, records, runs, tokens, writing::Writing};
+use super::{
+    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, tokens, writing::Writing,
+};
 use crate::Change;
 
 /// Makes the change true within the open transaction, or says what it conflicts with.
@@ -13,8 +15,12 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::AddDecision { run, seen, decision } => runs::add_decision(writing, *run, *seen, decision),
         Change::AppendEvent { run, at, kind } => events::append(writing, *run, *at, kind),
         Change::AppendRecord(record) => records::append(writing, &records::Leaf::of(record)?),
+        Change::OpenReview(review) => reviews::open(writing, review),
+        Change::CloseReview { run, closed } => reviews::close(writing, *run, closed),
         Change::PruneRecords { before } => records::prune(writing, *before),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
+        Change::EnqueueNotice { job, notice } => notices::enqueue(writing, job, notice),
+        Change::NoteDelivery(delivery) => notices::note_delivery(writing, delivery),
         Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),
         Change::DropJobs { run, kind } => jobs::drop_for(writing, *run, *kind),

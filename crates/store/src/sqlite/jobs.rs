@@ -12,7 +12,7 @@ use super::{
     writer::without_conflict,
     writing::Writing,
 };
-use crate::{Job, JobKind, Jobs, StoreError};
+use crate::{Job, JobKind, Jobs, Lane, StoreError};
 
 const ENQUEUE: &str = "INSERT INTO jobs (id, kind, run, due, attempts) VALUES (?1, ?2, ?3, ?4, ?5)";
 
@@ -29,7 +29,7 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault>
             job.attempts
         ])
         .or_conflict(|| format!("job {} (its id exists)", job.id))?;
-    writing.wake_jobs();
+    writing.wake_jobs(job.kind);
     Ok(())
 }
 
@@ -42,14 +42,19 @@ pub(super) fn finish(writing: &mut Writing<'_>, job: JobId, lease: &str) -> Resu
     held(gone, job, lease)
 }
 
-const RETRY: &str = "UPDATE jobs SET due = ?3, lease = NULL, lease_until = NULL WHERE id = ?1 AND lease = ?2";
+const RETRY: &str = "
+    UPDATE jobs SET due = ?3, lease = NULL, lease_until = NULL WHERE id = ?1 AND lease = ?2 RETURNING kind";
 
 /// To be tried again. Conflict when it is not held under this lease.
 pub(super) fn retry(writing: &mut Writing<'_>, job: JobId, lease: &str, due: Timestamp) -> Result<(), Fault> {
-    let freed =
-        writing.connection().prepare_cached(RETRY)?.execute(params![job.to_string(), lease, micros(due)])?;
-    writing.wake_jobs();
-    held(freed, job, lease)
+    let mut statement = writing.connection().prepare_cached(RETRY)?;
+    let freed: Option<String> =
+        statement.query_row(params![job.to_string(), lease, micros(due)], |row| row.get(0)).optional()?;
+    drop(statement);
+    if let Some(kind) = &freed {
+        writing.wake_jobs(kind_of(kind)?);
+    }
+    held(usize::from(freed.is_some()), job, lease)
 }
 
 /// No longer needed.
@@ -72,35 +77,41 @@ fn held(changed: usize, job: JobId, lease: &str) -> Result<(), Fault> {
 // What has been free longest comes first. A holder that died is one more reason to be free.
 const CLAIM: &str = "
     UPDATE jobs SET lease = ?1, lease_until = ?3, attempts = attempts + 1
-    WHERE id IN (SELECT id FROM jobs WHERE free_at <= ?2 ORDER BY free_at, id LIMIT ?4)
+    WHERE id IN (SELECT id FROM jobs WHERE lane = ?5 AND free_at <= ?2 ORDER BY free_at, id LIMIT ?4)
     RETURNING id, kind, run, due, attempts";
+
+fn kind_of(word: &str) -> Result<JobKind, Fault> {
+    Ok(serde_json::from_value(word.into())?)
+}
 
 fn read_row(row: &Row<'_>) -> Result<Job, Fault> {
     let kind: String = row.get(1)?;
     Ok(Job {
         id: word(&row.get::<_, String>(0)?)?,
-        kind: serde_json::from_value(kind.into())?,
+        kind: kind_of(&kind)?,
         run: word(&row.get::<_, String>(2)?)?,
         due: moment(row.get(3)?)?,
         attempts: row.get(4)?,
     })
 }
 
-const NEXT_DUE: &str = "SELECT free_at FROM jobs ORDER BY free_at LIMIT 1";
+const NEXT_DUE: &str = "SELECT free_at FROM jobs WHERE lane = ?1 ORDER BY free_at LIMIT 1";
 
 #[async_trait]
 impl Jobs for SqliteStore {
     async fn claim_jobs(
         &self,
+        lane: &Lane,
         lease: &str,
         now: Timestamp,
         until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Job>, StoreError> {
-        let lease = lease.to_owned();
+        let (lane, lease) = (lane.word(), lease.to_owned());
         self.write(move |writing| {
             let mut statement = writing.connection().prepare_cached(CLAIM)?;
-            let mut rows = statement.query(params![lease, micros(now), micros(until), integer(limit)])?;
+            let mut rows =
+                statement.query(params![lease, micros(now), micros(until), integer(limit), lane])?;
             let mut jobs = Vec::new();
             while let Some(row) = rows.next()? {
                 jobs.push(read_row(row)?);
@@ -126,10 +137,11 @@ impl Jobs for SqliteStore {
         .map_err(without_conflict)
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|connection| {
+    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError> {
+        let lane = lane.word();
+        self.read(move |connection| {
             let free_at: Option<i64> =
-                connection.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0)).optional()?;
+                connection.prepare_cached(NEXT_DUE)?.query_row([lane], |row| row.get(0)).optional()?;
             free_at.map(moment).transpose()
         })
         .await
@@ -142,7 +154,8 @@ impl Jobs for SqliteStore {
                 .prepare_cached("UPDATE jobs SET lease = NULL, lease_until = NULL WHERE lease IS NOT NULL")?
                 .execute([])?;
             if freed > 0 {
-                writing.wake_jobs();
+                writing.wake_jobs(JobKind::ExecuteRun);
+                writing.wake_jobs(JobKind::DeliverNotice);
             }
             count(integer(freed))
         })

@@ -14,7 +14,9 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0002_tokens", include_str!("schema/0002_tokens.sql")),
     ("0003_ledger", include_str!("schema/0003_ledger.sql")),
     ("0004_open_runs", include_str!("schema/0004_open_runs.sql")),
+    ("0005_reviews", include_str!("schema/0005_reviews.sql")),
     ("0020_search", include_str!("schema/0020_search.sql")),
+    ("0030_notices", include_str!("schema/0030_notices.sql")),
 ];
 
 /// Brings the file up to the newest schema, each step in a transaction of its own.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use tokio::sync::broadcast;
 
 use super::{columns::count, fault::Fault, records};
-use crate::Wake;
+use crate::{JobKind, Wake};
 
 /// An open transaction.
 pub(super) struct Writing<'a> {
@@ -18,6 +18,7 @@ pub(super) struct Writing<'a> {
 #[derive(Default)]
 pub(super) struct Woken {
     job: bool,
+    notice: bool,
     record: bool,
     runs: Vec<RunId>,
 }
@@ -35,8 +36,11 @@ impl<'a> Writing<'a> {
         index
     }
 
-    pub(super) fn wake_jobs(&mut self) {
-        self.woken.job = true;
+    pub(super) fn wake_jobs(&mut self, kind: JobKind) {
+        match kind {
+            JobKind::DeliverNotice => self.woken.notice = true,
+            _ => self.woken.job = true,
+        }
     }
 
     pub(super) fn wake_run(&mut self, run: RunId) {
@@ -50,12 +54,13 @@ impl<'a> Writing<'a> {
         work: impl FnOnce(&mut Self) -> Result<bool, Fault>,
     ) -> Result<(), Fault> {
         self.connection.prepare_cached("SAVEPOINT unit")?.execute([])?;
-        let (next_index, job, record, runs) =
-            (self.next_index, self.woken.job, self.woken.record, self.woken.runs.len());
+        let (next_index, record, runs) = (self.next_index, self.woken.record, self.woken.runs.len());
+        let (job, notice) = (self.woken.job, self.woken.notice);
         if !work(self)? {
             self.connection.prepare_cached("ROLLBACK TO unit")?.execute([])?;
             self.next_index = next_index;
-            (self.woken.job, self.woken.record) = (job, record);
+            self.woken.record = record;
+            (self.woken.job, self.woken.notice) = (job, notice);
             self.woken.runs.truncate(runs);
         }
         self.connection.prepare_cached("RELEASE unit")?.execute([])?;
@@ -92,8 +97,9 @@ impl Woken {
         self.runs.sort_unstable();
         self.runs.dedup();
         let job = self.job.then_some(Wake::Job);
+        let notice = self.notice.then_some(Wake::Notice);
         let record = self.record.then_some(Wake::Record);
-        for wake in job.into_iter().chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
+        for wake in job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
             // Nobody may be waiting.
             let _ = wakes.send(wake);
         }

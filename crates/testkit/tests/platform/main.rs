@@ -1,9 +1,15 @@
 //! Stories that walk through several rooms, over real HTTP on a real store.
 
 mod approvals;
+mod conditions;
 mod crashes;
 mod credentials;
+mod emergencies;
+mod interleavings;
 mod ledger;
+mod mails;
+mod notices;
+mod policy;
 mod recorded;
 mod rest;
 mod rude_providers;

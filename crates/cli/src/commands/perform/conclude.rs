@@ -31,6 +31,12 @@ pub(super) fn ended(run: &Run, because: Option<&str>, view: Option<&View>, print
         _ => because.unwrap_or(sentence).to_owned(),
     };
     printer.outcome(exit, &format!("{}: {detail} ({})", words(run.state.as_str()), footnote(run)));
+    if run.undo.is_some() {
+        printer.note(&format!("to undo it: guichet runs undo {}", run.id.short()));
+    }
+    if run.broken_glass.is_some() {
+        printer.note("the glass was broken: somebody else must review it (`guichet reviews list`)");
+    }
     if let Some(problem) = outcome.and_then(|outcome| outcome.problem.as_ref()) {
         printer.problem(problem);
     }

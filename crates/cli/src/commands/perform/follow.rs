@@ -106,6 +106,12 @@ async fn take(
             }
             progress.stands(run, now());
         }
+        EventKind::Comment { by, asks, text } => {
+            progress.log(&format!("{by} {}: {text}", if asks { "asks" } else { "says" }));
+            if asks {
+                progress.log(&format!("  answer with: guichet runs comment {} \"…\"", run.id.short()));
+            }
+        }
         EventKind::Log { line } => progress.log(&line),
         EventKind::Progress { percent, message } => progress.advanced(percent, message.as_deref()),
         EventKind::Step { name, result } => {

@@ -27,8 +27,14 @@ pub(super) async fn submit(
     let within = is_read.then(|| Duration::from_secs(action.timeout_seconds.into()) + MARGIN);
     let mut pause = Duration::from_millis(300);
     for sent in 1.. {
-        let submission =
-            Submission { action: &action.id, input, reason, idempotency_key: key.as_deref(), within };
+        let submission = Submission {
+            action: &action.id,
+            input,
+            reason,
+            idempotency_key: key.as_deref(),
+            break_glass: !is_read && attempt.matches.get_flag("break-glass"),
+            within,
+        };
         match client.submit_run(submission).await {
             Err(error) if !is_read && error.is_passing() && sent < ATTEMPTS => {
                 attempt.printer.detail(&format!("sent {sent} times, once more with the same key: {error}"));

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::Directory;
 use crate::{
-    StoreError, UnitOfWork,
+    Lane, StoreError, UnitOfWork,
     conformance::fixtures::*,
     sqlite::{SqliteStore, backup, connection, migrations, ownership},
 };
@@ -137,7 +137,7 @@ async fn a_file_of_version_1_is_brought_forward() {
     for _ in 0..2 {
         let store = directory.store();
         assert_eq!(store.run(run.id).await.unwrap(), Some(run.clone()));
-        assert_eq!(store.next_due().await.unwrap(), Some(second(5)));
+        assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(5)));
         store.commit(UnitOfWork::new().append_record(numbered_record(0))).await.unwrap();
     }
     let version: i64 = Connection::open(directory.file())

@@ -1,0 +1,42 @@
+//! `docs/events.md` tells every member and every occasion, and its example is a message.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a page that cannot be read has failed")]
+
+use std::{fs, path::Path};
+
+use guichet_contract::{Message, Occasion};
+use serde_json::Value;
+
+fn page() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.md")).unwrap()
+}
+
+fn example(page: &str) -> Value {
+    let begin = page.find("```json\n").expect("an example") + 8;
+    let end = begin + page[begin..].find("```").expect("its end");
+    serde_json::from_str(&page[begin..end]).unwrap()
+}
+
+#[test]
+fn every_member_and_every_occasion_is_told() {
+    let schema = serde_json::to_value(schemars::schema_for!(Message)).unwrap();
+    let members = schema["properties"].as_object().unwrap();
+    assert!(members.len() > 25, "{members:?}");
+    let page = page();
+    let untold: Vec<&String> =
+        members.keys().filter(|member| !page.contains(&format!("`{member}`"))).collect();
+    assert!(untold.is_empty(), "docs/events.md does not tell {untold:?}");
+    for occasion in Occasion::ALL {
+        assert!(page.contains(&format!("| `{occasion}` |")), "docs/events.md does not tell {occasion}");
+    }
+}
+
+#[test]
+fn the_example_is_a_message_and_comes_out_as_it_stands() {
+    let example = example(&page());
+    let message: Message = serde_json::from_value(example["data"].clone()).unwrap();
+    assert_eq!(serde_json::to_value(&message).unwrap(), example["data"]);
+    assert_eq!(example["type"], format!("dev.guichet.{}", message.occasion));
+    assert_eq!((&example["id"], &example["subject"]), (&example["data"]["id"], &example["data"]["run"]));
+    assert!(message.run.to_string().ends_with(&message.short_id));
+}

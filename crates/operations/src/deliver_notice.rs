@@ -1,0 +1,247 @@
+//! Tells people what happened to a run, through one channel: each of them at least once, and nobody again of whom it is
+//! written that they were told.
+//!
+//! Whoever cannot be reached is tried again, later and later, until the channel's tries are used up; then that is recorded.
+//! A run never waits for any of this: the work has a lane and workers of its own.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use guichet_admission::{World, door};
+use guichet_contract::{
+    Addressee, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState, Surface,
+    Verb, approval::lifted_by,
+};
+use guichet_store::{Change, CommitError, Delivery, Job, UnitOfWork};
+use jiff::SignedDuration;
+
+use crate::{
+    execute_run::Held,
+    message,
+    messenger::{Channel, NotDelivered, Try},
+    platform::Platform,
+};
+
+/// How many people of one notice are told at the same time.
+const AT_ONCE: usize = 4;
+/// A channel ends within its own time-out; should one ever not, the lease is not held for it.
+const LONGEST: Duration = Duration::from_mins(2);
+/// The first pause after a failed try, and the longest.
+const PAUSE: (i64, i64) = (1, 3_600);
+
+/// Tells what the job is to tell.
+///
+/// # Errors
+/// The store's; the job is tried again. What was told and could not be written down is then told again, under the same id.
+pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) -> Result<(), CommitError> {
+    let held = Held { job: job.id, lease };
+    let finish = UnitOfWork::new().with(held.finish());
+    let notice = platform.store.notice(job.id).await.map_err(CommitError::Store)?;
+    let run = platform.store.run(job.run).await.map_err(CommitError::Store)?;
+    let (Some(notice), Some(run)) = (notice, run) else {
+        return platform.store.commit(finish).await;
+    };
+    let messenger = &platform.messages.messenger;
+    let Some(channel) = messenger.channels().iter().find(|channel| channel.name == notice.channel) else {
+        tracing::info!(channel = notice.channel, run = %run.id, "a notice for a channel that is gone is dropped");
+        return platform.store.commit(finish).await;
+    };
+    let Some(to) = addressees(platform, channel, &notice, &run) else {
+        return platform.store.commit(finish).await;
+    };
+    let told = platform
+        .store
+        .deliveries(notice.event, &channel.name)
+        .await
+        .map_err(CommitError::Store)?
+        .into_iter()
+        .map(|delivery| delivery.recipient)
+        .collect::<BTreeSet<_>>();
+    let message = message::of(platform, &notice, &run, to);
+    let mut recipients: Vec<Option<&Addressee>> =
+        if channel.per_person { message.to.iter().map(Some).collect() } else { vec![None] };
+    recipients.retain(|to| !told.contains(name_of(*to)));
+    let last = job.attempts >= channel.tries.max(1);
+    let telling = Telling { platform, channel, notice: &notice, run: &run, message: &message, last };
+    let tellings: Vec<_> = recipients.into_iter().map(|to| telling.tell(to)).collect();
+    // All of them come to their end, whatever becomes of one: what is sent is also noted.
+    let ended: Vec<Result<bool, CommitError>> =
+        stream::iter(tellings).buffer_unordered(AT_ONCE).collect().await;
+    let mut again = false;
+    for one in ended {
+        again |= one?;
+    }
+    if again {
+        let chance = u32::try_from(platform.clock.new_uuid().as_u128() & 0xffff_ffff).unwrap_or_default();
+        let due = platform.clock.now() + pause_after(job.attempts.max(1), chance);
+        let retry = Change::RetryJob { job: job.id, lease: lease.to_owned(), due };
+        return platform.store.commit(UnitOfWork::new().with(retry)).await;
+    }
+    platform.store.commit(finish).await
+}
+
+/// One notice on its way through one channel.
+struct Telling<'a> {
+    platform: &'a Platform,
+    channel: &'a Channel,
+    notice: &'a Notice,
+    run: &'a Run,
+    message: &'a Message,
+    /// The last try there is.
+    last: bool,
+}
+
+impl Telling<'_> {
+    /// Tells one recipient and writes down that they were told. True when it is to be tried again.
+    async fn tell(&self, to: Option<&Addressee>) -> Result<bool, CommitError> {
+        let Self { platform, channel, notice, run, message, last } = *self;
+        let told = platform.messages.messenger.deliver(channel, to, message);
+        let told = tokio::time::timeout(LONGEST, told)
+            .await
+            .unwrap_or_else(|_| Err(NotDelivered::Later("it took too long".to_owned())));
+        let recipient = name_of(to);
+        let (name, occasion) = (channel.name.as_str(), notice.occasion.as_str());
+        let why = match told {
+            Ok(()) => {
+                platform.messages.count(name, Try::Delivered);
+                tracing::debug!(channel = name, recipient, occasion, run = %run.id, "told");
+                return self.note(recipient, None).await.map(|()| false);
+            }
+            Err(NotDelivered::Later(why)) if !last => {
+                platform.messages.count(name, Try::Failed);
+                tracing::warn!(channel = name, recipient, occasion, run = %run.id, why, "not told; it is tried again");
+                return Ok(true);
+            }
+            Err(NotDelivered::Later(why) | NotDelivered::Never(why)) => why,
+        };
+        platform.messages.count(name, Try::GivenUp);
+        tracing::error!(channel = name, recipient, occasion, run = %run.id, why, "not told, and given up");
+        self.note(recipient, Some(why)).await.map(|()| false)
+    }
+
+    async fn note(&self, recipient: &str, given_up: Option<String>) -> Result<(), CommitError> {
+        let Self { platform, channel, notice, run, .. } = *self;
+        let delivery = Delivery {
+            event: notice.event,
+            channel: channel.name.clone(),
+            recipient: recipient.to_owned(),
+            run: run.id,
+            at: platform.clock.now(),
+            given_up: given_up.is_some(),
+        };
+        let mut work = UnitOfWork::new().with(Change::NoteDelivery(delivery));
+        if let Some(why) = given_up {
+            let mut record =
+                platform.door.record(Verb::DeliverNotice, RecordVerdict::Failed, Surface::Gateway);
+            door::describe_run(&mut record, run);
+            record.trace_id.clone_from(&run.trace_id);
+            let whom = if recipient.is_empty() { "everybody there" } else { recipient };
+            let told = format!("{} to {whom} through {}: {why}", notice.occasion, channel.name);
+            record.detail = Some(told.chars().take(500).collect());
+            work = work.append_record(record);
+        }
+        match platform.store.commit(work).await {
+            // Whoever held this job before has written it.
+            Err(CommitError::Conflict { .. }) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn name_of(to: Option<&Addressee>) -> &str {
+    to.map_or("", |to| to.name.as_str())
+}
+
+/// Whom the channel is to tell; none when nobody is, or when it would be told too late.
+fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run) -> Option<Vec<Addressee>> {
+    if notice.occasion == Occasion::ApprovalRequested && run.state != RunState::AwaitingApproval {
+        return None;
+    }
+    let world = platform.door.world();
+    let everybody = if notice.occasion.is_for_approvers() {
+        approvers(platform, &world, notice, run)
+    } else {
+        vec![run.requested_by.name.clone()]
+    };
+    if everybody.is_empty() && notice.occasion == Occasion::ApprovalRequested {
+        tracing::warn!(run = %run.id, "nobody can approve this run; it waits until it expires");
+    }
+    // Nobody reads the mail of a program, unless the registry says where.
+    let is_person = notice.occasion.is_for_approvers() || run.requested_by.kind == PrincipalKind::Person;
+    let unlimited = channel.teams.is_empty() && channel.people.is_empty();
+    let serves = |name: &String| {
+        unlimited
+            || channel.people.contains(name)
+            || channel.teams.iter().any(|team| world.registry.members_of(team).contains(name))
+    };
+    let served: Vec<Addressee> = everybody
+        .into_iter()
+        .filter(serves)
+        .map(|name| {
+            let email = world.registry.person(&name).and_then(|person| person.email.clone());
+            Addressee { name, email }
+        })
+        .filter(|to| !channel.per_person || is_person || to.email.is_some())
+        .collect();
+    // A channel that is one recipient hears also of what nobody can approve.
+    let one_for_all = !channel.per_person && unlimited;
+    (one_for_all || !served.is_empty()).then_some(served)
+}
+
+/// Who may lift what, asked of registry and policies as they are now. Never the requester, nobody who has decided, and not
+/// who did what this tells of.
+fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
+    // Who was skipped is asked as if the run still waited for them.
+    let skipped = run.broken_glass.iter().flat_map(|glass| glass.skipped.iter().cloned());
+    let run = &Run { approvals: run.approvals.iter().cloned().chain(skipped).collect(), ..run.clone() };
+    let teams = run.approvals.iter().flat_map(|approval| &approval.teams);
+    let people: BTreeSet<&String> = teams.flat_map(|team| world.registry.members_of(team)).collect();
+    let open_now: BTreeSet<&str> = run
+        .approvals
+        .iter()
+        .filter(|approval| lifted_by(approval, &run.decisions) < usize::from(approval.count.max(1)))
+        .map(|approval| approval.policy.as_str())
+        .collect();
+    let concerns = |lifts: &[String]| match notice.occasion {
+        Occasion::ApprovalClosed => {
+            lifts.iter().any(|policy| notice.closed.contains(policy))
+                && !lifts.iter().any(|policy| notice.open.contains(policy))
+        }
+        _ => lifts.iter().any(|policy| open_now.contains(policy.as_str())),
+    };
+    people
+        .into_iter()
+        .filter(|name| !run.decisions.iter().any(|decision| decision.by == **name))
+        .filter(|name| notice.by.as_ref() != Some(name))
+        .filter(|name| platform.door.identity().kind_of(name) == Some(PrincipalKind::Person))
+        .filter(|name| {
+            let approver = Principal::person(name.as_str()).in_teams(world.registry.teams_of(name));
+            world.policies.can_lift(&approver, run, platform.clock.now()).is_ok_and(|lifts| concerns(&lifts))
+        })
+        .cloned()
+        .collect()
+}
+
+/// 1 s, 2 s, 4 s … 1 h, each a quarter more or less by chance: what failed together is not tried together.
+fn pause_after(attempts: u32, chance: u32) -> SignedDuration {
+    let seconds = PAUSE.0.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(PAUSE.1);
+    let quarter = seconds * 250;
+    let spread = i64::from(chance) * 2 * quarter / i64::from(u32::MAX);
+    SignedDuration::from_millis(seconds * 1_000 - quarter + spread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour_and_are_spread() {
+        // A millisecond is lost by rounding.
+        let middle: Vec<i128> =
+            (1..=14).map(|n| (pause_after(n, u32::MAX / 2).as_millis() + 1) / 1_000).collect();
+        assert_eq!(middle, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]);
+        let (least, most) = (pause_after(3, 0), pause_after(3, u32::MAX));
+        assert_eq!((least.as_millis(), most.as_millis()), (3_000, 5_000));
+        assert_eq!(pause_after(u32::MAX, 0).as_secs(), 2_700, "no overflow");
+    }
+}

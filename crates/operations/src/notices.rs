@@ -1,0 +1,290 @@
+//! Which notices follow from what happened to a run: changes for the very unit of work that makes it happen, so that
+//! nothing is told that did not come true, and nothing that came true is left untold.
+
+use std::collections::BTreeSet;
+
+use guichet_contract::{
+    Decision, JobId, Notice, Occasion, Principal, Run, RunState, Verdict, approval::lifted_by,
+};
+use guichet_store::{Change, Job, JobKind};
+use jiff::Timestamp;
+
+use crate::platform::Platform;
+
+/// Characters of somebody's words that are kept; a provider may say more.
+const BECAUSE_MAX: usize = 1_000;
+
+/// What happened to a run, as far as somebody is to be told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Happened<'a> {
+    /// It was submitted.
+    Submitted,
+    /// Somebody asked about it.
+    Asked {
+        /// Who.
+        by: &'a str,
+        /// What, in their words.
+        because: &'a str,
+    },
+    /// Somebody decided.
+    Decided(&'a Decision),
+    /// Nobody decided in time.
+    Expired,
+    /// What was approved is no longer what would run.
+    Voided {
+        /// Who noticed, if somebody did.
+        by: Option<&'a Principal>,
+        /// What has changed.
+        because: &'a str,
+    },
+    /// Somebody withdrew it.
+    Cancelled {
+        /// Who.
+        by: &'a Principal,
+        /// Why, in their words.
+        because: Option<&'a str>,
+    },
+    /// It came to its end.
+    Ended,
+}
+
+/// What to add to the unit of work in which a run, as it was before, goes to `to` (where it is, when it stays). Nothing
+/// when no channel wants to hear of it.
+pub(crate) fn of(
+    platform: &Platform,
+    run: &Run,
+    happened: Happened<'_>,
+    to: RunState,
+    at: Timestamp,
+) -> Vec<Change> {
+    let channels = platform.messages.messenger.channels();
+    if channels.is_empty() {
+        return Vec::new();
+    }
+    let mut changes = Vec::new();
+    for told in tellings(run, happened, to) {
+        let event = platform.clock.new_uuid();
+        for channel in channels.iter().filter(|channel| channel.occasions.contains(&told.occasion)) {
+            let notice = Notice {
+                event,
+                at,
+                occasion: told.occasion,
+                channel: channel.name.clone(),
+                by: told.by.clone(),
+                verdict: told.verdict,
+                because: told.because.clone(),
+                state: to,
+                closed: told.closed.clone(),
+                open: told.open.clone(),
+            };
+            let id = JobId::new(&*platform.clock);
+            let job = Job { id, kind: JobKind::DeliverNotice, run: run.id, due: at, attempts: 0 };
+            changes.push(Change::EnqueueNotice { job, notice });
+        }
+    }
+    changes
+}
+
+/// One thing to tell, whatever the channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Telling {
+    occasion: Occasion,
+    by: Option<String>,
+    verdict: Option<Verdict>,
+    because: Option<String>,
+    closed: BTreeSet<String>,
+    open: BTreeSet<String>,
+}
+
+/// Pure: who else is to be told of what, from what happened and what the run waited for.
+fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
+    let waiting = run.state == RunState::AwaitingApproval;
+    let before = if waiting { still_open(run, None) } else { BTreeSet::new() };
+    let telling = |occasion, by: Option<&str>, because: Option<&str>| Telling {
+        occasion,
+        by: by.map(str::to_owned),
+        verdict: None,
+        because: because.map(|because| because.chars().take(BECAUSE_MAX).collect()),
+        closed: BTreeSet::new(),
+        open: BTreeSet::new(),
+    };
+    let (mut told, decision) = match happened {
+        Happened::Submitted if waiting => {
+            return vec![Telling { open: before, ..telling(Occasion::ApprovalRequested, None, None) }];
+        }
+        Happened::Submitted => {
+            let Some(glass) = &run.broken_glass else { return Vec::new() };
+            let skipped = glass.skipped.iter().map(|approval| approval.policy.clone()).collect();
+            let broken = telling(Occasion::GlassBroken, Some(&run.requested_by.name), run.reason.as_deref());
+            return vec![Telling { open: skipped, ..broken }];
+        }
+        Happened::Asked { by, because } => {
+            return vec![Telling { open: before, ..telling(Occasion::RunAsked, Some(by), Some(because)) }];
+        }
+        Happened::Decided(decision) => {
+            let because = decision.reason.as_deref();
+            let decided = telling(Occasion::RunDecided, Some(&decision.by), because);
+            (vec![Telling { verdict: Some(decision.verdict), ..decided }], Some(decision))
+        }
+        Happened::Expired => {
+            (vec![telling(Occasion::RunExpired, None, Some("nobody decided in time"))], None)
+        }
+        Happened::Voided { by, because } => {
+            let by = by.map(|by| by.name.as_str());
+            (vec![telling(Occasion::RunVoided, by, Some(because))], None)
+        }
+        Happened::Cancelled { by, because } => {
+            (vec![telling(Occasion::RunCancelled, Some(&by.name), because)], None)
+        }
+        Happened::Ended => (vec![telling(Occasion::RunEnded, None, None)], None),
+    };
+    let after = if to == RunState::AwaitingApproval { still_open(run, decision) } else { BTreeSet::new() };
+    for one in &mut told {
+        one.open.clone_from(&after);
+    }
+    let closed: BTreeSet<String> = before.difference(&after).cloned().collect();
+    if !closed.is_empty() {
+        let first = told.first().cloned();
+        let (by, verdict, because) =
+            first.map_or((None, None, None), |first| (first.by, first.verdict, first.because));
+        told.push(Telling { occasion: Occasion::ApprovalClosed, by, verdict, because, closed, open: after });
+    }
+    // Nobody needs to be told what they did themselves.
+    if let Happened::Cancelled { by, .. } = happened
+        && by.is_same_actor(&run.requested_by)
+    {
+        told.retain(|one| one.occasion != Occasion::RunCancelled);
+    }
+    told
+}
+
+/// Ids of the policies whose conditions are not lifted yet, with this decision counted.
+fn still_open(run: &Run, decision: Option<&Decision>) -> BTreeSet<String> {
+    let decisions: Vec<Decision> = run.decisions.iter().chain(decision).cloned().collect();
+    run.approvals
+        .iter()
+        .filter(|approval| lifted_by(approval, &decisions) < usize::from(approval.count.max(1)))
+        .map(|approval| approval.policy.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A run that waits for one of team `ops` and for two of team `dba`.
+    fn run(state: &str) -> Run {
+        let approval = |policy: &str, team: &str, count: u8| {
+            json!({"policy": policy, "because": "it destroys", "by": format!("team:{team}"), "teams": [team],
+                "count": count, "expires_at": "2026-01-01T04:00:00Z"})
+        };
+        let digest = guichet_contract::Digest::of_bytes(b"any");
+        let run: Value = json!({
+            "id": "019a9c1e-7d70-7b1c-8d2e-5b0c1a2b3c4d", "action": "things.destroy", "action_version": digest,
+            "command": ["things", "destroy"], "title": "Destroy", "effect": "destroy", "environment": "staging",
+            "state": state, "requested_by": {"kind": "person", "name": "dana"}, "surface": "cli", "input": {},
+            "resource": "things/a", "policy_version": digest, "binding": digest,
+            "approvals": [approval("p1", "ops", 1), approval("p2", "dba", 2)],
+            "created_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-01T04:00:00Z",
+        });
+        serde_json::from_value(run).unwrap()
+    }
+
+    fn word(by: &str, verdict: Verdict, lifts: &[&str]) -> Decision {
+        let lifts = lifts.iter().map(|&policy| policy.to_owned()).collect();
+        Decision { by: by.to_owned(), verdict, lifts, reason: None, at: Timestamp::UNIX_EPOCH }
+    }
+
+    /// Occasion, what is closed by it, and what stays open.
+    fn told(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<(Occasion, Vec<String>, Vec<String>)> {
+        let list = |set: BTreeSet<String>| set.into_iter().collect();
+        tellings(run, happened, to)
+            .into_iter()
+            .map(|one| (one.occasion, list(one.closed), list(one.open)))
+            .collect()
+    }
+
+    fn policies(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_yes_closes_the_condition_that_it_fulfils_and_no_other() {
+        use Occasion::{ApprovalClosed, ApprovalRequested, RunDecided};
+        let (waiting, queued) = (RunState::AwaitingApproval, RunState::Queued);
+        let mut run = run("awaiting_approval");
+        let both = policies(&["p1", "p2"]);
+        assert_eq!(told(&run, Happened::Submitted, waiting), [(ApprovalRequested, vec![], both.clone())]);
+
+        let first = word("ines", Verdict::Approve, &["p2"]);
+        assert_eq!(
+            told(&run, Happened::Decided(&first), waiting),
+            [(RunDecided, vec![], both)],
+            "one of two"
+        );
+        run.decisions.push(first);
+        let second = word("omar", Verdict::Approve, &["p1"]);
+        assert_eq!(
+            told(&run, Happened::Decided(&second), waiting),
+            [(RunDecided, vec![], policies(&["p2"])), (ApprovalClosed, policies(&["p1"]), policies(&["p2"]))]
+        );
+        run.decisions.push(second);
+        let last = word("jan", Verdict::Approve, &["p2"]);
+        assert_eq!(
+            told(&run, Happened::Decided(&last), queued),
+            [(RunDecided, vec![], vec![]), (ApprovalClosed, policies(&["p2"]), vec![])]
+        );
+    }
+
+    #[test]
+    fn whatever_ends_the_waiting_closes_all_that_waited() {
+        use Occasion::{ApprovalClosed, RunCancelled, RunDecided, RunExpired, RunVoided};
+        let run = run("awaiting_approval");
+        let no = word("omar", Verdict::Reject, &[]);
+        let eve = Principal::person("eve");
+        for (happened, to, occasion) in [
+            (Happened::Decided(&no), RunState::Rejected, RunDecided),
+            (Happened::Expired, RunState::Expired, RunExpired),
+            (Happened::Voided { by: None, because: "it changed" }, RunState::Voided, RunVoided),
+            (Happened::Cancelled { by: &eve, because: None }, RunState::Cancelled, RunCancelled),
+        ] {
+            let closed = (ApprovalClosed, policies(&["p1", "p2"]), vec![]);
+            assert_eq!(told(&run, happened, to), [(occasion, vec![], vec![]), closed]);
+        }
+        let own = Happened::Cancelled { by: &run.requested_by, because: None };
+        let occasions: Vec<Occasion> =
+            told(&run, own, RunState::Cancelled).into_iter().map(|(occasion, _, _)| occasion).collect();
+        assert_eq!(occasions, [ApprovalClosed], "dana knows what she did");
+    }
+
+    #[test]
+    fn who_is_skipped_is_told_and_who_is_asked_too() {
+        let mut broken = run("queued");
+        let skipped = std::mem::take(&mut broken.approvals);
+        broken.broken_glass =
+            Some(guichet_contract::BrokenGlass { skipped, review_due_at: Timestamp::UNIX_EPOCH });
+        assert_eq!(
+            told(&broken, Happened::Submitted, RunState::Queued),
+            [(Occasion::GlassBroken, vec![], policies(&["p1", "p2"]))]
+        );
+        let waiting = run("awaiting_approval");
+        let asked = Happened::Asked { by: "omar", because: "is there a backup?" };
+        assert_eq!(
+            told(&waiting, asked, RunState::AwaitingApproval),
+            [(Occasion::RunAsked, vec![], policies(&["p1", "p2"]))]
+        );
+    }
+
+    #[test]
+    fn what_waits_for_nobody_asks_nobody() {
+        let mut queued = run("queued");
+        assert_eq!(told(&queued, Happened::Submitted, RunState::Queued), []);
+        let voided = Happened::Voided { by: None, because: "it changed" };
+        assert_eq!(told(&queued, voided, RunState::Voided), [(Occasion::RunVoided, vec![], vec![])]);
+        queued.state = RunState::Running;
+        let ended = told(&queued, Happened::Ended, RunState::Succeeded);
+        assert_eq!(ended, [(Occasion::RunEnded, vec![], vec![])]);
+    }
+}

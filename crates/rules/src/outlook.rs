@@ -1,0 +1,173 @@
+//! What can be said before the input, and perhaps the resource, of a call is known: forbidden whatever it brings, allowed
+//! whatever it brings, or depending on it.
+
+use cedar_policy::{PolicySet, RestrictedExpression};
+use guichet_contract::{Action, Answer, Outlook, Principal, Surface};
+
+use crate::{
+    Policies, Rule,
+    decide::{forbidden, text, unknown},
+    policies::Slice,
+    question::{Condition, Decision, Reason},
+    request::{Asked, ask},
+};
+
+/// Stands for the resource that is not known. Policies that look at the resource do not count then.
+const ANY: &str = "any";
+
+/// A question without its input.
+#[derive(Debug, Clone, Copy)]
+pub struct Prospect<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// What.
+    pub action: &'a Action,
+    /// On what, when that is known.
+    pub resource: Option<&'a str>,
+    /// Where.
+    pub environment: &'a str,
+    /// Through what.
+    pub surface: Surface,
+}
+
+/// What can be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foresight {
+    /// Whatever the call brings, this is the answer.
+    Decided(Decision),
+    /// It depends on what the call brings, by these policies.
+    Depends(Vec<String>),
+}
+
+impl Policies {
+    /// What [`Policies::authorize`] will answer, as far as it can be said before the input is known. By the same sets of
+    /// policies and the same evaluation; those that look at what is not known count only by their scope.
+    pub fn foresee(&self, prospect: &Prospect<'_>) -> Foresight {
+        let Prospect { principal, action, environment, surface, .. } = *prospect;
+        let Some(slice) = self.slice(action.id.as_str()) else {
+            return Foresight::Decided(unknown(action.id.as_str()));
+        };
+        let resource = prospect.resource.unwrap_or(ANY);
+        let context = vec![
+            text("environment", environment),
+            text("surface", surface.as_str()),
+            ("input".to_owned(), nothing()),
+        ];
+        let asked = match ask(&self.names, &self.registry, slice, principal, resource, context) {
+            Ok(asked) => asked,
+            Err(why) => {
+                let sentence = format!("the policies could not be asked ({why}), so the answer is no");
+                return Foresight::Decided(Decision::refused(None, sentence, None));
+            }
+        };
+        match self.foreseen(slice, &asked, prospect) {
+            Ok(foresight) => foresight,
+            Err(reasons) => Foresight::Decided(Decision::Refused { reasons }),
+        }
+    }
+
+    fn foreseen(
+        &self,
+        slice: &Slice,
+        asked: &Asked,
+        prospect: &Prospect<'_>,
+    ) -> Result<Foresight, Vec<Reason>> {
+        let blind = prospect.resource.is_none();
+        let forbids = self.held(&slice.forbids, asked, blind)?;
+        let hard: Vec<Reason> =
+            forbids.sure.iter().filter(|rule| !rule.is_soft()).map(|rule| forbidden(rule)).collect();
+        if !hard.is_empty() {
+            return Ok(Foresight::Decided(Decision::Refused { reasons: hard }));
+        }
+        let permits = self.held(&slice.permits, asked, blind)?;
+        if permits.sure.is_empty() && permits.open.is_empty() {
+            let Prospect { principal, action, environment, .. } = prospect;
+            let on = prospect.resource.map_or_else(String::new, |resource| format!(" on `{resource}`"));
+            let sentence =
+                format!("no policy permits {principal} to do `{}`{on} in {environment}", action.id);
+            return Ok(Foresight::Decided(Decision::refused(None, sentence, None)));
+        }
+        if permits.sure.is_empty() || !forbids.open.is_empty() {
+            let open = if permits.sure.is_empty() { permits.open } else { Vec::new() };
+            let mut ids: Vec<String> = open.iter().chain(&forbids.open).map(|rule| rule.id.clone()).collect();
+            ids.sort();
+            return Ok(Foresight::Depends(ids));
+        }
+        let policies = permits.sure.iter().map(|rule| rule.id.clone()).collect();
+        let resource = prospect.resource.unwrap_or_default();
+        let conditions: Vec<Condition> =
+            forbids.sure.iter().flat_map(|rule| self.conditions(rule, resource)).collect();
+        let cool_down_seconds = forbids.sure.iter().map(|rule| rule.cool_down_seconds).max().unwrap_or(0);
+        Ok(Foresight::Decided(if conditions.is_empty() {
+            Decision::Allowed { policies, cool_down_seconds }
+        } else {
+            Decision::NeedsApproval { conditions, policies, cool_down_seconds }
+        }))
+    }
+
+    fn held(&self, set: &PolicySet, asked: &Asked, blind: bool) -> Result<Held<'_>, Vec<Reason>> {
+        let is_open =
+            |id: &str| self.reaches.get(id).is_some_and(|reach| reach.call || (blind && reach.resource));
+        let sure = self.satisfied_among(set, asked, |id| !is_open(id))?;
+        let scopes = set.policies().map(|policy| AsRef::<str>::as_ref(policy.id())).filter(|id| is_open(id));
+        let scopes = scopes.filter_map(|id| self.reaches.get(id));
+        let scopes = scopes.map(|reach| if blind { &reach.any_resource } else { &reach.scope }).cloned();
+        let open = match PolicySet::from_policies(scopes) {
+            Ok(scopes) if scopes.is_empty() => Vec::new(),
+            Ok(scopes) => self.satisfied_among(&scopes, asked, |_| true)?,
+            Err(error) => {
+                let sentence = format!("the policies could not be asked ({error}), so the answer is no");
+                return Err(vec![Reason { policy: None, sentence, next: None, wants_reason: false }]);
+            }
+        };
+        Ok(Held { sure, open })
+    }
+
+    /// The same in few words, for a list of actions.
+    pub fn outlook(&self, prospect: &Prospect<'_>) -> Outlook {
+        match self.foresee(prospect) {
+            Foresight::Decided(Decision::Allowed { policies, .. }) => {
+                Outlook { answer: Answer::Allowed, because: None, policies }
+            }
+            Foresight::Decided(Decision::NeedsApproval { conditions, .. }) => Outlook {
+                answer: Answer::NeedsApproval,
+                because: Some(
+                    conditions.iter().map(|one| one.because.as_str()).collect::<Vec<_>>().join("; "),
+                ),
+                policies: conditions.into_iter().map(|one| one.policy).collect(),
+            },
+            Foresight::Decided(Decision::Refused { reasons }) => Outlook {
+                answer: Answer::Refused,
+                because: Some(
+                    reasons.iter().map(|reason| reason.sentence.as_str()).collect::<Vec<_>>().join("; "),
+                ),
+                policies: reasons.into_iter().filter_map(|reason| reason.policy).collect(),
+            },
+            Foresight::Depends(policies) => {
+                let reads = |call: bool| {
+                    policies.iter().filter_map(|id| self.reaches.get(id)).any(|reach| {
+                        if call { reach.call } else { reach.resource && prospect.resource.is_none() }
+                    })
+                };
+                let because = match (reads(true), reads(false)) {
+                    (true, true) => "depends on its input and on what it acts on",
+                    (false, true) => "depends on what it acts on",
+                    _ => "depends on its input",
+                };
+                Outlook { answer: Answer::Depends, because: Some(because.to_owned()), policies }
+            }
+        }
+    }
+}
+
+/// Policies that hold whatever the call brings, and those that may hold.
+struct Held<'a> {
+    sure: Vec<&'a Rule>,
+    open: Vec<&'a Rule>,
+}
+
+fn nothing() -> RestrictedExpression {
+    // A record without members cannot repeat one.
+    RestrictedExpression::new_record(std::iter::empty())
+        .unwrap_or_else(|_| RestrictedExpression::new_bool(false))
+}

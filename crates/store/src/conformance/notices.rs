@@ -1,0 +1,117 @@
+//! What people are to be told, and who was told.
+
+use std::time::Duration;
+
+use guichet_contract::{Clock as _, Notice, Occasion, RunState, SystemClock, Verdict};
+
+use super::{Premises, fixtures::*};
+use crate::{Change, Delivery, Job, JobKind, Lane, Store, UnitOfWork, Wake};
+
+fn job() -> Job {
+    Job { kind: JobKind::DeliverNotice, ..job_due(second(0)) }
+}
+
+fn notice() -> Notice {
+    Notice {
+        event: SystemClock.new_uuid(),
+        at: second(3),
+        occasion: Occasion::RunDecided,
+        channel: "mail".into(),
+        by: Some("grace".into()),
+        verdict: Some(Verdict::Reject),
+        because: Some("not on a Friday: é\"\\\u{1}".into()),
+        state: RunState::Rejected,
+        closed: ["p1".to_owned(), "p2".to_owned()].into(),
+        open: ["p3".to_owned()].into(),
+    }
+}
+
+fn mail() -> Lane {
+    Lane::Channel("mail".into())
+}
+
+fn delivery(notice: &Notice, recipient: &str) -> Delivery {
+    Delivery {
+        event: notice.event,
+        channel: notice.channel.clone(),
+        recipient: recipient.into(),
+        run: run_id(),
+        at: second(7),
+        given_up: recipient == "eve",
+    }
+}
+
+pub async fn a_notice_reads_as_it_was_written_until_it_is_told(premises: &impl Premises) {
+    let store = premises.open().await;
+    let (job, notice) = (job(), notice());
+    store.commit(unit(Change::EnqueueNotice { job: job.clone(), notice: notice.clone() })).await.unwrap();
+    assert_eq!(store.notice(job.id).await.unwrap(), Some(notice));
+    assert_eq!(store.notice(job_id()).await.unwrap(), None);
+    let claimed = store.claim_jobs(&mail(), "a", second(0), second(60), 10).await.unwrap();
+    assert_eq!(claimed, [Job { attempts: 1, ..job.clone() }]);
+    store.commit(unit(Change::FinishJob { job: job.id, lease: "a".into() })).await.unwrap();
+    assert_eq!(store.notice(job.id).await.unwrap(), None, "what was told is not kept");
+}
+
+pub async fn notices_for_channels_that_are_gone_are_dropped(premises: &impl Premises) {
+    let store = premises.open().await;
+    let (kept, gone, running) = (job(), job(), job_due(second(0)));
+    let hook = Notice { channel: "hook".into(), ..notice() };
+    let work = unit(Change::EnqueueNotice { job: kept.clone(), notice: notice() })
+        .with(Change::EnqueueNotice { job: gone.clone(), notice: hook })
+        .enqueue_job(running.clone());
+    store.commit(work).await.unwrap();
+    assert_eq!(store.drop_notices_of_others(&["mail".into(), "log".into()]).await.unwrap(), 1);
+    assert_eq!(store.notice(gone.id).await.unwrap(), None);
+    assert!(store.notice(kept.id).await.unwrap().is_some());
+    assert_eq!(store.drop_notices_of_others(&[]).await.unwrap(), 1);
+    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(0), second(9), 9).await.unwrap().len(), 1);
+}
+
+pub async fn notices_never_keep_runs_waiting(premises: &impl Premises) {
+    let store = premises.open().await;
+    let (telling, running) = (job(), job_due(second(50)));
+    let work = unit(Change::EnqueueNotice { job: telling.clone(), notice: notice() });
+    store.commit(work.enqueue_job(running.clone())).await.unwrap();
+    assert_eq!(store.next_due(&mail()).await.unwrap(), Some(second(0)));
+    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(50)));
+    let claim = async |lane: &Lane| store.claim_jobs(lane, "a", second(60), second(90), 10).await.unwrap();
+    assert_eq!(claim(&Lane::Runs).await, [Job { attempts: 1, ..running }]);
+    assert_eq!(claim(&mail()).await, [Job { attempts: 1, ..telling }]);
+}
+
+pub async fn a_notice_needs_its_own_kind(premises: &impl Premises) {
+    let store = premises.open().await;
+    conflict(store.commit(unit(Change::EnqueueNotice { job: job_due(second(0)), notice: notice() })).await);
+    conflict(store.commit(UnitOfWork::new().enqueue_job(job())).await);
+    for lane in [Lane::Runs, mail()] {
+        assert_eq!(store.next_due(&lane).await.unwrap(), None);
+    }
+}
+
+pub async fn nobody_is_told_twice(premises: &impl Premises) {
+    let store = premises.open().await;
+    let notice = notice();
+    let (omar, eve) = (delivery(&notice, "omar"), delivery(&notice, "eve"));
+    for delivery in [&omar, &eve] {
+        store.commit(unit(Change::NoteDelivery(delivery.clone()))).await.unwrap();
+        conflict(store.commit(unit(Change::NoteDelivery(delivery.clone()))).await);
+    }
+    let elsewhere = Delivery { channel: "hook".into(), ..omar.clone() };
+    store.commit(unit(Change::NoteDelivery(elsewhere.clone()))).await.unwrap();
+    assert_eq!(store.deliveries(notice.event, "mail").await.unwrap(), [eve, omar]);
+    assert_eq!(store.deliveries(notice.event, "hook").await.unwrap(), [elsewhere]);
+    assert_eq!(store.deliveries(SystemClock.new_uuid(), "mail").await.unwrap(), []);
+}
+
+pub async fn a_retried_notice_wakes_its_own_lane(premises: &impl Premises) {
+    let store = premises.open().await;
+    let job = job();
+    store.commit(unit(Change::EnqueueNotice { job: job.clone(), notice: notice() })).await.unwrap();
+    store.claim_jobs(&mail(), "a", second(0), second(60), 10).await.unwrap();
+    let mut wakes = store.wakes();
+    let again = Change::RetryJob { job: job.id, lease: "a".into(), due: second(9) };
+    store.commit(unit(again)).await.unwrap();
+    let wake = tokio::time::timeout(Duration::from_secs(10), wakes.recv()).await.unwrap().unwrap();
+    assert_eq!(wake, Wake::Notice);
+}

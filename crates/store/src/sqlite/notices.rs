@@ -1,0 +1,116 @@
+//! What people are to be told, and who was told.
+
+use async_trait::async_trait;
+use guichet_contract::{JobId, Notice};
+use rusqlite::{OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+use super::{
+    SqliteStore,
+    columns::{count, integer, micros, moment, word},
+    fault::{Fault, OrConflict as _},
+    writer::without_conflict,
+    writing::Writing,
+};
+use crate::{Delivery, Job, Notices, StoreError};
+
+const ENQUEUE: &str =
+    "INSERT INTO jobs (id, kind, run, due, attempts, notice) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// Something to tell. Conflict when the job's id exists, or when it is of another kind.
+pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job, notice: &Notice) -> Result<(), Fault> {
+    writing
+        .connection()
+        .prepare_cached(ENQUEUE)?
+        .execute(params![
+            job.id.to_string(),
+            job.kind.as_str(),
+            job.run.to_string(),
+            micros(job.due),
+            job.attempts,
+            serde_json::to_string(notice)?,
+        ])
+        .or_conflict(|| format!("job {} (its id exists, or its kind delivers no notice)", job.id))?;
+    writing.wake_jobs(job.kind);
+    Ok(())
+}
+
+const NOTE: &str = "
+    INSERT INTO deliveries (event, channel, recipient, run, at, given_up) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+/// Somebody was told, or never will be. Conflict when that was written before.
+pub(super) fn note_delivery(writing: &mut Writing<'_>, delivery: &Delivery) -> Result<(), Fault> {
+    writing
+        .connection()
+        .prepare_cached(NOTE)?
+        .execute(params![
+            delivery.event.to_string(),
+            delivery.channel,
+            delivery.recipient,
+            delivery.run.to_string(),
+            micros(delivery.at),
+            delivery.given_up,
+        ])
+        .or_conflict(|| {
+            let Delivery { event, channel, recipient, .. } = delivery;
+            format!("delivery of {event} through {channel} to `{recipient}` (it is noted already)")
+        })?;
+    Ok(())
+}
+
+const DELIVERIES: &str = "
+    SELECT event, channel, recipient, run, at, given_up FROM deliveries
+    WHERE event = ?1 AND channel = ?2 ORDER BY recipient";
+
+const DROP_OTHERS: &str = "
+    DELETE FROM jobs
+    WHERE notice IS NOT NULL AND notice ->> 'channel' NOT IN (SELECT value FROM json_each(?1))";
+
+fn read_row(row: &Row<'_>) -> Result<Delivery, Fault> {
+    Ok(Delivery {
+        event: word(&row.get::<_, String>(0)?)?,
+        channel: row.get(1)?,
+        recipient: row.get(2)?,
+        run: word(&row.get::<_, String>(3)?)?,
+        at: moment(row.get(4)?)?,
+        given_up: row.get(5)?,
+    })
+}
+
+#[async_trait]
+impl Notices for SqliteStore {
+    async fn notice(&self, job: JobId) -> Result<Option<Notice>, StoreError> {
+        self.read(move |connection| {
+            let text: Option<String> = connection
+                .prepare_cached("SELECT notice FROM jobs WHERE id = ?1 AND notice IS NOT NULL")?
+                .query_row([job.to_string()], |row| row.get(0))
+                .optional()?;
+            Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+        })
+        .await
+    }
+
+    async fn deliveries(&self, event: Uuid, channel: &str) -> Result<Vec<Delivery>, StoreError> {
+        let channel = channel.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(DELIVERIES)?;
+            let mut rows = statement.query(params![event.to_string(), channel])?;
+            let mut deliveries = Vec::new();
+            while let Some(row) = rows.next()? {
+                deliveries.push(read_row(row)?);
+            }
+            Ok(deliveries)
+        })
+        .await
+    }
+
+    async fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError> {
+        let kept = serde_json::json!(channels).to_string();
+        self.write(move |writing| {
+            let dropped = writing.connection().prepare_cached(DROP_OTHERS)?.execute([kept])?;
+            count(integer(dropped))
+        })
+        .await
+        .map_err(without_conflict)
+    }
+}

@@ -1,0 +1,94 @@
+//! A real HTTP receiver of webhooks for tests: keeps all that is posted to it, and answers as it is told.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use axum::{Router, body::Bytes, extract::State, routing::post};
+use reqwest::{StatusCode, header::HeaderMap};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench;
+
+/// What was posted.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, byte for byte.
+    pub body: Bytes,
+    /// The same as JSON; null when it is none.
+    pub event: Value,
+}
+
+impl Posted {
+    /// A header's text; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+#[derive(Default)]
+struct Inside {
+    posted: Mutex<Vec<Posted>>,
+    /// Status and how long it takes; the last one stays.
+    answers: Mutex<Vec<(u16, Duration)>>,
+}
+
+/// A receiver that is served.
+pub struct Receiver {
+    /// Where it is posted to.
+    pub url: String,
+    inside: Arc<Inside>,
+    stop: CancellationToken,
+}
+
+impl Receiver {
+    /// Serves it. It answers with these statuses, each after so long, one after the other; the last one stays. With none
+    /// it answers 204 at once.
+    ///
+    /// # Errors
+    /// No port.
+    pub async fn serve(answers: &[(u16, Duration)]) -> anyhow::Result<Self> {
+        let inside = Arc::new(Inside::default());
+        inside.answers.lock().unwrap_or_else(PoisonError::into_inner).extend(answers.iter().rev());
+        let stop = CancellationToken::new();
+        let router = Router::new().route("/hook", post(take)).with_state(Arc::clone(&inside));
+        let base = bench::serve(router, &stop).await.context("no receiver")?;
+        Ok(Self { url: format!("{base}/hook"), inside, stop })
+    }
+
+    /// All that was posted so far, in order.
+    pub fn posted(&self) -> Vec<Posted> {
+        self.inside.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was posted on this occasion.
+    pub fn told(&self, occasion: &str) -> Vec<Posted> {
+        self.posted().into_iter().filter(|posted| posted.event["data"]["occasion"] == occasion).collect()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let event = serde_json::from_slice(&body).unwrap_or_default();
+    inside.posted.lock().unwrap_or_else(PoisonError::into_inner).push(Posted { headers, body, event });
+    let (status, after) = {
+        let mut answers = inside.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match answers.len() {
+            0 => (204, Duration::ZERO),
+            1 => answers[0],
+            _ => answers.pop().unwrap_or((204, Duration::ZERO)),
+        }
+    };
+    tokio::time::sleep(after).await;
+    StatusCode::from_u16(status).unwrap_or(StatusCode::NO_CONTENT)
+}
