@@ -8,7 +8,10 @@ use guichet_operations::{
     prune_records::{find_segment, prune_records},
     seal_records::seal_records,
 };
-use guichet_store::{Store as _, sqlite::SqliteStore};
+use guichet_store::{
+    Store as _,
+    sqlite::{SqliteStore, drop_search_index},
+};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::say;
@@ -28,8 +31,8 @@ pub fn prune(file: &Path, before: &str, folder: &Path) -> anyhow::Result<ExitCod
 
 async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyhow::Result<ExitCode> {
     let ledger_keys = keys::ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
-    let store = SqliteStore::open(&config.data.join("guichet.sqlite"))
-        .context("the store cannot be opened; stop the gateway first")?;
+    let path = config.data.join("guichet.sqlite");
+    let store = SqliteStore::open(&path).context("the store cannot be opened; stop the gateway first")?;
     seal_records(&store, &ledger_keys, &SystemClock).await?;
     let Some(segment) = find_segment(&store, &ledger_keys, before).await? else {
         say(&format!("nothing to prune: fewer than 256 sealed records are older than {before}"));
@@ -42,6 +45,7 @@ async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyh
     prune_records(&store, &SystemClock, &config.environment, &segment, &archived).await?;
     seal_records(&store, &ledger_keys, &SystemClock).await?;
     store.close().await;
+    drop_search_index(&path);
     say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
     say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
     Ok(ExitCode::SUCCESS)

@@ -184,8 +184,16 @@ async fn old_records_are_archived_and_both_parts_verify() {
         fs::write(folder.join("records.ndjson"), changed).unwrap();
         archive::verify(&folder, &keys).unwrap_err();
     }
-    fs::write(folder.join("records.ndjson"), text).unwrap();
+    fs::write(folder.join("records.ndjson"), &text).unwrap();
     archive::verify(&folder, &keys).unwrap();
+
+    // Nothing of what was pruned is left in the data folder, nor in free pages of its files.
+    let pruned: Value = serde_json::from_str(text.lines().nth(100).unwrap()).unwrap();
+    let trace = pruned["trace_id"].as_str().unwrap().as_bytes();
+    for file in fs::read_dir(gateway.path("data")).unwrap().map(|entry| entry.unwrap().path()) {
+        let bytes = fs::read(&file).unwrap_or_default();
+        assert!(!bytes.windows(trace.len()).any(|window| window == trace), "{file:?}");
+    }
 
     // What is left, by the tiles of what is gone, and against a checkpoint from before.
     let store = SqliteStore::open(&database).unwrap();

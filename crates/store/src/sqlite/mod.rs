@@ -47,7 +47,7 @@ use async_trait::async_trait;
 use guichet_contract::Record;
 use tokio::sync::broadcast;
 
-pub use self::backup::backup;
+pub use self::{backup::backup, search_index::drop_search_index};
 use self::{
     fault::Fault, ownership::Ownership, readers::Readers, records::Leaf, search_index::Indexer,
     writer::Writer,

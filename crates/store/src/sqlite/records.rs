@@ -79,8 +79,13 @@ pub(super) fn prune(writing: &mut Writing<'_>, before: u64) -> Result<(), Fault>
             "the records before {before} ({sealed} are sealed, {there} are there, and whole tiles are pruned)"
         )));
     }
+    // What is gone shall not be read from free pages of the file either.
+    let overwrite = |switch: &str| {
+        connection.query_row(&format!("PRAGMA secure_delete = {switch}"), [], |_| Ok(())).map_err(Fault::from)
+    };
+    overwrite("ON")?;
     connection.execute("DELETE FROM records WHERE log_index < ?1", [before])?;
-    Ok(())
+    overwrite("OFF")
 }
 
 const LEAVES: &str = "SELECT log_index, body FROM records WHERE log_index >= ?1 ORDER BY log_index LIMIT ?2";

@@ -187,6 +187,12 @@ impl Attached<'_> {
     }
 }
 
+/// Removes the index of the store at `store`, which must be closed: it is made anew from the records that are there. After
+/// records were pruned, so that their words are gone too.
+pub fn drop_search_index(store: &Path) {
+    remove(&path_of(store));
+}
+
 fn remove(path: &Path) {
     for end in ["", "-wal", "-shm"] {
         // What is not there need not be removed; what cannot be removed is met again when it is opened.
