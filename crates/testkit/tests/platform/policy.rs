@@ -198,6 +198,12 @@ async fn simulate_policy_tells_what_would_change_and_what_it_cannot_tell() {
     assert_eq!(eve.submit("things.change-item", json!({"name": "a"})).await.unwrap().code(), "refused");
     assert_eq!(dan.submit("things.destroy-item", json!({"name": "a"})).await.unwrap().status, 202);
     assert_eq!(dan.submit("things.change-item", json!({"nam": "a"})).await.unwrap().code(), "invalid-input");
+    // More than the records that are read at a time.
+    for person in [&eve, &dan] {
+        for _ in 0..300 {
+            assert_eq!(person.submit("things.list-items", json!({})).await.unwrap().status, 200);
+        }
+    }
     let secret = dan.submit("vault.put-secret", json!({"name": "a", "secret": "hunter2"})).await.unwrap();
     assert_eq!(secret.status, 202, "{}", secret.body);
     // What is large is recorded as its digest.
@@ -233,14 +239,14 @@ async fn simulate_policy_tells_what_would_change_and_what_it_cannot_tell() {
     assert_eq!(
         rows,
         [
-            "newly_refused eve things.list-items 2",
+            "newly_refused eve things.list-items 302",
             "newly_needs_approval dan things.change-item 2",
             "newly_allowed eve things.change-item 1",
         ],
         "{told}"
     );
     assert_eq!(told["changes"][1]["example"]["because"], "it changes something: one person of team ops");
-    assert_eq!((&told["replayed"], &told["unchanged"]), (&json!(6), &json!(1)), "{told}");
+    assert_eq!((&told["replayed"], &told["unchanged"]), (&json!(606), &json!(301)), "{told}");
     let cannot_tell = json!([
         {"why": "the input is redacted", "records": 1},
         {"why": "the input was too large to be recorded", "records": 1},
