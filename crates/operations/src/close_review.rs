@@ -63,18 +63,14 @@ pub async fn read_review(platform: &Arc<Platform>, call: &Call, run: &str) -> Re
     let caller = read_runs::reader(platform, call).await?;
     let run = read_runs::find(platform, &caller, run, Verb::ReadRuns).await?;
     let found = platform.store.review(run.id).await.map_err(|error| Refusal::from(store_problem(&error)))?;
-    match found {
-        Some(review) => {
-            platform.note_shown(&caller, Verb::ReadRuns, |record| door::describe_run(record, &run)).await;
-            let overdue = review.closed.is_none() && review.due_at <= platform.clock.now();
-            Ok(Reviewed { overdue, review, run: platform.shown(run, &caller.principal) })
-        }
-        None => {
-            let mut record = platform.door.record_of(&caller, Verb::ReadRuns, RecordVerdict::Refused);
-            door::describe_run(&mut record, &run);
-            Err(platform.door.refuse(record, none_open(&run)).await)
-        }
+    if let Some(review) = found {
+        platform.note_shown(&caller, Verb::ReadRuns, |record| door::describe_run(record, &run)).await;
+        let overdue = review.closed.is_none() && review.due_at <= platform.clock.now();
+        return Ok(Reviewed { overdue, review, run: platform.shown(run, &caller.principal) });
     }
+    let mut record = platform.door.record_of(&caller, Verb::ReadRuns, RecordVerdict::Refused);
+    door::describe_run(&mut record, &run);
+    Err(platform.door.refuse(record, none_open(&run)).await)
 }
 
 /// Closes a review. Whoever asked for the run never does; who does could have lifted one of the conditions it skipped.

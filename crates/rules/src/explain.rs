@@ -16,8 +16,8 @@ impl Policies {
     /// The rule of a condition: `ID`, or `ID:PART` where one policy asks each of several for a yes.
     fn rule_of(&self, condition: &str) -> Option<&Rule> {
         self.rule(condition).or_else(|| {
-            let ends = condition.match_indices(':').map(|(at, _)| at);
-            ends.filter_map(|at| self.rule(&condition[..at])).next()
+            let mut ends = condition.match_indices(':').map(|(at, _)| at);
+            ends.find_map(|at| self.rule(&condition[..at]))
         })
     }
 

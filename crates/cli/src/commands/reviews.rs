@@ -63,14 +63,13 @@ fn close(cx: &Cx, matches: &ArgMatches, id: &str, printer: &Printer) -> Result<E
             .next("guichet reviews close RUN --reason \"…\""));
     }
     cx.online(printer, async |client| {
-        let words = match given {
-            Some(words) => words,
-            None => {
-                let reviewed = client.read_review(id).await?;
-                printer.card_aside(&card(cx, &reviewed, printer));
-                prompt::ask_optional("What did you find?")?
-                    .ok_or_else(|| Failure::usage("a review is closed with words"))?
-            }
+        let words = if let Some(words) = given {
+            words
+        } else {
+            let reviewed = client.read_review(id).await?;
+            printer.card_aside(&card(cx, &reviewed, printer));
+            prompt::ask_optional("What did you find?")?
+                .ok_or_else(|| Failure::usage("a review is closed with words"))?
         };
         let reviewed = client.close_review(id, &words).await?;
         printer.done(&reviewed, &format!("closed: the review of run {}", reviewed.run.id.short()));

@@ -1,5 +1,7 @@
 //! Going on without those who should have agreed, and the look that somebody else takes at it; and time to think again.
 
+#![expect(clippy::unwrap_used, reason = "a story that cannot begin or go on has failed")]
+
 use guichet_testkit::{Bench, Effects, bench::Person};
 use serde_json::{Value, json};
 

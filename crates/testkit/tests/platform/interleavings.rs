@@ -1,6 +1,8 @@
 //! Submit, decide, reject, cancel, drift, reload, restart, in any order: whatever happens, nothing is done twice, nothing is
 //! done that was not agreed to, and the trail tells of everything that was.
 
+#![expect(clippy::unwrap_used, reason = "a story that cannot begin or go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use guichet_testkit::{Bench, Effects, bench::Person};
