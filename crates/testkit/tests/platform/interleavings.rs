@@ -80,7 +80,7 @@ impl Story {
             6..=14 => self.approve().await,
             15 => self.end("reject").await,
             16 => self.end("cancel").await,
-            17 => self.drift().await,
+            17 => self.drift(),
             18 => self.reload().await,
             _ => {
                 self.told.push("restart".to_owned());
@@ -131,7 +131,7 @@ impl Story {
         }
     }
 
-    async fn drift(&mut self) {
+    fn drift(&mut self) {
         let Some(id) = self.any_run() else { return };
         let known = self.runs.get_mut(&id).unwrap();
         self.told.push(format!("{} changes", known.item));
