@@ -43,9 +43,14 @@ impl Policies {
     /// What [`Policies::authorize`] will answer, as far as it can be said before the input is known. By the same sets of
     /// policies and the same evaluation; those that look at what is not known count only by their scope.
     pub fn foresee(&self, prospect: &Prospect<'_>) -> Foresight {
+        self.foresee_with(prospect).0
+    }
+
+    /// The same, and what it waits for in any case.
+    fn foresee_with(&self, prospect: &Prospect<'_>) -> (Foresight, Vec<Condition>) {
         let Prospect { principal, action, environment, surface, .. } = *prospect;
         let Some(slice) = self.slice(action.id.as_str()) else {
-            return Foresight::Decided(unknown(action.id.as_str()));
+            return (Foresight::Decided(unknown(action.id.as_str())), Vec::new());
         };
         let resource = prospect.resource.unwrap_or(ANY);
         let context = vec![
@@ -57,12 +62,12 @@ impl Policies {
             Ok(asked) => asked,
             Err(why) => {
                 let sentence = format!("the policies could not be asked ({why}), so the answer is no");
-                return Foresight::Decided(Decision::refused(None, sentence, None));
+                return (Foresight::Decided(Decision::refused(None, sentence, None)), Vec::new());
             }
         };
         match self.foreseen(slice, &asked, prospect) {
-            Ok(foresight) => foresight,
-            Err(reasons) => Foresight::Decided(Decision::Refused { reasons }),
+            Ok(foreseen) => foreseen,
+            Err(reasons) => (Foresight::Decided(Decision::Refused { reasons }), Vec::new()),
         }
     }
 
@@ -71,13 +76,14 @@ impl Policies {
         slice: &Slice,
         asked: &Asked,
         prospect: &Prospect<'_>,
-    ) -> Result<Foresight, Vec<Reason>> {
+    ) -> Result<(Foresight, Vec<Condition>), Vec<Reason>> {
+        let decided = |decision| Ok((Foresight::Decided(decision), Vec::new()));
         let blind = prospect.resource.is_none();
         let forbids = self.held(&slice.forbids, asked, blind)?;
         let hard: Vec<Reason> =
             forbids.sure.iter().filter(|rule| !rule.is_soft()).map(|rule| forbidden(rule)).collect();
         if !hard.is_empty() {
-            return Ok(Foresight::Decided(Decision::Refused { reasons: hard }));
+            return decided(Decision::Refused { reasons: hard });
         }
         let permits = self.held(&slice.permits, asked, blind)?;
         if permits.sure.is_empty() && permits.open.is_empty() {
@@ -85,17 +91,11 @@ impl Policies {
             let on = prospect.resource.map_or_else(String::new, |resource| format!(" on `{resource}`"));
             let sentence =
                 format!("no policy permits {principal} to do `{}`{on} in {environment}", action.id);
-            return Ok(Foresight::Decided(Decision::refused(None, sentence, None)));
+            return decided(Decision::refused(None, sentence, None));
         }
-        if permits.sure.is_empty() || !forbids.open.is_empty() {
-            let open = if permits.sure.is_empty() { permits.open } else { Vec::new() };
-            let mut ids: Vec<String> = open.iter().chain(&forbids.open).map(|rule| rule.id.clone()).collect();
-            ids.sort();
-            return Ok(Foresight::Depends(ids));
-        }
-        let policies = permits.sure.iter().map(|rule| rule.id.clone()).collect();
         let resource = prospect.resource.unwrap_or_default();
         let conditions: Vec<Condition> =
+<<<<<<< HEAD
             forbids.sure.iter().flat_map(|rule| self.conditions(rule, resource)).collect();
         let cool_down_seconds = forbids.sure.iter().map(|rule| rule.cool_down_seconds).max().unwrap_or(0);
         Ok(Foresight::Decided(if conditions.is_empty() {
@@ -103,6 +103,22 @@ impl Policies {
         } else {
             Decision::NeedsApproval { conditions, policies, cool_down_seconds }
         }))
+=======
+            forbids.sure.iter().filter_map(|rule| self.condition(rule, resource)).collect();
+        if permits.sure.is_empty() || !forbids.open.is_empty() {
+            let waits = !permits.sure.is_empty() && forbids.open.iter().all(|rule| rule.lifting.is_some());
+            let open = if permits.sure.is_empty() { permits.open } else { Vec::new() };
+            let mut ids: Vec<String> = open.iter().chain(&forbids.open).map(|rule| rule.id.clone()).collect();
+            ids.sort();
+            return Ok((Foresight::Depends(ids), if waits { conditions } else { Vec::new() }));
+        }
+        let policies = permits.sure.iter().map(|rule| rule.id.clone()).collect();
+        decided(if conditions.is_empty() {
+            Decision::Allowed { policies }
+        } else {
+            Decision::NeedsApproval { conditions, policies }
+        })
+>>>>>>> policy-tools
     }
 
     fn held(&self, set: &PolicySet, asked: &Asked, blind: bool) -> Result<Held<'_>, Vec<Reason>> {
@@ -125,17 +141,19 @@ impl Policies {
 
     /// The same in few words, for a list of actions.
     pub fn outlook(&self, prospect: &Prospect<'_>) -> Outlook {
+<<<<<<< HEAD
         match self.foresee(prospect) {
             Foresight::Decided(Decision::Allowed { policies, .. }) => {
+=======
+        let (foresight, conditions) = self.foresee_with(prospect);
+        match foresight {
+            Foresight::Decided(Decision::Allowed { policies }) => {
+>>>>>>> policy-tools
                 Outlook { answer: Answer::Allowed, because: None, policies }
             }
-            Foresight::Decided(Decision::NeedsApproval { conditions, .. }) => Outlook {
-                answer: Answer::NeedsApproval,
-                because: Some(
-                    conditions.iter().map(|one| one.because.as_str()).collect::<Vec<_>>().join("; "),
-                ),
-                policies: conditions.into_iter().map(|one| one.policy).collect(),
-            },
+            // Whatever the call brings, people are asked; perhaps more of them than these.
+            Foresight::Depends(_) if !conditions.is_empty() => waiting(conditions),
+            Foresight::Decided(Decision::NeedsApproval { conditions, .. }) => waiting(conditions),
             Foresight::Decided(Decision::Refused { reasons }) => Outlook {
                 answer: Answer::Refused,
                 because: Some(
@@ -157,6 +175,15 @@ impl Policies {
                 Outlook { answer: Answer::Depends, because: Some(because.to_owned()), policies }
             }
         }
+    }
+}
+
+fn waiting(conditions: Vec<Condition>) -> Outlook {
+    let because: Vec<&str> = conditions.iter().map(|one| one.because.as_str()).collect();
+    Outlook {
+        answer: Answer::NeedsApproval,
+        because: Some(because.join("; ")),
+        policies: conditions.into_iter().map(|one| one.policy).collect(),
     }
 }
 

@@ -15,6 +15,9 @@ const POLICY: &str = r#"
 @id("shop-only") permit (principal == Person::"stranger", action in Action::"destroy", resource in Resource::"postgres/shop");
 @id("destroy-two") @approval("it destroys") @by("owner") forbid (principal, action in Action::"destroy", resource);
 @id("reason") forbid (principal in Team::"reporting", action in Action::"change", resource) unless { context has reason };
+@id("shop-two") @approval("it is the shop") @by("owner") forbid (principal == Person::"omar", action == Action::"postgres.terminate-backend", resource)
+  when { context.input.identifier == "shop" };
+@id("omar") permit (principal == Person::"omar", action in Action::"destroy", resource);
 @id("no-mcp") @description("not by agents") forbid (principal, action in Action::"destroy", resource) when { context.surface == "mcp" };
 "#;
 
@@ -109,6 +112,8 @@ fn an_outlook_says_why() {
     let nobody = look("dana", "postgres.terminate-backend", Surface::Cli);
     let sentence = "no policy permits dana to do `postgres.terminate-backend` in staging";
     assert_eq!(nobody, said(Answer::Refused, sentence));
+    let in_any_case = look("omar", "postgres.terminate-backend", Surface::Cli);
+    assert_eq!(in_any_case, said(Answer::NeedsApproval, "it destroys"), "one approval or two");
     let agents = look("stranger", "postgres.terminate-backend", Surface::Mcp);
     assert_eq!(agents, said(Answer::Refused, "not by agents"));
 }
