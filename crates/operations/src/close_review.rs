@@ -40,6 +40,7 @@ pub async fn list_reviews(
     only_overdue: bool,
 ) -> Result<Vec<Reviewed>, Refusal> {
     let caller = read_runs::reader(platform, call).await?;
+    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("reviews".to_owned())).await;
     let now = platform.clock.now();
     let before = if only_overdue { now } else { Timestamp::MAX };
     let open = platform.store.open_reviews(before, LISTED).await;
@@ -64,6 +65,7 @@ pub async fn read_review(platform: &Arc<Platform>, call: &Call, run: &str) -> Re
     let found = platform.store.review(run.id).await.map_err(|error| Refusal::from(store_problem(&error)))?;
     match found {
         Some(review) => {
+            platform.note_shown(&caller, Verb::ReadRuns, |record| door::describe_run(record, &run)).await;
             let overdue = review.closed.is_none() && review.due_at <= platform.clock.now();
             Ok(Reviewed { overdue, review, run: platform.shown(run, &caller.principal) })
         }
