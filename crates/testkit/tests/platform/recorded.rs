@@ -64,6 +64,7 @@ async fn every_endpoint_and_every_operation_leaves_a_record() {
     endpoints.sort_by_key(|(_, _, operation)| operation == "sign_out");
     let dana = bench.sign_in("dana").await.unwrap();
     assert!(endpoints.len() >= 30, "the document lists all endpoints: {endpoints:?}");
+    let mut silent = Vec::new();
     let mut exceptions: BTreeSet<&str> = EXCEPTIONS.iter().map(|(call, _)| *call).collect();
     for (method, path, operation) in endpoints {
         let run = dana.submit("things.destroy-item", json!({"name": "a"})).await.unwrap();
@@ -89,9 +90,10 @@ async fn every_endpoint_and_every_operation_leaves_a_record() {
         if exceptions.remove(call.as_str()) {
             assert_eq!(records, 0, "{call} leaves a record now: take it from the exceptions");
         } else {
-            assert!(records > 0, "{call} ({}) left no record", answer.status);
+            silent.extend((records == 0).then(|| format!("{call} ({})", answer.status)));
         }
     }
+    assert!(silent.is_empty(), "these left no record: {silent:?}");
     assert!(exceptions.is_empty(), "exceptions that are no endpoints: {exceptions:?}");
 
     let catalogue = auditor.get("/v1/catalogue").await.unwrap().body;
