@@ -95,30 +95,21 @@ impl Policies {
         }
         let resource = prospect.resource.unwrap_or_default();
         let conditions: Vec<Condition> =
-<<<<<<< HEAD
             forbids.sure.iter().flat_map(|rule| self.conditions(rule, resource)).collect();
-        let cool_down_seconds = forbids.sure.iter().map(|rule| rule.cool_down_seconds).max().unwrap_or(0);
-        Ok(Foresight::Decided(if conditions.is_empty() {
-            Decision::Allowed { policies, cool_down_seconds }
-        } else {
-            Decision::NeedsApproval { conditions, policies, cool_down_seconds }
-        }))
-=======
-            forbids.sure.iter().filter_map(|rule| self.condition(rule, resource)).collect();
         if permits.sure.is_empty() || !forbids.open.is_empty() {
-            let waits = !permits.sure.is_empty() && forbids.open.iter().all(|rule| rule.lifting.is_some());
+            let waits = !permits.sure.is_empty() && forbids.open.iter().all(|rule| rule.is_soft());
             let open = if permits.sure.is_empty() { permits.open } else { Vec::new() };
             let mut ids: Vec<String> = open.iter().chain(&forbids.open).map(|rule| rule.id.clone()).collect();
             ids.sort();
             return Ok((Foresight::Depends(ids), if waits { conditions } else { Vec::new() }));
         }
         let policies = permits.sure.iter().map(|rule| rule.id.clone()).collect();
+        let cool_down_seconds = forbids.sure.iter().map(|rule| rule.cool_down_seconds).max().unwrap_or(0);
         decided(if conditions.is_empty() {
-            Decision::Allowed { policies }
+            Decision::Allowed { policies, cool_down_seconds }
         } else {
-            Decision::NeedsApproval { conditions, policies }
+            Decision::NeedsApproval { conditions, policies, cool_down_seconds }
         })
->>>>>>> policy-tools
     }
 
     fn held(&self, set: &PolicySet, asked: &Asked, blind: bool) -> Result<Held<'_>, Vec<Reason>> {
@@ -141,14 +132,9 @@ impl Policies {
 
     /// The same in few words, for a list of actions.
     pub fn outlook(&self, prospect: &Prospect<'_>) -> Outlook {
-<<<<<<< HEAD
-        match self.foresee(prospect) {
-            Foresight::Decided(Decision::Allowed { policies, .. }) => {
-=======
         let (foresight, conditions) = self.foresee_with(prospect);
         match foresight {
-            Foresight::Decided(Decision::Allowed { policies }) => {
->>>>>>> policy-tools
+            Foresight::Decided(Decision::Allowed { policies, .. }) => {
                 Outlook { answer: Answer::Allowed, because: None, policies }
             }
             // Whatever the call brings, people are asked; perhaps more of them than these.
