@@ -29,6 +29,9 @@ const POLICIES: usize = 500;
 const TEAMS: usize = 2_000;
 /// Actions that policies name one by one; the rest of the policies hold for all.
 const ACTIONS: usize = 100;
+/// Of ten actions, one whose policies read the input, and one whose do not; see [`policies`].
+const READS_INPUT: usize = 2;
+const READS_NONE: usize = 7;
 
 /// Measures.
 pub(crate) fn measure(setting: &Setting) -> Result<String> {
@@ -142,7 +145,8 @@ impl Company {
 
     /// `kind` 0: actions whose policies read the input; 1: those whose do not.
     fn turn(&self, turn: usize, kind: usize) -> Result<(&Principal, &Action, String, Value)> {
-        let action = self.actions.get((turn * 2 + kind) % ACTIONS).context("no action")?;
+        let place = if kind == 0 { READS_INPUT } else { READS_NONE };
+        let action = self.actions.get((turn % (ACTIONS / 10)) * 10 + place).context("no action")?;
         // Every third one asks about what another team owns.
         let owner = if turn.is_multiple_of(3) { turn * 7 + 1 } else { turn } % TEAMS;
         let person = self.people.get(turn % TEAMS).context("nobody")?;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     cargo::{cargo, root},
+    prerequisites,
     process::succeeds,
 };
 
@@ -27,6 +28,7 @@ pub(crate) fn fuzz(seconds: Option<&str>) -> Result<std::process::ExitCode> {
         None => USUAL,
     };
     let folder = root().join("fuzz");
+    prerequisites::cpp_compiler()?;
     let host = host()?;
     eprintln!("Building the targets with instrumentation. The first time takes some minutes.");
     // With a target triple, so that build scripts and macros are not instrumented.

@@ -1,5 +1,5 @@
 //! What must be on the machine: a PostgreSQL server, for the demo and for the tests that want a real one; a mail server,
-//! for the tests that want a real one.
+//! for the tests that want a real one; a C++ compiler, for libFuzzer.
 
 use std::{
     path::{Path, PathBuf},
@@ -35,6 +35,23 @@ pub(crate) fn mail_server() -> Result<()> {
                pip install aiosmtpd";
     install(&["python3-aiosmtpd"], what, how)?;
     ensure!(has_aiosmtpd(), "the package is installed and no Python finds it; {how}");
+    Ok(())
+}
+
+/// Sees to it that libFuzzer can be compiled, and tells what it installs.
+pub(crate) fn cpp_compiler() -> Result<()> {
+    let compiles = || {
+        let mut asked = Command::new("c++");
+        asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    };
+    if compiles() {
+        return Ok(());
+    }
+    let what = "no C++ compiler (c++) is on this machine, which libFuzzer is compiled with";
+    let how = "install one and try again; Debian and Ubuntu: apt-get install g++";
+    install(&["g++"], what, how)?;
+    ensure!(compiles(), "the package is installed and c++ is still not found; {how}");
     Ok(())
 }
 
