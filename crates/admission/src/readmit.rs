@@ -134,6 +134,15 @@ impl Door {
                     condition.because
                 ));
             }
+        // How long it must wait can depend on the moment, on who is on call, say; it waited what was needed when it was
+        // submitted.
+        if wanted.cool_down_seconds() > run.cool_down_seconds {
+            return Err(format!(
+                "it now needs a longer wait before it starts: {} s instead of {} s",
+                wanted.cool_down_seconds(),
+                run.cool_down_seconds
+            ));
+        }
         }
         Ok(())
     }

@@ -159,6 +159,10 @@ pub struct Run {
     /// The run that this one undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<RunId>,
+    /// The run that undoes this one, or has undone it: one that has not ended, or has succeeded. Read from that run, not
+    /// kept with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_by: Option<RunId>,
     /// How it can be undone, once it is done. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<UndoOffer>,

@@ -17,6 +17,7 @@ use crate::{
     perform_read,
     platform::{Platform, store_problem},
     providers::ProviderCall,
+    undo_run,
 };
 
 /// What came of a submission.
@@ -78,6 +79,7 @@ pub async fn submit_admitted(
         return Ok(Submitted::Repeated(Box::new(platform.shown(run, &requester))));
     }
     check_open_runs(platform, &admitted).await?;
+    undo_run::check_not_undone(platform, &admitted, &manner).await?;
     let plan = plan(platform, &admitted).await?;
     let admitted = match &plan {
         Some(plan) => platform.door.require(admitted, plan, Purpose::Perform).await?,
@@ -201,7 +203,7 @@ async fn plan(platform: &Platform, admitted: &Admitted<ActionCall>) -> Result<Op
     }
 }
 
-fn refused(platform: &Platform, admitted: &Admitted<ActionCall>) -> guichet_contract::Record {
+pub(crate) fn refused(platform: &Platform, admitted: &Admitted<ActionCall>) -> guichet_contract::Record {
     let mut record = platform.door.record_of(admitted.caller(), Verb::SubmitRun, RecordVerdict::Refused);
     door::describe(&mut record, admitted.wanted());
     record
@@ -260,6 +262,7 @@ fn new_run(
         starts_at: None,
         created_at: now,
         started_at: None,
+        undone_by: None,
         finished_at: None,
         outcome: None,
         trace_id: caller.trace_id(),

@@ -493,6 +493,7 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         broken_glass: None,
         cool_down_seconds: 0,
         undoes: None,
+        undone_by: None,
         undo: None,
         starts_at: None,
         created_at: "2026-11-21T08:00:00Z".parse().unwrap(),
