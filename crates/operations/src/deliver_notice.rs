@@ -158,10 +158,10 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
         return None;
     }
     let world = platform.door.world();
-    let everybody = if notice.occasion.is_for_approvers() {
-        approvers(platform, &world, notice, run)
-    } else {
-        vec![run.requested_by.name.clone()]
+    let everybody = match notice.occasion {
+        Occasion::RunAnswered => answered(platform, &world, notice, run),
+        occasion if occasion.is_for_approvers() => approvers(platform, &world, notice, run),
+        _ => vec![run.requested_by.name.clone()],
     };
     if everybody.is_empty() && notice.occasion == Occasion::ApprovalRequested {
         tracing::warn!(run = %run.id, "nobody can approve this run; it waits until it expires");
@@ -189,6 +189,19 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
 }
 
 /// Who may lift what, asked of registry and policies as they are now. Never the requester, nobody who has decided, and not
+/// The people who asked and may still see the run, and who still can lift what it waits for.
+fn answered(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
+    let sees = |name: &&String| {
+        platform.door.identity().kind_of(name) == Some(PrincipalKind::Person)
+            && platform.door.may_see(&world.principal(name, PrincipalKind::Person), run)
+    };
+    let mut told: BTreeSet<String> = notice.asked.iter().filter(sees).cloned().collect();
+    if run.state == RunState::AwaitingApproval {
+        told.extend(approvers(platform, world, notice, run));
+    }
+    told.into_iter().collect()
+}
+
 /// who did what this tells of.
 fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
     // Who was skipped is asked as if the run still waited for them.

@@ -109,6 +109,10 @@ fn sentence(notice: &Notice, run: &Run) -> String {
                 ", and more approvals are needed"
             } else {
                 ""
+        }
+        Occasion::RunAnswered => {
+            let answer = notice.because.as_deref().unwrap_or_default();
+            format!("{} answers “{answer}” about: {what}", who.unwrap_or("somebody"))
             };
             format!("{} said {word}{more}: {what}", who.unwrap_or("somebody"))
         }

@@ -26,6 +26,15 @@ pub(crate) enum Happened<'a> {
         /// What, in their words.
         because: &'a str,
     },
+    /// Its requester answered.
+    Answered {
+        /// Who.
+        by: &'a str,
+        /// What, in their words.
+        because: &'a str,
+        /// Who had asked, by name.
+        asked: &'a BTreeSet<String>,
+    },
     /// Somebody decided.
     Decided(&'a Decision),
     /// Nobody decided in time.
@@ -76,6 +85,7 @@ pub(crate) fn of(
                 state: to,
                 closed: told.closed.clone(),
                 open: told.open.clone(),
+                asked: told.asked.clone(),
             };
             let id = JobId::new(&*platform.clock);
             let job = Job { id, kind: JobKind::DeliverNotice, run: run.id, due: at, attempts: 0 };
@@ -94,6 +104,7 @@ struct Telling {
     because: Option<String>,
     closed: BTreeSet<String>,
     open: BTreeSet<String>,
+    asked: BTreeSet<String>,
 }
 
 /// Pure: who else is to be told of what, from what happened and what the run waited for.
@@ -107,6 +118,7 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         because: because.map(|because| because.chars().take(BECAUSE_MAX).collect()),
         closed: BTreeSet::new(),
         open: BTreeSet::new(),
+        asked: BTreeSet::new(),
     };
     let (mut told, decision) = match happened {
         Happened::Submitted if waiting => {
@@ -122,6 +134,10 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
             return vec![Telling { open: before, ..telling(Occasion::RunAsked, Some(by), Some(because)) }];
         }
         Happened::Decided(decision) => {
+        Happened::Answered { by, because, asked } => {
+            let answered = telling(Occasion::RunAnswered, Some(by), Some(because));
+            return vec![Telling { open: before, asked: asked.clone(), ..answered }];
+        }
             let because = decision.reason.as_deref();
             let decided = telling(Occasion::RunDecided, Some(&decision.by), because);
             (vec![Telling { verdict: Some(decision.verdict), ..decided }], Some(decision))
@@ -288,3 +304,7 @@ mod tests {
         assert_eq!(ended, [(Occasion::RunEnded, vec![], vec![])]);
     }
 }
+        let asked = ["omar".to_owned()].into();
+        let answered = Happened::Answered { by: "dana", because: "yes", asked: &asked };
+        let told = tellings(&waiting, answered, RunState::AwaitingApproval);
+        assert_eq!((told[0].occasion, &told[0].asked), (Occasion::RunAnswered, &asked));
