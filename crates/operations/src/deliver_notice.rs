@@ -9,9 +9,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use guichet_admission::{World, door};
 use guichet_contract::{
-    Addressee, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState, Surface,
-    Verb, approval::lifted_by,
+    Addressee, Approval, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState,
+    Surface, Verb, approval::lifted_by,
 };
+use guichet_rules::Waiting;
 use guichet_store::{Change, CommitError, Delivery, Job, UnitOfWork};
 use jiff::SignedDuration;
 
@@ -188,7 +189,6 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
     (one_for_all || !served.is_empty()).then_some(served)
 }
 
-/// Who may lift what, asked of registry and policies as they are now. Never the requester, nobody who has decided, and not
 /// The people who asked and may still see the run, and who still can lift what it waits for.
 fn answered(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
     let sees = |name: &&String| {
@@ -202,15 +202,17 @@ fn answered(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> V
     told.into_iter().collect()
 }
 
+/// Who may lift what, asked of registry and policies as they are now. Never the requester, nobody who has decided, and not
 /// who did what this tells of.
 fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
     // Who was skipped is asked as if the run still waited for them.
-    let skipped = run.broken_glass.iter().flat_map(|glass| glass.skipped.iter().cloned());
-    let run = &Run { approvals: run.approvals.iter().cloned().chain(skipped).collect(), ..run.clone() };
-    let teams = run.approvals.iter().flat_map(|approval| &approval.teams);
+    let skipped = run.broken_glass.as_ref().map(|glass| glass.concerns(run.owner.as_deref()));
+    let approvals: Vec<Approval> =
+        run.approvals.iter().chain(skipped.iter().flat_map(|skipped| skipped.iter())).cloned().collect();
+    let waiting = Waiting::on(run, &approvals);
+    let teams = approvals.iter().flat_map(|approval| &approval.teams);
     let people: BTreeSet<&String> = teams.flat_map(|team| world.registry.members_of(team)).collect();
-    let open_now: BTreeSet<&str> = run
-        .approvals
+    let open_now: BTreeSet<&str> = approvals
         .iter()
         .filter(|approval| lifted_by(approval, &run.decisions) < usize::from(approval.count.max(1)))
         .map(|approval| approval.policy.as_str())
@@ -229,7 +231,10 @@ fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> 
         .filter(|name| platform.door.identity().kind_of(name) == Some(PrincipalKind::Person))
         .filter(|name| {
             let approver = Principal::person(name.as_str()).in_teams(world.registry.teams_of(name));
-            world.policies.can_lift(&approver, run, platform.clock.now()).is_ok_and(|lifts| concerns(&lifts))
+            world
+                .policies
+                .can_lift(&approver, &waiting, platform.clock.now())
+                .is_ok_and(|lifts| concerns(&lifts))
         })
         .cloned()
         .collect()

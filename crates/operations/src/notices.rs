@@ -126,18 +126,19 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         }
         Happened::Submitted => {
             let Some(glass) = &run.broken_glass else { return Vec::new() };
-            let skipped = glass.skipped.iter().map(|approval| approval.policy.clone()).collect();
+            let skipped = glass.concerns(run.owner.as_deref());
+            let skipped = skipped.iter().map(|approval| approval.policy.clone()).collect();
             let broken = telling(Occasion::GlassBroken, Some(&run.requested_by.name), run.reason.as_deref());
             return vec![Telling { open: skipped, ..broken }];
         }
         Happened::Asked { by, because } => {
             return vec![Telling { open: before, ..telling(Occasion::RunAsked, Some(by), Some(because)) }];
         }
-        Happened::Decided(decision) => {
         Happened::Answered { by, because, asked } => {
             let answered = telling(Occasion::RunAnswered, Some(by), Some(because));
             return vec![Telling { open: before, asked: asked.clone(), ..answered }];
         }
+        Happened::Decided(decision) => {
             let because = decision.reason.as_deref();
             let decided = telling(Occasion::RunDecided, Some(&decision.by), because);
             (vec![Telling { verdict: Some(decision.verdict), ..decided }], Some(decision))
@@ -163,7 +164,16 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         let first = told.first().cloned();
         let (by, verdict, because) =
             first.map_or((None, None, None), |first| (first.by, first.verdict, first.because));
-        told.push(Telling { occasion: Occasion::ApprovalClosed, by, verdict, because, closed, open: after });
+        let asked = BTreeSet::new();
+        told.push(Telling {
+            occasion: Occasion::ApprovalClosed,
+            by,
+            verdict,
+            because,
+            closed,
+            open: after,
+            asked,
+        });
     }
     // Nobody needs to be told what they did themselves.
     if let Happened::Cancelled { by, .. } = happened
@@ -186,6 +196,7 @@ fn still_open(run: &Run, decision: Option<&Decision>) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use guichet_contract::BrokenGlass;
     use serde_json::{Value, json};
 
     use super::*;
@@ -279,18 +290,28 @@ mod tests {
     fn who_is_skipped_is_told_and_who_is_asked_too() {
         let mut broken = run("queued");
         let skipped = std::mem::take(&mut broken.approvals);
-        broken.broken_glass =
-            Some(guichet_contract::BrokenGlass { skipped, review_due_at: Timestamp::UNIX_EPOCH });
-        assert_eq!(
-            told(&broken, Happened::Submitted, RunState::Queued),
-            [(Occasion::GlassBroken, vec![], policies(&["p1", "p2"]))]
-        );
+        let review_due_at = Timestamp::UNIX_EPOCH;
+        for (skipped, waived_seconds, asked) in [
+            (skipped.clone(), 0, &["p1", "p2"][..]),
+            (skipped, 60, &["p1", "p2"]),
+            (vec![], 60, &["cool-down"]),
+        ] {
+            broken.broken_glass = Some(BrokenGlass { skipped, waived_seconds, review_due_at });
+            assert_eq!(
+                told(&broken, Happened::Submitted, RunState::Queued),
+                [(Occasion::GlassBroken, vec![], policies(asked))]
+            );
+        }
         let waiting = run("awaiting_approval");
         let asked = Happened::Asked { by: "omar", because: "is there a backup?" };
         assert_eq!(
             told(&waiting, asked, RunState::AwaitingApproval),
             [(Occasion::RunAsked, vec![], policies(&["p1", "p2"]))]
         );
+        let asked = ["omar".to_owned()].into();
+        let answered = Happened::Answered { by: "dana", because: "yes", asked: &asked };
+        let told = tellings(&waiting, answered, RunState::AwaitingApproval);
+        assert_eq!((told[0].occasion, &told[0].asked), (Occasion::RunAnswered, &asked));
     }
 
     #[test]
@@ -304,7 +325,3 @@ mod tests {
         assert_eq!(ended, [(Occasion::RunEnded, vec![], vec![])]);
     }
 }
-        let asked = ["omar".to_owned()].into();
-        let answered = Happened::Answered { by: "dana", because: "yes", asked: &asked };
-        let told = tellings(&waiting, answered, RunState::AwaitingApproval);
-        assert_eq!((told[0].occasion, &told[0].asked), (Occasion::RunAnswered, &asked));
