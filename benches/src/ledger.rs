@@ -1,14 +1,17 @@
-//! The audit trail: writing, sealing, indexing, verifying and searching, beside what SQLite can insert at all.
+//! The audit trail: writing, sealing, indexing, verifying, searching and trying policies on it, beside what SQLite can insert
+//! at all.
 
 use std::{
     fs,
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use guichet_contract::{ActionId, Principal, Record, RecordVerdict, RunId, Surface, SystemClock, Verb};
+use guichet_contract::{
+    ActionId, Clock as _, Principal, Record, RecordVerdict, RunId, Surface, SystemClock, Verb,
+};
 use guichet_ledger::{KeySet, Signer, verify};
 use guichet_operations::{PageRequest, RecordsFilter, seal_records::seal_records};
 use guichet_store::{Checkpoints as _, Records as _, Store as _, UnitOfWork, sqlite::SqliteStore};
@@ -17,7 +20,10 @@ use rusqlite::{Connection, params};
 
 use crate::{
     figures::{Table, count, duration, of_durations},
+    gateway::Site,
+    roles::provider::LISTS,
     setting::Setting,
+    simulate,
 };
 
 /// Tasks that hand records over at once.
@@ -26,21 +32,32 @@ const TASKS: u64 = 8;
 const ASKED: usize = 15;
 /// One record in so many is rare: a change that was refused.
 const RARE: u64 = 10_000;
+/// Every byte of the seed of the key that signs.
+const SEED: u8 = 7;
+/// When the first record was made: a day ago, so that the last days' records are these.
+static BEGAN: LazyLock<Timestamp> = LazyLock::new(|| SystemClock.now() - SignedDuration::from_hours(24));
 
 /// Measures with so many records.
 pub(crate) fn measure(setting: &Setting, records: u64) -> Result<String> {
-    let folder = setting.folder("ledger")?;
-    let bare = bare_inserts(&folder, records)?;
-    let text = setting.runtime.block_on(measure_store(&folder, records, bare));
+    // The files of a gateway, which then tries other policies on what was recorded.
+    let site = Site::new(setting, "ledger")?;
+    let data = site.folder().join("data");
+    fs::create_dir_all(data.join("keys"))?;
+    fs::write(data.join("keys/ledger.key"), format!("{}\n", format!("{SEED:02x}").repeat(32)))?;
+    let bare = bare_inserts(&data, records)?;
+    let text = setting
+        .runtime
+        .block_on(measure_store(&data, records, bare))
+        .and_then(|text| Ok(format!("{text}\n{}", simulate::measure(setting, &site, records)?)));
     // Ten million records are as many kilobytes; other measurements want their disk.
-    fs::remove_dir_all(&folder)?;
+    fs::remove_dir_all(site.folder())?;
     text
 }
 
 async fn measure_store(folder: &Path, records: u64, bare: Duration) -> Result<String> {
     let path = folder.join("guichet.sqlite");
     let store = Arc::new(SqliteStore::open(&path)?);
-    let keys: KeySet = Signer::from_seed("guichet/bench", [7; 32])?.into();
+    let keys: KeySet = Signer::from_seed("guichet/staging", [SEED; 32])?.into();
 
     let written = write(&store, records).await?;
     let began = Instant::now();
@@ -192,10 +209,7 @@ async fn search(store: &SqliteStore, records: u64) -> Result<Vec<Found>> {
     let filters = [
         ("no filter", none()),
         ("a person in a hundred", RecordsFilter { principal: Some("person 42".into()), ..none() }),
-        (
-            "an action in twenty",
-            RecordsFilter { action: Some(ActionId::new("postgres", "list-7")), ..none() },
-        ),
+        ("an action in twenty", RecordsFilter { action: Some(ActionId::new("bench", "list-7")), ..none() }),
         (
             "a resource and what lies under it",
             RecordsFilter { resource: Some("postgres/shop-3".into()), ..none() },
@@ -252,7 +266,7 @@ async fn whole_page(store: &SqliteStore, filter: &RecordsFilter) -> Result<(usiz
 
 fn moment(number: u64) -> Timestamp {
     let micros = i64::try_from(number).unwrap_or(i64::MAX / 2).saturating_mul(1_000);
-    Timestamp::UNIX_EPOCH + SignedDuration::from_micros(1_735_689_600_000_000 + micros)
+    *BEGAN + SignedDuration::from_micros(micros)
 }
 
 /// A read, or a change that was refused: a record of about 700 bytes.
@@ -265,7 +279,7 @@ fn record(number: u64) -> Record {
     };
     Record {
         principal: Some(Principal::person(format!("person {}", number % 100)).in_teams(["billing"])),
-        action: Some(ActionId::new("postgres", &format!("list-{}", number % 20))),
+        action: Some(ActionId::new("bench", &format!("list-{}", number % LISTS))),
         resource: Some(format!("postgres/shop-{}/applications/{}", number % 10, number % 30)),
         owner: Some(format!("team {}", number % 15)),
         run: rare.then(|| RunId(run_number(number))),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use guichet_contract::SystemClock;
+use guichet_contract::{Clock, SystemClock};
 use guichet_gateway::{PlainTracer, ServeSettings};
 use guichet_provider_sdk::{Keys, Provider};
 use guichet_server::{Assembled, Config, assemble};
@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+
+use crate::leaping_clock::LeapingClock;
 
 /// The password of everyone in tests.
 pub const PASSWORD: &str = "correct horse battery";
@@ -31,6 +33,7 @@ pub struct Setup {
     urls: Vec<(String, String)>,
     extra: String,
     files: Vec<(String, String)>,
+    clock: Option<LeapingClock>,
 }
 
 impl Setup {
@@ -82,6 +85,13 @@ impl Setup {
         self
     }
 
+    /// Has gateway and providers look at this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: &LeapingClock) -> Self {
+        self.clock = Some(clock.clone());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -99,7 +109,12 @@ impl Setup {
             lines.push(format!("[[user]]\nname = \"{user}\"\npassword_hash = \"{hash}\""));
         }
         let mut urls = self.urls;
+        let clock: Arc<dyn Clock> = match self.clock {
+            Some(clock) => Arc::new(clock),
+            None => Arc::new(SystemClock),
+        };
         for (name, provider) in self.sdk {
+            let provider = provider.clock(Arc::clone(&clock));
             let router = provider.router(Keys::from_gateway(&url)?);
             urls.push((name, serve(router, &stop_providers).await?));
         }
@@ -117,8 +132,8 @@ impl Setup {
             fs::write(folder.path().join("policy").join(name), policy)?;
         }
         fs::write(folder.path().join("registry/registry.yaml"), &self.registry)?;
-        let running = Running::start(&file, listener).await?;
-        Ok(Bench { folder, url, file, running: Some(running), stop_providers })
+        let running = Running::start(&file, &clock, listener).await?;
+        Ok(Bench { folder, url, file, clock, running: Some(running), providers: urls, stop_providers })
     }
 }
 
@@ -141,9 +156,13 @@ pub fn install_tls() {
 pub async fn serve(router: axum::Router, stop: &CancellationToken) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
+    serve_on(listener, router, stop);
+    Ok(url)
+}
+
+fn serve_on(listener: TcpListener, router: axum::Router, stop: &CancellationToken) {
     let stopped = stop.clone().cancelled_owned();
     tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
-    Ok(url)
 }
 
 struct Running {
@@ -152,11 +171,11 @@ struct Running {
 }
 
 impl Running {
-    async fn start(file: &Path, listener: TcpListener) -> anyhow::Result<Self> {
+    async fn start(file: &Path, clock: &Arc<dyn Clock>, listener: TcpListener) -> anyhow::Result<Self> {
         let config = Config::load(file).map_err(|faults| {
             anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
-        let assembled: Assembled = assemble(&config, Arc::new(SystemClock), Arc::new(PlainTracer)).await?;
+        let assembled: Assembled = assemble(&config, Arc::clone(clock), Arc::new(PlainTracer)).await?;
         let stop = CancellationToken::new();
         let served = tokio::spawn(assembled.serve(listener, ServeSettings::default(), stop.clone()));
         Ok(Self { stop, served })
@@ -169,7 +188,10 @@ pub struct Bench {
     /// Where the gateway answers.
     pub url: String,
     file: PathBuf,
+    clock: Arc<dyn Clock>,
     running: Option<Running>,
+    /// Names and addresses.
+    providers: Vec<(String, String)>,
     stop_providers: CancellationToken,
 }
 
@@ -216,7 +238,24 @@ impl Bench {
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         let address = self.url.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind(&address).await.with_context(|| address.clone())?;
-        self.running = Some(Running::start(&self.file, listener).await?);
+        self.running = Some(Running::start(&self.file, &self.clock, listener).await?);
+        Ok(())
+    }
+
+    /// Ends the providers made with the SDK: their ports answer no more.
+    pub fn stop_providers(&mut self) {
+        std::mem::take(&mut self.stop_providers).cancel();
+    }
+
+    /// Serves a provider where the one of this name was served before.
+    ///
+    /// # Errors
+    /// No provider of this name; its port is taken.
+    pub async fn provider_again(&mut self, name: &str, provider: Provider) -> anyhow::Result<()> {
+        let (_, url) = self.providers.iter().find(|(known, _)| known == name).context("no such provider")?;
+        let listener = TcpListener::bind(url.trim_start_matches("http://")).await?;
+        let router = provider.clock(Arc::clone(&self.clock)).router(Keys::from_gateway(&self.url)?);
+        serve_on(listener, router, &self.stop_providers);
         Ok(())
     }
 

@@ -5,11 +5,13 @@
 
 pub mod bench;
 pub mod effects;
+pub mod leaping_clock;
 pub mod mail_server;
 pub mod receiver;
 pub mod rude;
 
 pub use bench::{Bench, Setup};
 pub use effects::Effects;
+pub use leaping_clock::LeapingClock;
 pub use mail_server::{MailServer, MailServerSetup};
 pub use receiver::{Posted, Receiver};
