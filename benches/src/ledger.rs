@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
@@ -43,7 +44,9 @@ pub(crate) fn measure(setting: &Setting, records: u64) -> Result<String> {
     let site = Site::new(setting, "ledger")?;
     let data = site.folder().join("data");
     fs::create_dir_all(data.join("keys"))?;
-    fs::write(data.join("keys/ledger.key"), format!("{}\n", format!("{SEED:02x}").repeat(32)))?;
+    let key = data.join("keys/ledger.key");
+    fs::write(&key, format!("{}\n", format!("{SEED:02x}").repeat(32)))?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
     let bare = bare_inserts(&data, records)?;
     let text = setting
         .runtime

@@ -36,6 +36,7 @@ pub mod refuse_request;
 pub mod register_provider;
 pub mod reject_run;
 pub mod reload_settings;
+mod replay;
 pub mod revoke_token;
 pub mod seal_records;
 pub mod sign_in;
