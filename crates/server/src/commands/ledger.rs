@@ -45,7 +45,10 @@ async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyh
     prune_records(&store, &SystemClock, &config.environment, &segment, &archived).await?;
     seal_records(&store, &ledger_keys, &SystemClock).await?;
     store.close().await;
-    drop_search_index(&path);
+    drop_search_index(&path).context(
+        "the records are archived, verified and pruned, but the search index, which has words of theirs, cannot be \
+         removed; remove guichet.sqlite.search, or start the gateway, which makes it anew",
+    )?;
     say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
     say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
     Ok(ExitCode::SUCCESS)
