@@ -169,6 +169,44 @@ fn a_checkpoint_from_elsewhere_shows_a_fork_and_a_truncation() {
 }
 
 #[test]
+fn an_archive_verifies_without_any_gateway() {
+    let fake = Fake::start();
+    let leaves: Vec<String> = (0..256).map(|index| format!("{{\"n\":{index}}}")).collect();
+    let mut part = Part::default();
+    part.sign(1, &leaves);
+    let key = part.keys.clone();
+    let folder = fake.home().join("archive");
+    std::fs::create_dir_all(folder.join("tile/0")).unwrap();
+    std::fs::create_dir_all(folder.join("tile/1/000.p")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    let tree = guichet_ledger::append(
+        &guichet_ledger::Tree::EMPTY,
+        &leaves.iter().map(String::as_bytes).collect::<Vec<_>>(),
+        &std::collections::BTreeMap::new(),
+    );
+    for (level, index, hashes) in tree.unwrap().tiles {
+        let width = u16::try_from(hashes.len() / 32).unwrap();
+        write(&guichet_ledger::tile_path(level, index, width), &hashes);
+    }
+    write("records.ndjson", (leaves.join("\n") + "\n").as_bytes());
+    write("checkpoint", part.checkpoint.as_bytes());
+    write("archive.json", br#"{"origin": "guichet.example/staging", "first": 0, "until": 256}"#);
+    let folder = folder.display().to_string();
+    let verify =
+        |more: &[&str]| fake.run(&[&["audit", "verify", "--archive", &folder, "--key", &key], more].concat());
+    let (exit, _, err) = verify(&["--at-least", "256"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(err.contains("this archive holds the entries 0 to 255"), "{err}");
+    assert_eq!(verify(&["--at-least", "257"]).0, 1);
+    write("archive.json", br#"{"origin": "guichet.example/production", "first": 0, "until": 256}"#);
+    let (exit, _, err) = verify(&[]);
+    assert_eq!(exit, 1);
+    assert!(err.contains("its checkpoint is not that of the records in it"), "{err}");
+    let nowhere = fake.run(&["audit", "verify", "--archive", "nowhere", "--key", &key]);
+    assert_eq!(nowhere.0, 2, "{}", nowhere.2);
+}
+
+#[test]
 fn a_new_key_is_learned_from_the_log_and_not_from_whoever_offers_it() {
     let fake = with_ledger();
     assert_eq!(fake.run(&["audit", "verify"]).0, 0);

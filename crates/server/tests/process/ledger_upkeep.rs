@@ -4,6 +4,8 @@
 use std::{
     convert::Infallible,
     fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::Output,
     sync::{Arc, Mutex},
 };
@@ -134,6 +136,24 @@ async fn stopped(gateway: &mut Gateway) {
     assert!(gateway.ended().await.success());
 }
 
+/// How many files and folders there are, each for its user alone.
+fn closed_to_others(folder: &Path) -> usize {
+    let inside = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let within: usize = inside
+        .map(|path| {
+            if path.is_dir() {
+                return closed_to_others(&path);
+            }
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{path:?} has mode {mode:o}");
+            1
+        })
+        .sum();
+    let mode = fs::metadata(folder).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700, "{folder:?} has mode {mode:o}");
+    within + 1
+}
+
 fn ledger_keys(gateway: &Gateway) -> KeySet {
     let seed = fs::read_to_string(gateway.path("data/keys/ledger.key")).unwrap();
     let seed: Vec<u8> =
@@ -176,6 +196,7 @@ async fn old_records_are_archived_and_both_parts_verify() {
     let keys = ledger_keys(&gateway);
     let folder = gateway.path("archive");
     assert_eq!(archive::verify(&folder, &keys).unwrap(), (0, 256));
+    assert!(closed_to_others(&folder) > 5, "files and folders");
     let text = fs::read_to_string(folder.join("records.ndjson")).unwrap();
     assert_eq!(text.lines().count(), 256);
     for changed in
