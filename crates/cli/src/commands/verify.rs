@@ -14,7 +14,7 @@ use std::{
 use clap::ArgMatches;
 use guichet_client::Client;
 use guichet_ledger::{
-    Edge, Fault, NoteError, Opened, Report, Tree, Verifier, open_with_any, verify_archive,
+    Edge, Fault, NoteError, Opened, Report, Tree, Verifier, open_with_any, split_notes, verify_archive,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -89,15 +89,38 @@ fn note_in(flag: &str, path: &str) -> Result<String, Failure> {
     files::read(Path::new(path))?.ok_or_else(|| Failure::usage(format!("--{flag}: there is no file {path}")))
 }
 
-/// The trees of `--against`, each signed by one of the keys.
+/// The trees of `--against`, each signed by one of the keys. A file may hold many checkpoints, one after the other, as
+/// that of a witness does.
 fn earlier(matches: &ArgMatches, keys: &[Verifier]) -> Result<Vec<Tree>, Failure> {
-    let paths = matches.get_many::<String>("against").into_iter().flatten();
-    let open = |path: &String| {
-        let opened = open_with_any(&note_in("against", path)?, keys);
-        let opened = opened.map_err(|error| broken(format!("--against {path}: {error}")))?;
-        Ok(opened.checkpoint.tree())
-    };
-    paths.map(open).collect()
+    let mut trees = Vec::new();
+    for path in matches.get_many::<String>("against").into_iter().flatten() {
+        // What a crash cut off may end within a character.
+        let bytes = std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("--against: {path} cannot be read: {error}")))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut notes = split_notes(&text);
+        if notes.is_empty() {
+            // Not one checkpoint: what is wrong with it is told of all of it.
+            notes.push(&text);
+        }
+        for (number, note) in (1_usize..).zip(&notes) {
+            let opened = open_with_any(note, keys).map_err(|error| {
+                let which = match notes.len() {
+                    1 => String::new(),
+                    many => format!("checkpoint {number} of {many}: "),
+                };
+                let failure = broken(format!("--against {path}: {which}{error}"));
+                match error {
+                    NoteError::OtherKeys { .. } => failure.next(
+                        "if the log's key was replaced since it was signed, give both: --key OLD --key NEW",
+                    ),
+                    _ => failure,
+                }
+            })?;
+            trees.push(opened.checkpoint.tree());
+        }
+    }
+    Ok(trees)
 }
 
 /// `size` entries are signed.

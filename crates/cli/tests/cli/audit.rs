@@ -168,6 +168,51 @@ fn a_checkpoint_from_elsewhere_shows_a_fork_and_a_truncation() {
     assert_eq!(verify(&[&offline[..], &[&fork]].concat()).0, 1);
 }
 
+/// As `guichetd` writes it for a witness: each checkpoint with an empty line after it.
+#[test]
+fn the_file_of_a_witness_is_taken_with_all_that_is_in_it() {
+    let fake = with_ledger();
+    let leaves = signed_leaves();
+    let mut edited = leaves.clone();
+    edited[1] = edited[1].replace('1', "7");
+    let note = |seed: u8, leaves: &[String]| {
+        let mut other = Part::default();
+        other.sign(seed, leaves);
+        other.checkpoint
+    };
+    let file = fake.home().join("witness").display().to_string();
+    let key = fake.part.lock().unwrap().signer.as_ref().unwrap().verifier().to_string();
+    let verify = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        let (exit, _, err) = fake.run(&["audit", "verify", "--key", &key, "--against", &file]);
+        (exit, err)
+    };
+    let kept = format!("{}\n{}\n", note(1, &leaves[..2]), note(1, &leaves[..4]));
+    let (exit, err) = verify(kept.as_bytes());
+    assert_eq!(exit, 0, "{err}");
+    // A crash cut one off within a character; the next was appended behind it.
+    let cut = note(1, &leaves[..3]);
+    let torn = &cut.as_bytes()[..=cut.find('—').unwrap()];
+    assert!(std::str::from_utf8(torn).is_err());
+    let next = note(1, &leaves);
+    let (exit, err) = verify(&[kept.as_bytes(), torn, b" (cut off)\n\n", next.as_bytes(), b"\n"].concat());
+    assert_eq!(exit, 0, "{err}");
+    // None of them is left out.
+    for (other, told) in [
+        (note(1, &edited[..3]), "(a fork)"),
+        (note(9, &leaves[..3]), "checkpoint 3 of 4: the checkpoint bears no signature of"),
+    ] {
+        let (exit, err) = verify(format!("{kept}{other}\n{next}\n").as_bytes());
+        assert_eq!(exit, 1, "{err}");
+        assert!(err.contains(told), "{err}");
+    }
+    let (exit, err) = verify(b"no checkpoint at all\n");
+    assert_eq!(exit, 1);
+    assert!(err.contains("this is no checkpoint"), "{err}");
+    let missing = fake.run(&["audit", "verify", "--key", &key, "--against", "nowhere"]);
+    assert_eq!(missing.0, 2, "{}", missing.2);
+}
+
 #[test]
 fn an_archive_verifies_without_any_gateway() {
     let fake = Fake::start();

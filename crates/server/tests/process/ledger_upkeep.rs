@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::{Router, http::StatusCode, routing::post};
-use guichet_ledger::{Edge, KeySet, LedgerError, Signer, Verifier, open, verify, verify_from};
+use guichet_ledger::{Edge, KeySet, LedgerError, Signer, Verifier, open, split_notes, verify, verify_from};
 use guichet_server::archive;
 use guichet_store::{Checkpoints as _, Records as _, Store as _, sqlite::SqliteStore};
 use serde_json::Value;
@@ -67,12 +67,8 @@ async fn witnesses_get_each_checkpoint_also_after_they_were_away() {
     gateway.ask_to_stop();
     assert!(gateway.ended().await.success());
     let file = fs::read_to_string(gateway.path("witness")).unwrap();
-    // Each ends in an empty line; the first empty line within it stands before the signatures.
-    let mut notes: Vec<String> = Vec::new();
-    let parts: Vec<&str> = file.split("\n\n").collect();
-    for pair in parts.chunks_exact(2) {
-        notes.push(format!("{}\n\n{}\n", pair[0], pair[1]));
-    }
+    let notes: Vec<String> = split_notes(&file).into_iter().map(str::to_owned).collect();
+    assert_eq!(file, notes.join("\n") + "\n", "nothing is passed over");
     let sizes: Vec<u64> = notes.iter().map(|note| open(note, &key).unwrap().size).collect();
     assert!(sizes.len() >= 2 && sizes.is_sorted_by(|a, b| a < b), "{sizes:?}");
     assert_eq!(seen.lock().unwrap().last(), notes.last(), "both have the last one");
