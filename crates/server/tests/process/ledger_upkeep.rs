@@ -88,7 +88,19 @@ async fn a_key_is_replaced_and_the_log_goes_on() {
     let made = gateway.output(&["ledger", "new-key", "--config"]);
     assert!(made.status.success(), "{made:?}");
     let new: Verifier = String::from_utf8(made.stdout).unwrap().lines().next().unwrap().parse().unwrap();
-    gateway.kill_and_start().await;
+    // Until the new key has signed, the old one is the only one that opens the log.
+    let key_file = gateway.path("data/keys/ledger.key");
+    let both = fs::read_to_string(&key_file).unwrap();
+    let refused = |gateway: &Gateway, told: &str| {
+        let refused = gateway.output(&["ledger", "drop-old-keys", "--config"]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains(told), "{said}");
+        assert_eq!(fs::read_to_string(&key_file).unwrap(), both);
+    };
+    refused(&gateway, "stop the gateway first");
+    gateway.kill();
+    refused(&gateway, "start the gateway once, so that the new key signs beside the old one");
+    gateway.start().await;
     assert_eq!(keys_of(&dana).await, [new.clone(), old.clone()]);
     let size = open(&before, &old).unwrap().size;
     let both = until("a checkpoint that both signed", || async {
@@ -106,9 +118,10 @@ async fn a_key_is_replaced_and_the_log_goes_on() {
     let named = |line: &&str| line.contains("start_gateway") && line.contains(&new.to_string());
     assert!(export.lines().any(|line| named(&line)), "{export}");
 
+    stopped(&mut gateway).await;
     let dropped = gateway.output(&["ledger", "drop-old-keys", "--config"]);
     assert!(String::from_utf8(dropped.stdout).unwrap().contains(&old.to_string()));
-    gateway.kill_and_start().await;
+    gateway.start().await;
     assert_eq!(keys_of(&dana).await, std::slice::from_ref(&new));
     until("a checkpoint that the new key alone signed", || async {
         open(&checkpoint(&dana).await, &old).is_err().then_some(())
