@@ -2,10 +2,10 @@
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use guichet_contract::SystemClock;
 use guichet_operations::{
-    prune_records::{find_segment, prune_records},
+    prune_records::{Segment, find_segment, prune_records},
     seal_records::seal_records,
 };
 use guichet_store::{
@@ -15,7 +15,7 @@ use guichet_store::{
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::say;
-use crate::{archive, config::Config, keys};
+use crate::{archive, config::Config, keys, record_export::Position};
 
 /// Archives the records from before a day or moment, verifies the archive, and deletes them from the store.
 ///
@@ -36,6 +36,7 @@ async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyh
         store.close().await;
         return Ok(ExitCode::SUCCESS);
     };
+    is_exported(config, &segment)?;
     archive::write(&store, &ledger_keys, &segment, folder).await?;
     let root = segment.note.lines().nth(2).unwrap_or_default();
     let archived = format!("archived in {}, root {root}", folder.display());
@@ -49,6 +50,22 @@ async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyh
     say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
     say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Records that leave the store can no longer be sent to the collector.
+fn is_exported(config: &Config, segment: &Segment) -> anyhow::Result<()> {
+    if config.telemetry.otlp_records.is_none() {
+        return Ok(());
+    }
+    let sent = Position::of(&config.data).read()?;
+    ensure!(
+        sent >= segment.until,
+        "[telemetry] otlp_records: the collector has taken the records before {sent}, and those before {} would be pruned; \
+         nothing was pruned. Start the gateway and wait until the number in otlp-records.position is that, or prune \
+         without the collector: take `otlp_records` out of the configuration for this command",
+        segment.until
+    );
+    Ok(())
 }
 
 /// A new key signs first from the next start on, the old one beside it. A gateway that runs is not disturbed: it read its

@@ -198,6 +198,14 @@ async fn old_records_are_archived_and_both_parts_verify() {
     assert!(!refused.status.success() && said.contains("the ledger was changed"), "{said}");
     edit("\"Staging\"", "\"staging\"");
 
+    // Records that a collector shall have and does not have yet stay.
+    gateway.log_records_to("http://127.0.0.1:1");
+    let refused = prune(&gateway, "2100-01-01", "archive");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("has taken the records before 0"), "{said}");
+    assert!(!gateway.path("archive").exists());
+    gateway.write("data/otlp-records.position", "256\n");
+
     let pruned = prune(&gateway, "2100-01-01", "archive");
     assert!(pruned.status.success(), "{pruned:?}");
     assert!(String::from_utf8(pruned.stdout).unwrap().contains("records 0 to 255 archived in"));
