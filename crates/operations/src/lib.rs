@@ -19,6 +19,7 @@ pub mod execute_run;
 pub mod expire_run;
 pub mod explain_policy;
 pub mod follow_run;
+pub mod index_records;
 pub mod list_options;
 mod message;
 pub mod messenger;
