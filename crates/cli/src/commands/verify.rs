@@ -239,6 +239,11 @@ async fn online(cx: &Cx, client: &Client, matches: &ArgMatches, printer: &Printe
     let memory = serde_json::to_vec(&memory).map_err(|error| Failure::file(&path, error))?;
     files::write(&path, &memory)?;
     tell(&report, remembered.map(|tree| tree.size), printer);
+    if report.first > 0 {
+        let last = report.first - 1;
+        printer
+            .note(&format!("note: entries 0 to {last} were not given: verify their archives (`--archive`)"));
+    }
     Ok(Exit::Done)
 }
 
@@ -256,14 +261,18 @@ fn tell(report: &Report, since: Option<u64>, printer: &Printer) {
         let _ = write!(text, "{byte:02x}");
         text
     });
+    let entries = match report.given() {
+        Some((first, last)) if first > 0 => format!("{first} to {last}"),
+        _ => report.size.to_string(),
+    };
     let card = Card::default()
         .with("Ledger", report.origin.clone())
-        .with("Entries", report.size.to_string())
+        .with("Entries", entries)
         .with("Root", root.clone())
         .maybe("Extends", since.map(|size| format!("the {size} entries that were verified here before")))
         .maybe("Not yet signed", (report.beyond > 0).then(|| report.beyond.to_string()));
     let whole = json!({
-        "verified": true, "origin": report.origin, "size": report.size, "root": root,
+        "verified": true, "origin": report.origin, "first": report.first, "size": report.size, "root": root,
         "beyond": report.beyond, "verified_before": since,
     });
     printer.card(&whole, &card);

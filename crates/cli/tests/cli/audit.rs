@@ -50,6 +50,25 @@ fn a_whole_ledger_verifies_and_is_remembered() {
     assert!(!err.contains("taken on trust"), "{err}");
 }
 
+#[test]
+fn what_was_not_given_is_not_called_verified() {
+    let fake = with_ledger();
+    fake.part.lock().unwrap().pruned = 3;
+    let (exit, out, err) = fake.run(&["audit", "verify"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(out.contains("3 to 4"), "{out}");
+    assert!(err.contains("verified: entries 3 to 4 are exactly those"), "{err}");
+    assert!(err.contains("entries 0 to 2 were not given: verify their archives (`--archive`)"), "{err}");
+    let (_, out, _) = fake.run(&["audit", "verify", "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&told["first"], &told["size"]), (&3.into(), &5.into()));
+    // A gateway that gives nothing at all has shown nothing.
+    fake.part.lock().unwrap().pruned = 5;
+    let (exit, out, err) = fake.run(&["audit", "verify"]);
+    assert_eq!((exit, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("none of the 5 signed entries is given"), "{err}");
+}
+
 /// What was done, the leaves after it, the seed of the key that signed anew, and what is told.
 type Deed = (&'static str, Vec<String>, Option<u8>, &'static str);
 
