@@ -20,6 +20,8 @@ use crate::{
 
 /// Who calls; `demo/registry` knows her.
 pub(crate) const USER: &str = "dana";
+/// Who approves: of the team `dba` there.
+pub(crate) const APPROVER: &str = "omar";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// The one action that the demo's policies name: a policy that names an action nobody offers is a fault, so here that
@@ -63,8 +65,9 @@ impl Site {
             "environment = \"staging\"\nlisten = \"{listen}\"\n\
              [limits]\nrequests_per_second = 0\nopen_runs_per_principal = 100000\n\
              [telemetry]\nlog = \"info\"\n\
-             [[user]]\nname = \"{USER}\"\npassword_hash = \"{}\"\n{providers}",
-            hash(setting)?
+             [[user]]\nname = \"{USER}\"\npassword_hash = \"{hash}\"\n\
+             [[user]]\nname = \"{APPROVER}\"\npassword_hash = \"{hash}\"\n{providers}",
+            hash = hash(setting)?
         );
         fs::write(self.folder.join("guichet.toml"), text).context("cannot write guichet.toml")
     }
@@ -84,8 +87,19 @@ impl Site {
         let mut server = self.spawn(setting)?;
         server.watch()?;
         server.wait_for(setting, "/readyz", None, began).with_context(|| self.log())?;
-        let token = sign_in(setting, &self.url)?;
-        Ok((server, token))
+        Ok((server, self.sign_in(setting, USER)?))
+    }
+
+    /// Signs somebody in; gives the token.
+    pub(crate) fn sign_in(&self, setting: &Setting, user: &str) -> Result<String> {
+        let body = json!({"user": user, "password": PASSWORD}).to_string();
+        setting.runtime.block_on(async {
+            let mut connection = Connection::open(&self.url).await?;
+            let (status, body) = connection.call(Method::POST, "/v1/session", None, body.into()).await?;
+            ensure!(status == 201, "{user} was not let in: {status} {}", String::from_utf8_lossy(&body));
+            let answer: Value = serde_json::from_slice(&body)?;
+            Ok(answer["token"].as_str().context("no token in the answer")?.to_owned())
+        })
     }
 
     /// The end of its log, for whoever must learn why it failed.
@@ -99,17 +113,6 @@ impl Site {
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
-}
-
-fn sign_in(setting: &Setting, url: &str) -> Result<String> {
-    let body = json!({"user": USER, "password": PASSWORD}).to_string();
-    setting.runtime.block_on(async {
-        let mut connection = Connection::open(url).await?;
-        let (status, body) = connection.call(Method::POST, "/v1/session", None, body.into()).await?;
-        ensure!(status == 201, "{USER} was not let in: {status} {}", String::from_utf8_lossy(&body));
-        let answer: Value = serde_json::from_slice(&body)?;
-        Ok(answer["token"].as_str().context("no token in the answer")?.to_owned())
-    })
 }
 
 fn hash(setting: &Setting) -> Result<String> {

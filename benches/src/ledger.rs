@@ -1,14 +1,18 @@
-//! The audit trail: writing, sealing, indexing, verifying and searching, beside what SQLite can insert at all.
+//! The audit trail: writing, sealing, indexing, verifying, searching and trying policies on it, beside what SQLite can insert
+//! at all.
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
-use guichet_contract::{ActionId, Principal, Record, RecordVerdict, RunId, Surface, SystemClock, Verb};
+use guichet_contract::{
+    ActionId, Clock as _, Principal, Record, RecordVerdict, RunId, Surface, SystemClock, Verb,
+};
 use guichet_ledger::{KeySet, Signer, verify};
 use guichet_operations::{PageRequest, RecordsFilter, seal_records::seal_records};
 use guichet_store::{Checkpoints as _, Records as _, Store as _, UnitOfWork, sqlite::SqliteStore};
@@ -17,7 +21,10 @@ use rusqlite::{Connection, params};
 
 use crate::{
     figures::{Table, count, duration, of_durations},
+    gateway::Site,
+    roles::provider::LISTS,
     setting::Setting,
+    simulate,
 };
 
 /// Tasks that hand records over at once.
@@ -26,32 +33,45 @@ const TASKS: u64 = 8;
 const ASKED: usize = 15;
 /// One record in so many is rare: a change that was refused.
 const RARE: u64 = 10_000;
+/// Every byte of the seed of the key that signs.
+const SEED: u8 = 7;
+/// When the first record was made: a day ago, so that the last days' records are these.
+static BEGAN: LazyLock<Timestamp> = LazyLock::new(|| SystemClock.now() - SignedDuration::from_hours(24));
 
 /// Measures with so many records.
 pub(crate) fn measure(setting: &Setting, records: u64) -> Result<String> {
-    let folder = setting.folder("ledger")?;
-    let bare = bare_inserts(&folder, records)?;
-    let text = setting.runtime.block_on(measure_store(&folder, records, bare));
+    // The files of a gateway, which then tries other policies on what was recorded.
+    let site = Site::new(setting, "ledger")?;
+    let data = site.folder().join("data");
+    fs::create_dir_all(data.join("keys"))?;
+    let key = data.join("keys/ledger.key");
+    fs::write(&key, format!("{}\n", format!("{SEED:02x}").repeat(32)))?;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+    let bare = bare_inserts(&data, records)?;
+    let text = setting
+        .runtime
+        .block_on(measure_store(&data, records, bare))
+        .and_then(|text| Ok(format!("{text}\n{}", simulate::measure(setting, &site, records)?)));
     // Ten million records are as many kilobytes; other measurements want their disk.
-    fs::remove_dir_all(&folder)?;
+    fs::remove_dir_all(site.folder())?;
     text
 }
 
 async fn measure_store(folder: &Path, records: u64, bare: Duration) -> Result<String> {
     let path = folder.join("guichet.sqlite");
     let store = Arc::new(SqliteStore::open(&path)?);
-    let keys: KeySet = Signer::from_seed("guichet/bench", [7; 32])?.into();
+    let keys: KeySet = Signer::from_seed("guichet/staging", [SEED; 32])?.into();
 
     let written = write(&store, records).await?;
     let began = Instant::now();
     seal_records(&*store, &keys, &SystemClock).await?.context("nothing was sealed")?;
     let sealed = began.elapsed();
-    let unindexed = search(&store, records).await?;
+    let unindexed = search(&store, records, 1).await?;
     let began = Instant::now();
     while store.index_records(65_536).await? >= 64 {}
     let indexed = began.elapsed();
     let verified = verify_all(&store, &keys).await?;
-    let found = search(&store, records).await?;
+    let found = search(&store, records, ASKED).await?;
     store.close().await;
 
     let mut speeds = Table::new(&["", "records a second", "each"]);
@@ -73,7 +93,7 @@ async fn measure_store(folder: &Path, records: u64, bare: Duration) -> Result<St
         sizes.row(&[what.to_owned(), count(float(bytes) / float(records))]);
     }
     let mut searches =
-        Table::new(&["the newest 50 with", "found", "indexed", "worst of 15", "not indexed yet"]);
+        Table::new(&["the newest 50 with", "found", "indexed", "worst of 15", "not indexed yet, once"]);
     for (found, before) in found.iter().zip(&unindexed) {
         searches.row(&[
             found.what.to_owned(),
@@ -185,17 +205,14 @@ struct Found {
     worst: Duration,
 }
 
-async fn search(store: &SqliteStore, records: u64) -> Result<Vec<Found>> {
+async fn search(store: &SqliteStore, records: u64, asked: usize) -> Result<Vec<Found>> {
     let none = RecordsFilter::default;
     let middle = records / 2;
     let refused = || RecordsFilter { verdict: Some("refused".into()), ..none() };
     let filters = [
         ("no filter", none()),
         ("a person in a hundred", RecordsFilter { principal: Some("person 42".into()), ..none() }),
-        (
-            "an action in twenty",
-            RecordsFilter { action: Some(ActionId::new("postgres", "list-7")), ..none() },
-        ),
+        ("an action in twenty", RecordsFilter { action: Some(ActionId::new("bench", "list-7")), ..none() }),
         (
             "a resource and what lies under it",
             RecordsFilter { resource: Some("postgres/shop-3".into()), ..none() },
@@ -224,7 +241,6 @@ async fn search(store: &SqliteStore, records: u64) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for (what, filter) in filters {
         let (mut durations, mut rows, mut calls) = (Vec::new(), 0, 0);
-        let asked = if records > 1_000_000 { 5 } else { ASKED };
         for _ in 0..asked {
             let one = Instant::now();
             (rows, calls) = whole_page(store, &filter).await?;
@@ -252,7 +268,7 @@ async fn whole_page(store: &SqliteStore, filter: &RecordsFilter) -> Result<(usiz
 
 fn moment(number: u64) -> Timestamp {
     let micros = i64::try_from(number).unwrap_or(i64::MAX / 2).saturating_mul(1_000);
-    Timestamp::UNIX_EPOCH + SignedDuration::from_micros(1_735_689_600_000_000 + micros)
+    *BEGAN + SignedDuration::from_micros(micros)
 }
 
 /// A read, or a change that was refused: a record of about 700 bytes.
@@ -265,7 +281,7 @@ fn record(number: u64) -> Record {
     };
     Record {
         principal: Some(Principal::person(format!("person {}", number % 100)).in_teams(["billing"])),
-        action: Some(ActionId::new("postgres", &format!("list-{}", number % 20))),
+        action: Some(ActionId::new("bench", &format!("list-{}", number % LISTS))),
         resource: Some(format!("postgres/shop-{}/applications/{}", number % 10, number % 30)),
         owner: Some(format!("team {}", number % 15)),
         run: rare.then(|| RunId(run_number(number))),

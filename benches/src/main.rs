@@ -12,6 +12,7 @@
     reason = "the tables and the progress are what this program is for"
 )]
 
+mod approvals;
 mod changes;
 mod cli;
 mod connection;
@@ -28,16 +29,17 @@ mod reads;
 mod roles;
 mod server;
 mod setting;
+mod simulate;
 
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 6] = ["reads", "changes", "decisions", "memory-and-start", "cli", "ledger"];
+const NAMES: [&str; 7] = ["reads", "changes", "approvals", "decisions", "memory-and-start", "cli", "ledger"];
 const USAGE: &str = "\
 cargo xtask bench [NAME…] [--seconds N] [--records N]
 
-NAME       reads, changes, decisions, memory-and-start, cli, ledger; all of them when none is named
+NAME       reads, changes, approvals, decisions, memory-and-start, cli, ledger; all of them when none is named
 --seconds  how long each single measurement takes (2; everything together is then about five minutes)
 --records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)";
 
@@ -70,6 +72,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
         let table = match name {
             "reads" => reads::measure(&setting),
             "changes" => changes::measure(&setting),
+            "approvals" => approvals::measure(&setting),
             "decisions" => decisions::measure(&setting),
             "memory-and-start" => memory_and_start::measure(&setting),
             "ledger" => ledger::measure(&setting, records),

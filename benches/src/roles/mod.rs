@@ -1,6 +1,6 @@
 //! The servers of our own that stand beside the gateway, each played by this program in a process of its own.
 
-mod provider;
+pub(crate) mod provider;
 mod proxy;
 mod upstream;
 

@@ -1,4 +1,5 @@
-//! A provider as its owner would write it, with the SDK: one read and one change that changes nothing.
+//! A provider as its owner would write it, with the SDK: one read, one change that changes nothing, and some lists that
+//! the records of `ledger` tell of.
 
 use anyhow::{Result, anyhow};
 use guichet_provider_sdk::{ActionError, Context, Keys, NoInput, provider};
@@ -15,6 +16,23 @@ struct Which {
     id: u64,
 }
 
+#[derive(Deserialize, JsonSchema)]
+struct Listed {
+    /// Of which database.
+    #[expect(dead_code, reason = "every list is empty")]
+    identifier: String,
+    /// How many rows at most.
+    #[expect(dead_code, reason = "every list is empty")]
+    limit: u32,
+}
+
+/// How many lists there are: `list-0`, `list-1` and so on.
+pub(crate) const LISTS: u64 = 20;
+
+async fn list_nothing(_: Context, _: Listed) -> Result<Vec<Value>, ActionError> {
+    Ok(Vec::new())
+}
+
 async fn change_nothing(_: Context, _: NoInput) -> Result<(), ActionError> {
     Ok(())
 }
@@ -29,12 +47,20 @@ pub(super) async fn serve(gateway: &str) -> Result<()> {
         let item = item.clone();
         async move { Ok::<_, ActionError>(item) }
     };
-    let bench = provider("bench")
+    let mut bench = provider("bench")
         .action("read-item", read_item)
         .route("GET", "/items/{id}")
         .action("noop", change_nothing)
         .change()
         .done();
+    for number in 0..LISTS {
+        bench = bench
+            .action(format!("list-{number}"), list_nothing)
+            .route("GET", format!("/lists/{number}"))
+            .read()
+            .resource("postgres/{identifier}")
+            .done();
+    }
     let listener = super::listen().await?;
     bench.prepare(Keys::from_gateway(gateway)?).serve_until(listener, std::future::pending()).await;
     Ok(())

@@ -107,7 +107,10 @@ impl Door {
     pub async fn identify(&self, call: &Call) -> Result<Caller, Refusal> {
         // `auth` in a trace: from the secret to the person.
         match self.identity.identify(call.bearer.as_deref()).instrument(tracing::info_span!("auth")).await {
-            Ok(identified) => Ok(self.with_teams(identified, call)),
+            Ok(identified) => {
+                call.note_held();
+                Ok(self.with_teams(identified, call))
+            }
             Err(error) => {
                 let problem = identity_problem(&error);
                 let mut record = self.record(Verb::Identify, RecordVerdict::Refused, call.surface);

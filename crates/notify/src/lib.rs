@@ -6,6 +6,7 @@
 //! Begin reading at [`Notifier`], then [`mail`] and [`webhook`].
 
 mod card;
+mod causes;
 mod cloud_event;
 mod console;
 pub mod mail;

@@ -102,7 +102,7 @@ impl Messenger for Notifier {
             }
         };
         time::timeout(*timeout, delivery).await.unwrap_or_else(|_| {
-            Err(NotDelivered::Later(format!("it was not taken within {} s", timeout.as_secs())))
+            Err(NotDelivered::later(format!("it was not taken within {} s", timeout.as_secs())))
         })
     }
 }

@@ -66,15 +66,15 @@ pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) ->
     let telling = Telling { platform, channel, notice: &notice, run: &run, message: &message, last };
     let tellings: Vec<_> = recipients.into_iter().map(|to| telling.tell(to)).collect();
     // All of them come to their end, whatever becomes of one: what is sent is also noted.
-    let ended: Vec<Result<bool, CommitError>> =
+    let ended: Vec<Result<Option<SignedDuration>, CommitError>> =
         stream::iter(tellings).buffer_unordered(AT_ONCE).collect().await;
-    let mut again = false;
+    let mut again = None;
     for one in ended {
-        again |= one?;
+        again = again.max(one?);
     }
-    if again {
+    if let Some(asked_for) = again {
         let chance = u32::try_from(platform.clock.new_uuid().as_u128() & 0xffff_ffff).unwrap_or_default();
-        let due = platform.clock.now() + pause_after(job.attempts.max(1), chance);
+        let due = platform.clock.now() + pause_after(job.attempts.max(1), chance).max(asked_for);
         let retry = Change::RetryJob { job: job.id, lease: lease.to_owned(), due };
         return platform.store.commit(UnitOfWork::new().with(retry)).await;
     }
@@ -93,31 +93,33 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    /// Tells one recipient and writes down that they were told. True when it is to be tried again.
-    async fn tell(&self, to: Option<&Addressee>) -> Result<bool, CommitError> {
+    /// Tells one recipient and writes down that they were told. When it is to be tried again: the least pause before that.
+    async fn tell(&self, to: Option<&Addressee>) -> Result<Option<SignedDuration>, CommitError> {
         let Self { platform, channel, notice, run, message, last } = *self;
         let told = platform.messages.messenger.deliver(channel, to, message);
         let told = tokio::time::timeout(LONGEST, told)
             .await
-            .unwrap_or_else(|_| Err(NotDelivered::Later("it took too long".to_owned())));
+            .unwrap_or_else(|_| Err(NotDelivered::later("it took too long")));
         let recipient = name_of(to);
         let (name, occasion) = (channel.name.as_str(), notice.occasion.as_str());
         let why = match told {
             Ok(()) => {
                 platform.messages.count(name, Try::Delivered);
                 tracing::debug!(channel = name, recipient, occasion, run = %run.id, "told");
-                return self.note(recipient, None).await.map(|()| false);
+                return self.note(recipient, None).await.map(|()| None);
             }
-            Err(NotDelivered::Later(why)) if !last => {
+            Err(NotDelivered::Later { why, pause }) if !last => {
                 platform.messages.count(name, Try::Failed);
                 tracing::warn!(channel = name, recipient, occasion, run = %run.id, why, "not told; it is tried again");
-                return Ok(true);
+                let longest = SignedDuration::from_secs(PAUSE.1);
+                let pause = pause.and_then(|pause| SignedDuration::try_from(pause).ok()).unwrap_or_default();
+                return Ok(Some(pause.min(longest)));
             }
-            Err(NotDelivered::Later(why) | NotDelivered::Never(why)) => why,
+            Err(NotDelivered::Later { why, .. } | NotDelivered::Never(why)) => why,
         };
         platform.messages.count(name, Try::GivenUp);
         tracing::error!(channel = name, recipient, occasion, run = %run.id, why, "not told, and given up");
-        self.note(recipient, Some(why)).await.map(|()| false)
+        self.note(recipient, Some(why)).await.map(|()| None)
     }
 
     async fn note(&self, recipient: &str, given_up: Option<String>) -> Result<(), CommitError> {

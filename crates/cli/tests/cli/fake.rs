@@ -38,6 +38,8 @@ pub(crate) struct Part {
     /// How the run is once its last connection was read.
     pub(crate) run_at_the_end: Option<Run>,
     pub(crate) leaves: Vec<String>,
+    /// So many of them were archived, or so it says.
+    pub(crate) pruned: usize,
     pub(crate) signer: Option<Signer>,
     /// What `GET /v1/ledger/key` says.
     pub(crate) keys: String,
@@ -186,6 +188,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/approvals", get(list_runs))
         .route("/v1/runs/{run}", get(get_run))
         .route("/v1/runs/{run}/events", get(events))
+        .route("/v1/runs/{run}/undo", post(undo))
         .route("/v1/runs/{run}/{verb}", post(decide))
         .route("/v1/records", get(records))
         .route("/v1/providers", get(providers))
@@ -310,6 +313,8 @@ async fn submit(
     let lose_answer = part.submissions.pop_front().is_some();
     match action.as_str() {
         "demo.echo" => return Json(json!({"result": body["input"]})).into_response(),
+        // Those of the vault are read with an approval.
+        "postgres.queries" if body["input"]["identifier"] == "vault" => {}
         "postgres.queries" => return Json(json!({"result": queries()})).into_response(),
         _ => {}
     }
@@ -317,7 +322,7 @@ async fn submit(
     let repeated =
         part.run.as_ref().is_some_and(|run| run.idempotency_key.is_some() && run.idempotency_key == key);
     if !repeated {
-        let needs_approval = action == "postgres.cancel-query";
+        let needs_approval = ["postgres.cancel-query", "postgres.queries"].contains(&action.as_str());
         let state = if needs_approval { RunState::AwaitingApproval } else { RunState::Queued };
         let mut run = run_of(&action, &body["input"], state);
         run.reason = body["reason"].as_str().map(str::to_owned);
@@ -330,6 +335,20 @@ async fn submit(
     let run = part.run.clone().unwrap();
     let status = if repeated { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, [(header::LOCATION, format!("/v1/runs/{}", run.id))], Json(run)).into_response()
+}
+
+/// The run that undoes, which comes to its end.
+async fn undo(State(part): State<Shared>, headers: HeaderMap) -> Response {
+    let mut part = lock(&part);
+    match part.submissions.pop_front() {
+        Some(Some(problem)) => return refuse(problem),
+        Some(None) => return (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
+        None => {}
+    }
+    let mut run = run_of("postgres.cancel-query", &json!({}), RunState::Queued);
+    run.idempotency_key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
+    part.run = Some(run.clone());
+    (StatusCode::ACCEPTED, Json(run)).into_response()
 }
 
 async fn list_runs(State(part): State<Shared>) -> Json<Value> {
@@ -406,9 +425,12 @@ async fn key(State(part): State<Shared>) -> String {
 }
 
 /// At most three lines at once, so that a reader must come back.
-async fn export(State(part): State<Shared>, Query(query): Query<Vec<(String, String)>>) -> String {
+async fn export(State(part): State<Shared>, Query(query): Query<Vec<(String, String)>>) -> Response {
+    let part = lock(&part);
     let from: usize = query.iter().find(|(name, _)| name == "from").unwrap().1.parse().unwrap();
-    lock(&part).leaves.iter().skip(from).take(3).fold(String::new(), |text, leaf| text + leaf + "\n")
+    let from = from.max(part.pruned);
+    let text = part.leaves.iter().skip(from).take(3).fold(String::new(), |text, leaf| text + leaf + "\n");
+    ([("guichet-first-index", from.to_string())], text).into_response()
 }
 
 /// The hashes of what the checkpoint covers, as they were when it was signed.

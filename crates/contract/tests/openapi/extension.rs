@@ -37,7 +37,7 @@ fn everything_is_read() {
             "approval": {"by": "team:data-platform", "count": 2, "because": "data is lost", "expires": "2h"},
             "plan": true, "resource": "kafka/{cluster}/topics/{topic}", "concurrency": "{cluster}/{topic}",
             "cool_down": "10m", "undo": {"operation": "deleteTopic", "with": {"cluster": "/input/cluster", "topic": "/result/name"}},
-            "long": true, "timeout": "15m", "sensitive": true,
+            "confirm": true, "long": true, "timeout": "15m", "sensitive": true,
             "examples": [{"title": "One topic", "input": {"cluster": "default", "topic": "x"}}],
         },
     });
@@ -70,7 +70,7 @@ fn everything_is_read() {
     assert_eq!((delete.plan, delete.long, delete.sensitive, delete.timeout_seconds), (true, true, true, 900));
     assert_eq!(delete.resource.as_deref(), Some("kafka/{cluster}/topics/{topic}"));
     assert_eq!(delete.concurrency.as_deref(), Some("{cluster}/{topic}"));
-    assert_eq!(delete.cool_down_seconds, 600);
+    assert_eq!((delete.cool_down_seconds, delete.confirm, list.confirm), (600, true, false));
     let undo = delete.undo.as_ref().unwrap();
     assert_eq!((undo.operation.as_str(), undo.with["topic"].as_str()), ("deleteTopic", "/result/name"));
     assert_eq!(

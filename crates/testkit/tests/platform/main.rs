@@ -14,4 +14,5 @@ mod recorded;
 mod rest;
 mod rude_providers;
 mod submissions;
+mod waiting;
 mod world;

@@ -170,6 +170,21 @@ async fn a_receiver_that_fails_at_first_is_told_once_more_under_the_same_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_asks_for_a_pause_gets_it() {
+    let receiver = Receiver::serve(&[(503, Duration::ZERO), (200, Duration::ZERO)]).await.unwrap();
+    receiver.ask_for_pauses(4);
+    let only = "events = [\"approval_requested\"]";
+    let (bench, _effects) = started(&hook("hook", &receiver.url, only)).await;
+    let dana = bench.sign_in("dana").await.unwrap();
+    waiting(&dana, "a").await;
+    until("a second try", || (receiver.posted().len() == 2).then_some(())).await;
+    let sent: Vec<i64> =
+        receiver.posted().iter().map(|posted| posted.header("webhook-timestamp").parse().unwrap()).collect();
+    // Of itself it would have come after one second; whole seconds are told, so one may be lost.
+    assert!(sent[1] - sent[0] >= 3, "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_cannot_be_reached_is_given_up_and_that_is_recorded_while_others_are_told() {
     let (receiver, broken) = (Receiver::serve(&[]).await.unwrap(), Receiver::serve(&[]).await.unwrap());
     // Nobody listens there any more: connections are refused.
