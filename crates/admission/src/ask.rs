@@ -174,6 +174,8 @@ impl Thought {
             cool_down_seconds: 0,
             undoes: None,
             undo: None,
+            concurrency: None,
+            behind: None,
             starts_at: None,
             created_at: now,
             expires_at: None,

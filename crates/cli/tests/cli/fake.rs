@@ -516,6 +516,8 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         cool_down_seconds: 0,
         undoes: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         created_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         expires_at: None,

@@ -56,6 +56,8 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         cool_down_seconds: 0,
         undoes: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         created_at: at(0),
         expires_at: Some(at(100)),

@@ -141,6 +141,8 @@ pub(crate) fn run_of(
         cool_down_seconds: 0,
         undoes: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         created_at: now,
         expires_at: None,
