@@ -9,9 +9,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use guichet_admission::{World, door};
 use guichet_contract::{
-    Addressee, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState, Surface,
-    Verb, approval::lifted_by,
+    Addressee, Approval, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState,
+    Surface, Verb, approval::lifted_by,
 };
+use guichet_rules::Waiting;
 use guichet_store::{Change, CommitError, Delivery, Job, UnitOfWork};
 use jiff::SignedDuration;
 
@@ -160,10 +161,10 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
         return None;
     }
     let world = platform.door.world();
-    let everybody = if notice.occasion.is_for_approvers() {
-        approvers(platform, &world, notice, run)
-    } else {
-        vec![run.requested_by.name.clone()]
+    let everybody = match notice.occasion {
+        Occasion::RunAnswered => answered(platform, &world, notice, run),
+        occasion if occasion.is_for_approvers() => approvers(platform, &world, notice, run),
+        _ => vec![run.requested_by.name.clone()],
     };
     if everybody.is_empty() && notice.occasion == Occasion::ApprovalRequested {
         tracing::warn!(run = %run.id, "nobody can approve this run; it waits until it expires");
@@ -190,16 +191,30 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
     (one_for_all || !served.is_empty()).then_some(served)
 }
 
+/// The people who asked and may still see the run, and who still can lift what it waits for.
+fn answered(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
+    let sees = |name: &&String| {
+        platform.door.identity().kind_of(name) == Some(PrincipalKind::Person)
+            && platform.door.may_see(&world.principal(name, PrincipalKind::Person), run)
+    };
+    let mut told: BTreeSet<String> = notice.asked.iter().filter(sees).cloned().collect();
+    if run.state == RunState::AwaitingApproval {
+        told.extend(approvers(platform, world, notice, run));
+    }
+    told.into_iter().collect()
+}
+
 /// Who may lift what, asked of registry and policies as they are now. Never the requester, nobody who has decided, and not
 /// who did what this tells of.
 fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
     // Who was skipped is asked as if the run still waited for them.
-    let skipped = run.broken_glass.iter().flat_map(|glass| glass.skipped.iter().cloned());
-    let run = &Run { approvals: run.approvals.iter().cloned().chain(skipped).collect(), ..run.clone() };
-    let teams = run.approvals.iter().flat_map(|approval| &approval.teams);
+    let skipped = run.broken_glass.as_ref().map(|glass| glass.concerns(run.owner.as_deref()));
+    let approvals: Vec<Approval> =
+        run.approvals.iter().chain(skipped.iter().flat_map(|skipped| skipped.iter())).cloned().collect();
+    let waiting = Waiting::on(run, &approvals);
+    let teams = approvals.iter().flat_map(|approval| &approval.teams);
     let people: BTreeSet<&String> = teams.flat_map(|team| world.registry.members_of(team)).collect();
-    let open_now: BTreeSet<&str> = run
-        .approvals
+    let open_now: BTreeSet<&str> = approvals
         .iter()
         .filter(|approval| lifted_by(approval, &run.decisions) < usize::from(approval.count.max(1)))
         .map(|approval| approval.policy.as_str())
@@ -218,7 +233,10 @@ fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> 
         .filter(|name| platform.door.identity().kind_of(name) == Some(PrincipalKind::Person))
         .filter(|name| {
             let approver = Principal::person(name.as_str()).in_teams(world.registry.teams_of(name));
-            world.policies.can_lift(&approver, run, platform.clock.now()).is_ok_and(|lifts| concerns(&lifts))
+            world
+                .policies
+                .can_lift(&approver, &waiting, platform.clock.now())
+                .is_ok_and(|lifts| concerns(&lifts))
         })
         .cloned()
         .collect()

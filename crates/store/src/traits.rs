@@ -118,8 +118,14 @@ pub trait Events {
 pub trait Reviews {
     /// Of this run, open or closed.
     async fn review(&self, run: RunId) -> Result<Option<Review>, StoreError>;
-    /// Open ones that are due before this moment, the most urgent first, at most `limit`.
-    async fn open_reviews(&self, due_before: Timestamp, limit: usize) -> Result<Vec<Review>, StoreError>;
+    /// Open ones that are due before this moment, the most urgent first, at most `limit`; behind `after` (due, run), the
+    /// last one of the call before, when it is given.
+    async fn open_reviews(
+        &self,
+        due_before: Timestamp,
+        after: Option<(Timestamp, RunId)>,
+        limit: usize,
+    ) -> Result<Vec<Review>, StoreError>;
 }
 
 /// Durable work.

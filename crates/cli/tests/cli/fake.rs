@@ -515,6 +515,7 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         broken_glass: None,
         cool_down_seconds: 0,
         undoes: None,
+        undone_by: None,
         undo: None,
         concurrency: None,
         behind: None,

@@ -284,6 +284,14 @@ async fn who_is_skipped_and_who_is_asked_is_told() {
     let asked = told(&receiver, "run_asked").await;
     assert_eq!((names(&asked), &asked.event["data"]["by"]), (vec!["dana"], &json!("omar")));
     assert_eq!(asked.event["data"]["because"], "is there a backup?");
+    let answer = json!({"text": "yes, of this morning"});
+    assert_eq!(dana.post(&format!("/v1/runs/{id}/comments"), answer).await.unwrap().status, 200);
+    let answered = told(&receiver, "run_answered").await;
+    assert_eq!(names(&answered), ["olga", "omar"], "who asked, and who can decide");
+    assert_eq!(answered.event["data"]["because"], "yes, of this morning");
+    let (unasked, _) = waiting(&dana, "c").await;
+    let remark = json!({"text": "it is the old one"});
+    assert_eq!(dana.post(&format!("/v1/runs/{unasked}/comments"), remark).await.unwrap().status, 200);
 
     let body = json!({"input": {"name": "b"}, "reason": "it burns", "break_glass": true});
     let broken = dana.post("/v1/actions/things.destroy-item/runs", body).await.unwrap();
@@ -293,4 +301,5 @@ async fn who_is_skipped_and_who_is_asked_is_told() {
     let data = &skipped.event["data"];
     assert_eq!((&data["by"], &data["because"]), (&json!("dana"), &json!("it burns")));
     assert_eq!(data["approvals"][0]["teams"], json!(["ops"]));
+    assert_eq!(receiver.told("run_answered").len(), 1, "what nobody asked for is no answer");
 }
