@@ -57,6 +57,7 @@ impl fmt::Debug for Call {
             .field("bearer", &self.bearer.as_ref().map(|_| "[redacted]"))
             .field("surface", &self.surface)
             .field("traceparent", &self.traceparent)
+            .field("held", &self.held)
             .finish()
     }
 }

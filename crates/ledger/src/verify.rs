@@ -35,7 +35,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.given() {
             None if self.first > 0 => {
-                write!(f, "none of the {} entries that {} signed was given", self.size, self.origin)?
+                write!(f, "none of the {} entries that {} signed was given", self.size, self.origin)?;
             }
             None | Some((0, _)) => {
                 write!(f, "the first {} entries are exactly those that {} signed", self.size, self.origin)?;

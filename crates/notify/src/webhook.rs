@@ -29,16 +29,7 @@ impl Webhook {
     /// # Errors
     /// When the machine's TLS roots cannot be used.
     pub fn new(settings: WebhookSettings, timeout: Duration) -> Result<Self, String> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")))
-            // Followed, a signed message would go where nobody configured it to.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT.min(timeout))
-            .timeout(timeout)
-            .build()
-            .map_err(|error| format!("its HTTP client cannot be made: {error}"))?;
-        Ok(Self { settings, client })
+        Ok(Self { settings, client: client(timeout)? })
     }
 
     /// Posts it once.
@@ -63,6 +54,19 @@ impl Webhook {
             Err(error) => Err(NotDelivered::later(with_causes(&error.without_url()))),
         }
     }
+}
+
+/// What posts, to nobody but who was configured.
+pub(crate) fn client(timeout: Duration) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")))
+        // Followed, a message would go where nobody configured it to.
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT.min(timeout))
+        .timeout(timeout)
+        .build()
+        .map_err(|error| format!("its HTTP client cannot be made: {error}"))
 }
 
 /// Any 2xx is a yes; 410 means that the receiver wants no more; all else may go better another time, which 429 and 503

@@ -76,11 +76,14 @@ fn the_catalogue_is_asked_for_again_only_when_it_may_be_old() {
     assert!(seen[0].headers.contains_key("if-none-match"));
 }
 
+/// From the text of the cache to what became of it.
+type Damage = Box<dyn Fn(&str) -> String>;
+
 /// What a version before this one wrote, what was cut off, a line that nobody can read: none of it is called the newest.
 #[test]
 fn a_catalogue_that_cannot_be_read_is_fetched_anew() {
     let version = format!("\"written_by\":\"{}\"", env!("CARGO_PKG_VERSION"));
-    let damages: [(&str, Box<dyn Fn(&str) -> String>); 3] = [
+    let damages: [(&str, Damage); 3] = [
         ("of another version", Box::new(move |text| text.replace(&version, "\"written_by\":\"0.0.0\""))),
         ("cut off", Box::new(|text| text[..text.len() - 10].to_owned())),
         ("not to be read", Box::new(|text| text.replace("\"effect\":\"read\"", "\"effect\":\"raed\""))),
