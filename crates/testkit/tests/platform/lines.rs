@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::world::start;
 
+#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 async fn submit(person: &Person, key: &str, name: &str, milliseconds: u64) -> Value {
     let input = json!({"key": key, "name": name, "milliseconds": milliseconds});
     let answer = person.submit("things.line-change", input).await.unwrap();
@@ -12,10 +13,12 @@ async fn submit(person: &Person, key: &str, name: &str, milliseconds: u64) -> Va
     answer.body
 }
 
+#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 fn id(run: &Value) -> &str {
     run["id"].as_str().unwrap()
 }
 
+#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 async fn read(person: &Person, run: &Value) -> Value {
     person.get(&format!("/v1/runs/{}", id(run))).await.unwrap().body
 }
