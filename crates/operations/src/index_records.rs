@@ -33,6 +33,7 @@ pub async fn work(store: Arc<dyn Store>, stop: CancellationToken) {
             time::sleep(GATHER).await;
         };
         tokio::select! {
+            biased;
             () = next => {}
             () = stop.cancelled() => {}
         }

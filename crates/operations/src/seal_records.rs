@@ -83,6 +83,7 @@ pub async fn work(
             time::sleep(GATHER).await;
         };
         tokio::select! {
+            biased;
             () = next => {}
             () = stop.cancelled() => {}
         }

@@ -66,7 +66,7 @@ pub(super) fn question(filter: &RecordsFilter) -> Option<String> {
 }
 
 /// Whether the filter lets the record through. The last word, whatever the index says.
-pub(super) fn lets_through(filter: &RecordsFilter, record: &Record) -> bool {
+pub(crate) fn lets_through(filter: &RecordsFilter, record: &Record) -> bool {
     fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
         wanted.is_none() || wanted == found
     }
