@@ -20,13 +20,16 @@ mod state;
 mod tokens;
 mod writing;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use guichet_contract::{Record, Run};
+use guichet_contract::{Record, Run, RunId};
 use tokio::sync::broadcast;
 
 use self::{
@@ -77,9 +80,9 @@ impl Memory {
         self.state().checkpoints.iter().map(|(size, note)| (*size, note.clone())).collect()
     }
 
-    /// Every run that is kept, by id.
-    pub fn runs(&self) -> Vec<Run> {
-        self.state().runs.values().cloned().collect()
+    /// Looks at every run that is kept. Whoever looks asks no store meanwhile.
+    pub fn look_at_runs<T>(&self, look: impl FnOnce(&BTreeMap<RunId, Run>) -> T) -> T {
+        look(&self.state().runs)
     }
 
     fn listeners(&self) -> MutexGuard<'_, Listeners> {

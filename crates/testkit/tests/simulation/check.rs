@@ -13,11 +13,13 @@ use crate::{provider::Book, replica::ledger_keys, story::Story};
 /// Of one key, one run is under way at a time.
 pub(crate) fn always(story: &Story) {
     let mut under_way: BTreeMap<String, RunId> = BTreeMap::new();
-    for run in story.memory.runs().iter().filter(|run| run.state == RunState::Running) {
-        if let Some(other) = run.line().and_then(|line| under_way.insert(line, run.id)) {
-            story.told.wrong(format_args!("{} and {other} of one key are running", run.id));
+    story.memory.look_at_runs(|runs| {
+        for run in runs.values().filter(|run| run.state == RunState::Running) {
+            if let Some(other) = run.line().and_then(|line| under_way.insert(line, run.id)) {
+                story.told.wrong(format_args!("{} and {other} of one key are running", run.id));
+            }
         }
-    }
+    });
 }
 
 /// Everything that was promised.
@@ -27,7 +29,7 @@ pub(crate) async fn at_the_end(story: &Story) {
     let leaves = store.leaves(0, usize::MAX).await.unwrap();
     let records: Vec<Record> = leaves.iter().map(|(_, text)| serde_json::from_str(text).unwrap()).collect();
     let book = story.provider.book();
-    let runs = story.memory.runs();
+    let runs: Vec<Run> = story.memory.look_at_runs(|runs| runs.values().cloned().collect());
     for run in &runs {
         ended_truly(story, run, &book);
         agreed_to(story, run);

@@ -104,8 +104,9 @@ impl People {
     /// One of those whose run somebody was told of, mostly one that has not ended.
     pub(crate) fn any_run(&self, memory: &Memory, dice: &mut Dice) -> Option<(String, RunId)> {
         let known = self.known();
-        let open: BTreeSet<RunId> =
-            memory.runs().iter().filter(|run| !run.state.is_final()).map(|run| run.id).collect();
+        let open: BTreeSet<RunId> = memory.look_at_runs(|runs| {
+            runs.values().filter(|run| !run.state.is_final()).map(|run| run.id).collect()
+        });
         let waiting: Vec<(String, RunId)> = known
             .iter()
             .filter_map(|(item, known)| Some((item.clone(), known.run.filter(|run| open.contains(run))?)))

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use guichet_contract::RunState;
+use guichet_contract::{RunId, RunState};
 use guichet_dispatch::{AnswerBody, Carry, NoAnswer};
 use guichet_store::memory::Memory;
 use http::{Request, Response};
@@ -90,12 +90,8 @@ impl SimProvider {
         inside.down = false;
     }
 
-    pub(crate) fn start(&self) {
-        self.inside().down = false;
-    }
-
-    /// The process is gone, with all that it was doing and all that it remembered.
-    pub(crate) fn die(&self) {
+    /// The process is gone, with all that it was doing and all that it remembered. After a while there is another one.
+    pub(crate) fn die(self: &Arc<Self>) {
         self.told.tell("the provider dies");
         let mut inside = self.inside();
         inside.down = true;
@@ -105,6 +101,11 @@ impl SimProvider {
         let process = std::mem::take(&mut inside.process);
         drop(inside);
         drop(process);
+        let (provider, pause) = (Arc::clone(self), self.dice().millis(0..10_000));
+        tokio::spawn(async move {
+            sleep(pause).await;
+            provider.inside().down = false;
+        });
     }
 
     pub(crate) fn touch(&self, item: &str) {
@@ -182,8 +183,10 @@ impl SimProvider {
 
     /// Begins, as its process does, and checks what must hold at this moment.
     fn begin(&self, run: &str, key: Option<String>) {
-        let kept = self.memory.runs();
-        let state_of = |id: &str| kept.iter().find(|kept| kept.id.to_string() == id).map(|kept| kept.state);
+        let state_of = |id: &str| {
+            let id: RunId = id.parse().ok()?;
+            self.memory.look_at_runs(|runs| runs.get(&id).map(|run| run.state))
+        };
         // The intent is durable before the call; by now somebody may have given the caller up.
         if !matches!(state_of(run), Some(RunState::Running | RunState::Unknown)) {
             self.told.wrong(format_args!("{run} is performed while it is {:?}", state_of(run)));
@@ -256,7 +259,7 @@ impl SimProvider {
     }
 
     /// As a stream of events: lines first, the outcome last.
-    async fn tell_long(&self, run: &str, manner: Manner, work: Duration, head: Head) {
+    async fn tell_long(self: &Arc<Self>, run: &str, manner: Manner, work: Duration, head: Head) {
         let (say, chunks) = mpsc::channel::<Chunk>(8);
         let _gone = head.send(streamed(chunks));
         for line in 1..=2 {

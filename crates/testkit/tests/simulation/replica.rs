@@ -3,7 +3,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,6 +49,8 @@ pub(crate) struct Replica {
     /// Whether it read the policies that came later.
     pub(crate) other_policies: Mutex<bool>,
     pub(crate) live: Mutex<Option<Live>>,
+    /// A process is about to end: the next one waits for that.
+    pub(crate) stopping: AtomicBool,
 }
 
 /// A running process.
@@ -96,7 +101,7 @@ impl Replica {
 
     /// Starts a process where there is none.
     pub(crate) async fn start(&self) {
-        if self.live().is_some() {
+        if self.live().is_some() || self.stopping.load(Ordering::Relaxed) {
             return;
         }
         self.told.tell(format_args!("r{} starts", self.number));
@@ -142,6 +147,7 @@ impl Replica {
     pub(crate) async fn stop(&self) {
         let Some(mut live) = self.live().take() else { return };
         self.told.tell(format_args!("r{} stops", self.number));
+        self.stopping.store(true, Ordering::Relaxed);
         live.stop.cancel();
         let ended = timeout(Duration::from_mins(2), async {
             while let Some(ended) = live.tasks.join_next().await {
@@ -153,6 +159,7 @@ impl Replica {
         if ended.await.is_err() {
             self.told.wrong(format_args!("r{} does not stop", self.number));
         }
+        self.stopping.store(false, Ordering::Relaxed);
         self.faults.died();
     }
 

@@ -2,7 +2,7 @@
 //! its end.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -102,6 +102,7 @@ impl Story {
                 at_once: usize::try_from(1 + dice.below(4)).unwrap_or(1),
                 other_policies: Mutex::new(false),
                 live: Mutex::new(None),
+                stopping: AtomicBool::new(false),
             })
         });
         let replicas: Vec<Arc<Replica>> = replicas.collect();
@@ -118,7 +119,7 @@ impl Story {
     }
 
     async fn step(&mut self) {
-        match self.dice.below(if self.shape.faults { 100 } else { 76 }) {
+        match self.dice.below(if self.shape.faults { 98 } else { 76 }) {
             0..32 => self.submit(),
             32..58 => self.with_a_run(|people, item, run, dice| people.approve(item, run, dice)),
             58..64 => self.with_a_run(|people, item, run, dice| people.end(item, run, true, dice)),
@@ -140,14 +141,7 @@ impl Story {
             84..86 => self.restart().await,
             86..91 => self.cut_off(),
             91..96 => self.set_clock(),
-            _ => {
-                self.provider.die();
-                let (provider, pause) = (Arc::clone(&self.provider), self.dice.millis(0..20_000));
-                self.under_way.spawn(async move {
-                    sleep(pause).await;
-                    provider.start();
-                });
-            }
+            _ => self.provider.die(),
         }
         let pause = match self.dice.below(100) {
             0..50 => self.dice.millis(0..50),
@@ -235,14 +229,17 @@ impl Story {
             self.told.wrong("somebody never hears an answer");
         }
         let ended = timeout(ENDS_WITHIN, async {
-            while !(self.memory.runs().iter().all(|run| run.state.is_final()) && self.provider.is_idle()) {
+            let all_end = || self.memory.look_at_runs(|runs| runs.values().all(|run| run.state.is_final()));
+            while !(all_end() && self.provider.is_idle()) {
                 sleep(Duration::from_secs(5)).await;
             }
         });
         if ended.await.is_err() {
-            for run in self.memory.runs().iter().filter(|run| !run.state.is_final()) {
-                self.told.wrong(format_args!("{} is {} for ever", run.id, run.state));
-            }
+            self.memory.look_at_runs(|runs| {
+                for run in runs.values().filter(|run| !run.state.is_final()) {
+                    self.told.wrong(format_args!("{} is {} for ever", run.id, run.state));
+                }
+            });
         }
         for replica in &self.people.replicas {
             replica.stop().await;
