@@ -86,6 +86,9 @@ fn agreed_to(story: &Story, run: &Run) {
     if begun && lacking {
         story.told.wrong(format_args!("{} was begun without everybody's yes", run.id));
     }
+    if run.state == RunState::Expired && !lacking {
+        story.told.wrong(format_args!("{} expired and lacked nothing", run.id));
+    }
     let by: BTreeSet<&str> = run.decisions.iter().map(|decision| decision.by.as_str()).collect();
     if by.len() != run.decisions.len() || by.contains(run.requested_by.name.as_str()) {
         story.told.wrong(format_args!("{} has decisions that do not count", run.id));

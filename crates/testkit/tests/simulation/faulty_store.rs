@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use tokio::{sync::broadcast, time::sleep};
 use uuid::Uuid;
 
-use crate::{dice::Dice, told::Told};
+use crate::{dice::Dice, story::Shape, told::Told};
 
 /// The outcome of a run is tried so often before it is left to the next attempt.
 const OUTCOME_TRIES: u32 = 6;
@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     shared: bool,
     /// Calls that fail, in a thousand.
     failing: u64,
+    /// More may go wrong than leases allow.
+    beyond: bool,
     calm: AtomicBool,
     cut_off: AtomicBool,
     inside: Mutex<Inside>,
@@ -55,13 +57,14 @@ struct Inside {
 }
 
 impl Faults {
-    pub(crate) fn new(replica: usize, told: &Arc<Told>, dice: Dice, shared: bool, failing: u64) -> Self {
+    pub(crate) fn new(replica: usize, told: &Arc<Told>, dice: Dice, shape: Shape, failing: u64) -> Self {
         Self {
             replica,
             told: Arc::clone(told),
             dice: Mutex::new(dice),
-            shared,
+            shared: shape.replicas > 1,
             failing,
+            beyond: shape.beyond,
             calm: AtomicBool::new(failing == 0),
             cut_off: AtomicBool::new(false),
             inside: Mutex::default(),
@@ -258,7 +261,7 @@ impl Jobs for FaultyStore {
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError> {
         let may_pass = self.faults.inside().last_sign_refused.remove(&job);
         if let Err(error) = self.faults.way().await
-            && (!may_pass || self.faults.is_cut_off())
+            && (!may_pass || self.faults.beyond)
         {
             self.faults.inside().last_sign_refused.insert(job);
             return Err(error);

@@ -94,7 +94,7 @@ impl Story {
             Arc::new(Replica {
                 number,
                 clock: Arc::new(VirtualClock::new(&told, ahead, dice.fork())),
-                faults: Arc::new(Faults::new(number, &told, dice.fork(), shape.replicas > 1, failing)),
+                faults: Arc::new(Faults::new(number, &told, dice.fork(), shape, failing)),
                 told: Arc::clone(&told),
                 memory: memory.clone(),
                 provider: Arc::clone(&provider),
