@@ -216,7 +216,7 @@ async fn woken(wakes: &mut broadcast::Receiver<Wake>, lane: &Lane) {
     loop {
         match wakes.recv().await {
             Err(RecvError::Lagged(_)) => return,
-            Ok(wake) if wake == wanted => return,
+            Ok(wake) if wake == wanted || wake == Wake::Anything => return,
             Ok(_) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }

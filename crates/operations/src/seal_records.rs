@@ -70,7 +70,7 @@ pub async fn work(
             }
             loop {
                 match wakes.recv().await {
-                    Ok(Wake::Record) | Err(RecvError::Lagged(_)) => break,
+                    Ok(Wake::Record | Wake::Anything) | Err(RecvError::Lagged(_)) => break,
                     Ok(_) => {}
                     Err(RecvError::Closed) => std::future::pending().await,
                 }

@@ -15,7 +15,7 @@ use guichet_notify::Notifier;
 use guichet_operations::{
     Messages, Platform, Settings, deliver_notice, execute_run, expire_run, reload_settings, seal_records,
 };
-use guichet_store::{CommitError, Job, JobKind, Jobs as _, Lane, Store, sqlite::SqliteStore};
+use guichet_store::{CommitError, Job, JobKind, Lane, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,7 @@ use crate::{
     embedded, keys,
     record_export::RecordExport,
     reload::{self, Reloader},
+    store,
     witness::Witnesses,
 };
 
@@ -60,11 +61,7 @@ pub async fn assemble(
     let key_folder = keys::folder(&config.data)?;
     let ring = Arc::new(keys::provider_keys(&key_folder)?);
     let ledger_keys = keys::ledger_keys(&key_folder, &config.environment)?;
-    let store =
-        SqliteStore::open(&config.data.join("guichet.sqlite")).context("the store cannot be opened")?;
-    // This process owns the file alone: whoever held a lease on a job is gone.
-    store.free_all_leases().await.context("the store cannot be used")?;
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = store::open_to_serve(config, &ledger_keys).await?;
 
     let providers = providers(config, &ring)?;
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });

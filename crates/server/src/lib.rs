@@ -7,6 +7,7 @@ pub mod assemble;
 pub mod commands;
 pub mod config;
 pub mod config_notify;
+mod config_store;
 pub mod documents;
 pub mod embedded;
 pub mod keys;
@@ -15,6 +16,7 @@ pub mod policy_cases;
 pub mod record_export;
 pub mod reload;
 pub mod sources;
+pub mod store;
 pub mod telemetry;
 pub mod witness;
 

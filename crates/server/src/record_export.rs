@@ -98,7 +98,7 @@ impl RecordExport {
                 }
                 loop {
                     match wakes.recv().await {
-                        Ok(Wake::Record) | Err(RecvError::Lagged(_)) => break,
+                        Ok(Wake::Record | Wake::Anything) | Err(RecvError::Lagged(_)) => break,
                         Ok(_) => {}
                         Err(RecvError::Closed) => std::future::pending().await,
                     }

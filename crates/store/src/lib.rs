@@ -6,13 +6,14 @@
 //! because then the SQLite writer may put many callers' units into one disk write, and PostgreSQL one into one
 //! transaction, with the same words.
 //!
-//! Two implementations with the same file names, `sqlite/` and `postgres/` (to come), pass one suite, `conformance` (behind the feature of that name, for tests).
+//! Two implementations with the same file names, `sqlite/` and `postgres/`, pass one suite, `conformance` (behind the feature of that name, for tests).
 //! No ORM; statements stand as text beside the function that runs them. This room decides nothing about who may.
 //!
 //! Begin reading at [`work`].
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod postgres;
 pub mod sqlite;
 pub mod traits;
 pub mod work;

@@ -20,6 +20,14 @@ pub enum StoreError {
     /// The file or the file system is read-only.
     #[error("the store is read-only ({0}): check the file's owner and the mount; nothing was changed")]
     ReadOnly(String),
+    /// There is no connection to it.
+    #[error(
+        "the store cannot be reached ({0}): look whether the database is up and can be reached from here; nothing was changed"
+    )]
+    Unreachable(String),
+    /// The connection broke while it was writing, and what became of it could not be found out.
+    #[error("it is not known whether the store has written this ({0}): look before you do it again")]
+    Unknown(String),
     /// It stops or has stopped.
     #[error("the store is closing")]
     Closed,
@@ -222,6 +230,8 @@ pub enum Wake {
     Run(RunId),
     /// The ledger has new records.
     Record,
+    /// Any of these, of which nobody told: whoever waits looks anew.
+    Anything,
 }
 
 /// Waking those who wait, after the commit and never before.
@@ -256,6 +266,11 @@ pub trait Store:
 
     /// How many records that were handed over could not be written, since this store was opened.
     fn lost_records(&self) -> u64;
+
+    /// Whether other processes use it at the same time. One that is not shared belongs to this process alone.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Whether a write would succeed now: writes and takes back.
     async fn check_writable(&self) -> Result<(), StoreError>;

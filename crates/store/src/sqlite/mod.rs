@@ -29,7 +29,7 @@ mod reviews;
 mod runs;
 mod search;
 mod search_index;
-mod search_terms;
+pub(crate) mod search_terms;
 mod tokens;
 mod unit;
 mod writer;

@@ -1,0 +1,106 @@
+//! A unit of work as statements: values that can be sent together, and sent again.
+
+use guichet_contract::{RunId, RunState};
+
+use super::{columns::Value, records::Leaf};
+use crate::{JobKind, Wake};
+
+/// What must come of a statement for its unit to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Exactly one row was changed, found or written.
+    One,
+    /// Whatever number of rows.
+    Any,
+    /// Exactly one row, which tells the kind of a job: whoever takes such jobs is woken.
+    JobKind,
+}
+
+/// One statement.
+pub(super) struct Step {
+    pub(super) sql: &'static str,
+    pub(super) values: Vec<Value>,
+    pub(super) wants: Wants,
+    /// What is told when it does not hold.
+    pub(super) conflict: String,
+    /// The run that is looked at then, for the words `found …`.
+    pub(super) of_run: Option<RunId>,
+}
+
+/// Whom a transaction will wake.
+#[derive(Default, Clone)]
+pub(super) struct Woken {
+    pub(super) job: bool,
+    pub(super) notice: bool,
+    pub(super) record: bool,
+    pub(super) runs: Vec<RunId>,
+}
+
+/// A unit: statements in their order, then its records.
+#[derive(Default)]
+pub(super) struct Unit {
+    pub(super) steps: Vec<Step>,
+    pub(super) leaves: Vec<Leaf>,
+    pub(super) woken: Woken,
+}
+
+impl Unit {
+    /// Adds a statement that must change exactly one row.
+    pub(super) fn one(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, of_run: None });
+    }
+
+    /// The same about a run that must be in this state.
+    pub(super) fn one_of_run(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+        run: RunId,
+        expected: RunState,
+    ) {
+        let conflict = format!("run {run} (expected {expected}");
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, of_run: Some(run) });
+    }
+
+    /// Adds a statement that may change any number of rows.
+    pub(super) fn any(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.steps.push(Step { sql, values, wants: Wants::Any, conflict: String::new(), of_run: None });
+    }
+
+    /// Adds a statement that gives back the kind of a job.
+    pub(super) fn job_kind(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
+        self.steps.push(Step { sql, values, wants: Wants::JobKind, conflict, of_run: None });
+    }
+
+    /// Bytes of its values, about: what a batch is measured by.
+    pub(super) fn weight(&self) -> usize {
+        let leaves: usize = self.leaves.iter().map(Leaf::weight).sum();
+        leaves + self.steps.len() * 1024
+    }
+}
+
+impl Woken {
+    pub(super) fn jobs(&mut self, kind: JobKind) {
+        match kind {
+            JobKind::DeliverNotice => self.notice = true,
+            _ => self.job = true,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.job |= other.job;
+        self.notice |= other.notice;
+        self.record |= other.record;
+        self.runs.extend(&other.runs);
+    }
+
+    /// Each once, however many units asked for it.
+    pub(super) fn wakes(mut self) -> Vec<Wake> {
+        self.runs.sort_unstable();
+        self.runs.dedup();
+        let job = self.job.then_some(Wake::Job);
+        let notice = self.notice.then_some(Wake::Notice);
+        let record = self.record.then_some(Wake::Record);
+        job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)).collect()
+    }
+}
