@@ -52,6 +52,8 @@ pub async fn work(
                 None
             }
             Err(SealError::Store(StoreError::Closed)) => return,
+            // Another replica was first; what is left is its to seal, or ours a moment later.
+            Err(SealError::Commit(CommitError::Conflict { .. })) => Some(GATHER),
             Err(error) => {
                 tracing::error!(%error, "records could not be sealed; they are kept and sealed later");
                 Some(PAUSE)

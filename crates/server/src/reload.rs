@@ -12,6 +12,7 @@ use guichet_operations::{
     register_provider::{Registered, register_provider},
     reload_settings::{self, Sources},
 };
+use secrecy::ExposeSecret as _;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
@@ -181,6 +182,8 @@ impl Reloader {
 fn fixed_at_start(config: &Config) -> String {
     let Config { environment, listen, store, limits, telemetry, ledger, providers, channels, .. } = config;
     let data = config.data.display();
+    // Compared, and never shown.
+    let store = store.as_ref().map(|store| (store.url.expose_secret(), &store.ca_file));
     format!(
         "{environment} {listen} {data} {store:?} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}"
     )

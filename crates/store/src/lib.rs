@@ -11,6 +11,7 @@
 //!
 //! Begin reading at [`work`].
 
+pub mod backup;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod postgres;

@@ -164,6 +164,14 @@ impl Cluster {
         run(stop).map(drop)
     }
 
+    /// Ends the server at once, as a crash does, and starts it again on the same port.
+    pub fn crash_and_start(&self) -> Result<()> {
+        let mut restart = self.binaries.command("pg_ctl");
+        restart.arg("--pgdata").arg(self.dir.join("data")).arg("--log").arg(self.dir.join("log"));
+        restart.args(["--mode=immediate", "--wait", "restart"]);
+        run(restart).map(drop)
+    }
+
     /// Stops and removes it now, and tells how that went. A drop does the same silently.
     pub fn remove(self) -> Result<()> {
         let Self { dir, janitor, .. } = self;

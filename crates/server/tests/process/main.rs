@@ -32,6 +32,8 @@ mod refusals;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod stopping;

@@ -68,6 +68,11 @@ impl Person {
         self.address.url()
     }
 
+    /// The same person, with the same token, at another gateway.
+    pub(crate) fn at(&self, address: &Address) -> Self {
+        Self { address: address.clone(), ..self.clone() }
+    }
+
     pub(crate) fn with_token(self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self }
     }

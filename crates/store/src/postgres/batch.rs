@@ -92,6 +92,7 @@ impl Line {
         self.client.batch_execute(SWEEP).await
     }
 
+    /// Prepares what is not yet, so that sending needs no answer in between.
     async fn prepare(&mut self, units: &[&Unit]) -> Result<(), Error> {
         let needed: HashSet<&'static str> = units
             .iter()
@@ -128,10 +129,6 @@ impl Line {
         self.fly(step.sql, &step.values, step.wants)
     }
 
-    fn word<'a>(&'a self, sql: &'static str) -> Flight<'a> {
-        Box::pin(async move { self.client.batch_execute(sql).await.map(|()| Said::Rows(0)) })
-    }
-
     /// Makes the units true, each or not at all.
     pub(super) async fn write(
         &mut self,
@@ -139,12 +136,16 @@ impl Line {
         commit: Uuid,
         sender: Uuid,
     ) -> Result<Done, Undone> {
-        self.prepare(units).await?;
-        match self.all_together(units, commit, sender).await {
-            Ok(Together::Done(done)) => Ok(done),
-            Ok(Together::NotAll) => self.one_by_one(units, commit, sender).await,
-            Err(undone) => Err(undone),
+        match self.prepare(units).await {
+            Ok(()) => match self.all_together(units, commit, sender).await? {
+                Together::Done(done) => return Ok(done),
+                Together::NotAll => {}
+            },
+            Err(error) if meaning(&error) == Meaning::Lost => return Err(error.into()),
+            // A table that somebody keeps locked, perhaps: whose unit it is finds out alone.
+            Err(_) => {}
         }
+        self.one_by_one(units, commit, sender).await
     }
 
     async fn all_together(&self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Together, Undone> {
@@ -190,7 +191,7 @@ impl Line {
         self.commit(Done { answers, woken }).await.map(Together::Done)
     }
 
-    async fn one_by_one(&self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Done, Undone> {
+    async fn one_by_one(&mut self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Done, Undone> {
         self.client.batch_execute("BEGIN").await?;
         let mut answers = Vec::with_capacity(units.len());
         let mut woken = Woken::default();
@@ -218,18 +219,20 @@ impl Line {
     }
 
     /// One unit behind a savepoint; taken back alone when it does not hold.
-    async fn one(&self, unit: &Unit) -> Result<Result<Woken, CommitError>, Undone> {
+    async fn one(&mut self, unit: &Unit) -> Result<Result<Woken, CommitError>, Undone> {
         let mut woken = unit.woken.clone();
         if unit.steps.is_empty() {
             return Ok(Ok(woken));
         }
-        let flights = std::iter::once(self.word("SAVEPOINT unit"))
-            .chain(unit.steps.iter().map(|step| self.step(step)))
-            .collect();
-        let mut said = in_order(flights).await.into_iter();
-        if let Some(Err(error)) = said.next() {
-            return Err(error.into());
+        self.client.batch_execute("SAVEPOINT unit").await?;
+        if let Err(error) = self.prepare(&[unit]).await {
+            if meaning(&error) == Meaning::Lost {
+                return Err(error.into());
+            }
+            self.client.batch_execute("ROLLBACK TO unit; RELEASE unit").await?;
+            return Ok(Err(fault::told(&error).into()));
         }
+        let said = in_order(unit.steps.iter().map(|step| self.step(step)).collect()).await;
         let mut failed = None;
         for (step, said) in unit.steps.iter().zip(said) {
             let held = match said {

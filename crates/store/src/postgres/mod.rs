@@ -17,6 +17,7 @@ mod columns;
 mod connect;
 mod cursor;
 mod events;
+mod export;
 mod fault;
 mod idempotency;
 mod jobs;
@@ -48,13 +49,16 @@ use tokio::{
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-pub use self::connect::PostgresSettings;
 use self::{
     connect::Connector,
     fault::{Fault, Meaning, meaning},
     records::Leaf,
     unit::Unit,
     writer::{Writer, without_conflict},
+};
+pub use self::{
+    connect::PostgresSettings,
+    export::{export, import},
 };
 use crate::{
     CommitError, StoreError, UnitOfWork,

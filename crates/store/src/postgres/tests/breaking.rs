@@ -100,32 +100,43 @@ async fn connections_that_are_killed_lose_nothing_and_double_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn units_wait_for_a_server_that_starts_again() {
-    let cluster = Cluster::start().unwrap();
-    let settings = settings_on(&cluster, "postgres");
-    let store = Arc::new(PostgresStore::open(&settings).await.unwrap());
-    let run = run_in(RunState::Queued);
-    store.commit(submission(&run)).await.unwrap();
-    let waiting: Vec<_> = {
-        // An immediate end, as by a crash, and a start while units wait.
-        let data = cluster.dir().join("data");
-        let pid = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap().to_owned();
-        assert!(std::process::Command::new("kill").args(["-QUIT", &pid]).status().unwrap().success());
-        (0..20)
-            .map(|_| {
-                let (store, run) = (Arc::clone(&store), run_in(RunState::Queued));
-                tokio::spawn(async move { (store.commit(submission(&run)).await, run.id) })
-            })
-            .collect()
-    };
-    // It stays away: all are told within the time that the writer is patient, and told the truth.
-    for waiting in waiting {
-        let (answer, _) = waiting.await.unwrap();
-        assert!(matches!(answer, Err(CommitError::Store(StoreError::Unreachable(_)))), "{answer:?}");
+    let cluster = Arc::new(Cluster::start().unwrap());
+    let store = Arc::new(PostgresStore::open(&settings_on(&cluster, "postgres")).await.unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let crasher = tokio::task::spawn_blocking({
+        let (cluster, stop) = (Arc::clone(&cluster), Arc::clone(&stop));
+        move || {
+            for _ in 0..3 {
+                std::thread::sleep(Duration::from_millis(200));
+                cluster.crash_and_start().unwrap();
+            }
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    let writers = (0..8).map(|_| {
+        let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
+        async move {
+            let mut written = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let run = run_in(RunState::Queued);
+                written.push((run.id, store.commit(submission(&run)).await));
+            }
+            written
+        }
+    });
+    let answers: Vec<_> = at_once(writers).await.into_iter().flatten().collect();
+    crasher.await.unwrap();
+    let kept = kept(&store).await;
+    for (run, answer) in &answers {
+        assert_eq!(answer.is_ok(), kept.contains(run), "{answer:?}");
     }
+    assert_eq!(kept.len(), answers.len(), "it was back within the writer's patience");
+
+    // And when it stays away, all are told so.
+    cluster.stop().unwrap();
     let error = store.check_writable().await.unwrap_err().to_string();
     assert!(error.contains("cannot be reached") && !error.contains("throwaway"), "{error}");
-    assert!(store.run(run.id).await.is_err());
+    assert!(matches!(store.run(run_id()).await, Err(StoreError::Unreachable(_))));
 }
 
 /// The server goes away at the one moment that cannot be seen: after the commit was sent.

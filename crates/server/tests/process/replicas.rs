@@ -1,0 +1,191 @@
+//! Two gateways on one PostgreSQL: whatever one begins the other can go on with, and when one dies the other takes over.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use guichet_throwaway_postgres::Cluster;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    gateway::{Gateway, guichetd, until},
+    person::{Address, Person},
+    proof::{checkpoint, proven, told},
+};
+
+/// A second gateway, from a copy of the first one's folder: configuration, policies, registry, keys.
+struct Replica {
+    process: Child,
+    address: Address,
+    folder: TempDir,
+}
+
+impl Replica {
+    async fn of(first: &Gateway) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = Command::new("cp")
+            .args(["-a"])
+            .args(["guichet.toml", "db.password", "policy", "registry"].map(|name| first.path(name)))
+            .arg(folder.path())
+            .status();
+        assert!(copy.unwrap().success());
+        fs::create_dir(folder.path().join("data")).unwrap();
+        let keys = Command::new("cp")
+            .arg("-a")
+            .arg(first.path("data/keys"))
+            .arg(folder.path().join("data"))
+            .status();
+        assert!(keys.unwrap().success());
+        let log = File::create(folder.path().join("log")).unwrap();
+        let process = serve(folder.path()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let address = Address::nowhere();
+        let ready = folder.path().join("ready.json");
+        let told: Value = until("the second gateway", || async {
+            serde_json::from_str(&fs::read_to_string(&ready).ok()?).ok()
+        })
+        .await;
+        address.moved_to(told["url"].as_str().unwrap());
+        Self { process, address, folder }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = guichetd();
+    command.args(["serve", "--config"]).arg(folder.join("guichet.toml"));
+    command.arg("--ready-file").arg(folder.join("ready.json"));
+    command
+}
+
+/// A gateway on a database of its own.
+async fn on_postgres(cluster: &Cluster) -> Gateway {
+    cluster.role("guichet", "").unwrap();
+    cluster.sql("CREATE DATABASE guichet OWNER guichet").unwrap();
+    let url = format!("postgresql://guichet@127.0.0.1:{}/guichet?sslmode=disable", cluster.port());
+    let store = format!(
+        "[store]\npostgres = \"{url}\"\npassword_file = \"db.password\"\n[limits]\nruns_at_once = 1\n"
+    );
+    let mut gateway = Gateway::prepared("", &store).await;
+    gateway.write("db.password", &format!("{}\n", cluster.password()));
+    gateway.start().await;
+    gateway
+}
+
+async fn events(person: &Person, run: &str, after: &str) -> Vec<u64> {
+    let path = format!("/v1/runs/{run}/events");
+    let answer = person.call(Method::GET, &path, None, &[("last-event-id", after)]).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let text = answer.body.as_str().unwrap_or_default().to_owned();
+    text.lines().filter_map(|line| line.strip_prefix("id:")?.trim().parse().ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_begins_the_other_goes_on_with() {
+    let cluster = Cluster::start().unwrap();
+    let mut first = on_postgres(&cluster).await;
+    let second = Replica::of(&first).await;
+    let dana = first.sign_in("dana").await;
+    let dana_there = dana.at(&second.address);
+    let omar_there = first.sign_in("omar").await.at(&second.address);
+
+    // Asked for at one, agreed to at the other, followed at both.
+    let run = dana.submit("things.destroy-item", json!({"name": "a"})).await;
+    let id = run.id();
+    let before = checkpoint(&dana).await;
+    let following = tokio::spawn({
+        let (dana, id) = (dana.clone(), id.clone());
+        async move { dana.end_of(&id).await }
+    });
+    let approve = format!("/v1/runs/{id}/approve");
+    let approved = omar_there.post(&approve, json!({"binding": run.body["binding"]})).await;
+    assert_eq!(approved.status, 200, "{}", approved.body);
+    assert_eq!(following.await.unwrap()["state"], "succeeded");
+    let all = events(&dana, &id, "0").await;
+    assert!(all.len() >= 3 && all.iter().copied().eq(1..=all.len() as u64), "{all:?}");
+    assert_eq!(events(&dana_there, &id, "2").await, all[2..], "resumed at the other one");
+    assert_eq!(first.providers.calls.of(&id), 1);
+
+    // Nothing happens: hardly anything is asked of the database.
+    let idle = cluster
+        .sql_in("guichet", "CREATE EXTENSION pg_stat_statements; SELECT pg_stat_statements_reset() IS NULL");
+    idle.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements s
+                 JOIN pg_roles r ON r.oid = s.userid AND r.rolname = 'guichet'";
+    let count = || cluster.sql_in("guichet", asked).unwrap().parse::<u64>().unwrap();
+    let at_first = count();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let idle = count() - at_first;
+    assert!(idle < 12, "{idle} statements in 6 seconds of two idle gateways");
+
+    // Both are busy, and one dies while more is queued: the other does it, once.
+    let mut busy = Vec::new();
+    for name in ["slow-1", "slow-2"] {
+        let input = json!({"name": name, "milliseconds": 4_000});
+        busy.push(dana.submitted("things.slow-change", input).await);
+        until("it runs", || async { (dana.state(busy.last()?).await == "running").then_some(()) }).await;
+    }
+    let queued = dana.submitted("things.change-item", json!({"name": "queued"})).await;
+    assert_eq!(dana_there.state(&queued).await, "queued", "one at a time, at each");
+    first.kill();
+    assert_eq!(dana_there.end_of(&queued).await["state"], "succeeded");
+    let mut ends = Vec::new();
+    for run in &busy {
+        // That of the dead one is found when its lease has run out.
+        ends.push(dana_there.end_of(run).await["state"].as_str().unwrap().to_owned());
+        assert_eq!(first.providers.calls.of(run), 1, "never called again");
+    }
+    ends.sort();
+    assert_eq!(ends, ["succeeded", "unknown"]);
+    assert_eq!((first.providers.effects.count("queued"), first.providers.calls.of(&queued)), (1, 1));
+
+    // One ledger, in one order, which its key proves.
+    let records = proven(&dana_there, &[before]).await;
+    for verb in ["submit_run", "execute_run", "record_outcome"] {
+        assert_eq!(told(&records, &queued, verb), 1, "{verb}");
+    }
+    assert_eq!(told(&records, &id, "approve_run"), 1);
+
+    // The dead one comes back and finds everything.
+    first.start().await;
+    assert_eq!(dana.state(&queued).await, "succeeded");
+    for log in [first.log(), second.log()] {
+        assert!(!log.contains(cluster.password()), "the password is in the log");
+        assert!(!log.contains("executing statement"), "values of statements are in the log");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_with_other_keys_does_not_start() {
+    let cluster = Cluster::start().unwrap();
+    let first = on_postgres(&cluster).await;
+    let dana = first.sign_in("dana").await;
+    checkpoint(&dana).await;
+    let folder = tempfile::tempdir().unwrap();
+    let copy = Command::new("cp")
+        .args(["-a"])
+        .args(["guichet.toml", "db.password", "policy", "registry"].map(|name| first.path(name)))
+        .arg(folder.path())
+        .status();
+    assert!(copy.unwrap().success());
+    let refused = serve(folder.path()).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("replicas share their keys") && said.contains("ledger.key"), "{said}");
+}
