@@ -49,6 +49,34 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Bring the schema of the store up to date, as a start does.
+    Migrate {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// Write everything in the store into a new folder; the gateway may run meanwhile.
+    #[command(
+        after_help = "Examples:\n  guichetd backup /var/backups/guichet/2026-01-31 --config guichet.toml"
+    )]
+    Backup {
+        /// A folder that does not exist or is empty.
+        to: PathBuf,
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// Take a backup, made of SQLite or PostgreSQL, into the store of the configuration, which must be empty.
+    #[command(
+        after_help = "Examples:\n  guichetd restore /var/backups/guichet/2026-01-31 --config guichet.toml"
+    )]
+    Restore {
+        /// The folder of the backup.
+        from: PathBuf,
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
     /// Look after the audit trail; the gateway must be stopped.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -138,6 +166,9 @@ fn main() -> ExitCode {
         }
         Command::Ledger(LedgerCommand::NewKey { config }) => commands::ledger::new_key(&config),
         Command::Ledger(LedgerCommand::DropOldKeys { config }) => commands::ledger::drop_old_keys(&config),
+        Command::Migrate { config } => commands::keeping::migrate(&config),
+        Command::Backup { to, config } => commands::keeping::backup(&config, &to),
+        Command::Restore { from, config } => commands::keeping::restore(&config, &from),
         Command::HashPassword { password_stdin } => commands::hash_password::hash_password(password_stdin),
     };
     match done {

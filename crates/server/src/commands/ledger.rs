@@ -8,14 +8,11 @@ use guichet_operations::{
     prune_records::{find_segment, prune_records},
     seal_records::seal_records,
 };
-use guichet_store::{
-    Store as _,
-    sqlite::{SqliteStore, drop_search_index},
-};
+use guichet_store::sqlite::drop_search_index;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::say;
-use crate::{archive, config::Config, keys};
+use crate::{archive, config::Config, keys, store};
 
 /// Archives the records from before a day or moment, verifies the archive, and deletes them from the store.
 ///
@@ -31,21 +28,23 @@ pub fn prune(file: &Path, before: &str, folder: &Path) -> anyhow::Result<ExitCod
 
 async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyhow::Result<ExitCode> {
     let ledger_keys = keys::ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
-    let path = config.data.join("guichet.sqlite");
-    let store = SqliteStore::open(&path).context("the store cannot be opened; stop the gateway first")?;
-    seal_records(&store, &ledger_keys, &SystemClock).await?;
-    let Some(segment) = find_segment(&store, &ledger_keys, before).await? else {
+    let store = store::open(config).await.context("stop the gateway first")?;
+    let store = &*store;
+    seal_records(store, &ledger_keys, &SystemClock).await?;
+    let Some(segment) = find_segment(store, &ledger_keys, before).await? else {
         say(&format!("nothing to prune: fewer than 256 sealed records are older than {before}"));
         store.close().await;
         return Ok(ExitCode::SUCCESS);
     };
-    archive::write(&store, &ledger_keys, &segment, folder).await?;
+    archive::write(store, &ledger_keys, &segment, folder).await?;
     let root = segment.note.lines().nth(2).unwrap_or_default();
     let archived = format!("archived in {}, root {root}", folder.display());
-    prune_records(&store, &SystemClock, &config.environment, &segment, &archived).await?;
-    seal_records(&store, &ledger_keys, &SystemClock).await?;
+    prune_records(store, &SystemClock, &config.environment, &segment, &archived).await?;
+    seal_records(store, &ledger_keys, &SystemClock).await?;
     store.close().await;
-    drop_search_index(&path);
+    if config.store.is_none() {
+        drop_search_index(&store::sqlite_file(config));
+    }
     say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
     say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
     Ok(ExitCode::SUCCESS)

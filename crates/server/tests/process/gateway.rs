@@ -96,6 +96,12 @@ impl Gateway {
         self.configure(&PEOPLE);
     }
 
+    /// From the next start on it has these tables in its configuration.
+    pub(crate) fn with_tables(&mut self, tables: &str) {
+        tables.clone_into(&mut self.tables);
+        self.configure(&PEOPLE);
+    }
+
     /// Writes the configuration with these people.
     pub(crate) fn configure(&self, people: &[&str]) {
         // Debug, not info: what an operator switches on to find a fault must be as clean.

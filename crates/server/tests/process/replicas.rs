@@ -73,16 +73,23 @@ fn serve(folder: &Path) -> Command {
     command
 }
 
-/// A gateway on a database of its own.
-async fn on_postgres(cluster: &Cluster) -> Gateway {
+/// Makes a database for the gateway, and gives the table of the configuration that names it.
+fn database(cluster: &Cluster, gateway: &Gateway) -> String {
     cluster.role("guichet", "").unwrap();
     cluster.sql("CREATE DATABASE guichet OWNER guichet").unwrap();
-    let url = format!("postgresql://guichet@127.0.0.1:{}/guichet?sslmode=disable", cluster.port());
-    let store = format!(
-        "[store]\npostgres = \"{url}\"\npassword_file = \"db.password\"\n[limits]\nruns_at_once = 1\n"
-    );
-    let mut gateway = Gateway::prepared("", &store).await;
     gateway.write("db.password", &format!("{}\n", cluster.password()));
+    let port = cluster.port();
+    format!(
+        "[store]\npostgres = \"postgresql://guichet@127.0.0.1:{port}/guichet?sslmode=disable\"\n\
+         password_file = \"db.password\"\n[limits]\nruns_at_once = 1\n"
+    )
+}
+
+/// A gateway on a database of its own.
+async fn on_postgres(cluster: &Cluster) -> Gateway {
+    let mut gateway = Gateway::prepared("", "").await;
+    let store = database(cluster, &gateway);
+    gateway.with_tables(&store);
     gateway.start().await;
     gateway
 }
@@ -188,4 +195,48 @@ async fn a_gateway_with_other_keys_does_not_start() {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("replicas share their keys") && said.contains("ledger.key"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_moves_from_sqlite_to_postgres_with_all_it_has() {
+    let cluster = Cluster::start().unwrap();
+    let mut gateway = Gateway::started("", "").await;
+    let (dana, omar) = (gateway.sign_in("dana").await, gateway.sign_in("omar").await);
+    let waiting = dana.submit("things.destroy-item", json!({"name": "a"})).await;
+    let id = waiting.id();
+    let done = dana.submitted("things.change-item", json!({"name": "b"})).await;
+    dana.end_of(&done).await;
+    let before = checkpoint(&dana).await;
+    let output = |gateway: &Gateway, verb: &str| {
+        let folder = gateway.path("backup");
+        let output = gateway.output(&[verb, folder.to_str().unwrap(), "--config"]);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    gateway.ask_to_stop();
+    assert!(gateway.ended().await.success());
+    let (code, said) = output(&gateway, "backup");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 runs") && said.contains("keys"), "{said}");
+
+    let store = database(&cluster, &gateway);
+    gateway.with_tables(&store);
+    let migrated = gateway.output(&["migrate", "--config"]);
+    let said = String::from_utf8(migrated.stdout).unwrap();
+    assert!(said.contains("brought forward by 3 steps"), "{said}");
+    let (code, said) = output(&gateway, "restore");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 runs") && said.contains("the ledger is proven"), "{said}");
+    let (code, said) = output(&gateway, "restore");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("not empty") && !said.contains(cluster.password()), "{said}");
+
+    gateway.start().await;
+    let path = format!("/v1/runs/{id}/approve");
+    let approved = omar.post(&path, json!({"binding": waiting.body["binding"]})).await;
+    assert_eq!(approved.status, 200, "their sessions hold: {}", approved.body);
+    assert_eq!(dana.end_of(&id).await["state"], "succeeded");
+    assert_eq!(dana.state(&done).await, "succeeded");
+    let records = proven(&dana, &[before]).await;
+    assert_eq!((told(&records, &done, "execute_run"), told(&records, &id, "execute_run")), (1, 1));
 }

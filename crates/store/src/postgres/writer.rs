@@ -241,12 +241,12 @@ impl Task {
                     None => Err(Undone::Unknown(done, unknown(&error))),
                 }
             }
-            Err(Undone::Lost(error)) => {
-                // What is left of it must not hold its locks; dropping it closes it.
+            Err(undone) => {
+                // Whatever state its transaction is in, nothing may be added to it; dropping it ends it.
                 self.line = None;
-                Err(Undone::Lost(error))
+                Err(undone)
             }
-            written => written,
+            Ok(done) => Ok(done),
         }
     }
 
