@@ -258,7 +258,7 @@ impl Task {
                 match line.became_true(commit).await {
                     Ok(became) => return Some(became),
                     Err(error) => {
-                        tracing::warn!(error = fault::words(&error), "the fate of a commit is asked again")
+                        tracing::warn!(error = fault::words(&error), "the fate of a commit is asked again");
                     }
                 }
             }
