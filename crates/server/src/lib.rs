@@ -18,6 +18,7 @@ pub mod reload;
 pub mod sources;
 pub mod store;
 pub mod telemetry;
+mod whole_file;
 pub mod witness;
 
 pub use assemble::{Assembled, assemble};

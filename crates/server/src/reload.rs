@@ -117,7 +117,7 @@ impl Reloader {
                 }
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
-                        "listen, data, store, environment, channels, limits, telemetry, ledger and providers take effect at the next start"
+                        "listen, data, store, environment, channels, review_seconds, limits, telemetry, ledger and providers take effect at the next start"
                     );
                 }
                 self.config.users = new.users;
@@ -180,12 +180,23 @@ impl Reloader {
 
 /// What only a restart takes over, in a form that can be compared.
 fn fixed_at_start(config: &Config) -> String {
-    let Config { environment, listen, store, limits, telemetry, ledger, providers, channels, .. } = config;
+    let Config {
+        environment,
+        listen,
+        store,
+        review_seconds,
+        limits,
+        telemetry,
+        ledger,
+        providers,
+        channels,
+        ..
+    } = config;
     let data = config.data.display();
     // Compared, and never shown.
     let store = store.as_ref().map(|store| (store.url.expose_secret(), &store.ca_file));
     format!(
-        "{environment} {listen} {data} {store:?} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}"
+        "{environment} {listen} {data} {store:?} {review_seconds} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}"
     )
 }
 

@@ -1,12 +1,14 @@
 //! What can be asked of a store: one small trait per noun. Writing is [`Store::commit`].
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use guichet_contract::{
     ActionId, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, TokenId,
     record::LedgerRecord,
 };
 use jiff::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 use uuid::Uuid;
 
 use crate::work::{CommitError, Delivery, Job, Lane, Token, UnitOfWork};
@@ -126,8 +128,14 @@ pub trait Events {
 pub trait Reviews {
     /// Of this run, open or closed.
     async fn review(&self, run: RunId) -> Result<Option<Review>, StoreError>;
-    /// Open ones that are due before this moment, the most urgent first, at most `limit`.
-    async fn open_reviews(&self, due_before: Timestamp, limit: usize) -> Result<Vec<Review>, StoreError>;
+    /// Open ones that are due before this moment, the most urgent first, at most `limit`; behind `after` (due, run), the
+    /// last one of the call before, when it is given.
+    async fn open_reviews(
+        &self,
+        due_before: Timestamp,
+        after: Option<(Timestamp, RunId)>,
+        limit: usize,
+    ) -> Result<Vec<Review>, StoreError>;
 }
 
 /// Durable work.
@@ -238,6 +246,21 @@ pub enum Wake {
 pub trait Wakes {
     /// From now on. A receiver that lags is told so and reads anew.
     fn wakes(&self) -> broadcast::Receiver<Wake>;
+}
+
+/// Waits until the ledger has new records, or may have (some wakes were missed), and then for `gather`, so that those that
+/// come together are looked at once. For ever when the store is gone.
+pub async fn next_records(wakes: &mut broadcast::Receiver<Wake>, gather: Duration) {
+    loop {
+        match wakes.recv().await {
+            Ok(Wake::Record | Wake::Anything) | Err(RecvError::Lagged(_)) => break,
+            Ok(_) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+    tokio::time::sleep(gather).await;
+    // What was told meanwhile is seen by the look that follows; it must not become a look of its own.
+    *wakes = wakes.resubscribe();
 }
 
 /// A store: all nouns, and one way to write.

@@ -16,7 +16,7 @@ use super::{
     place::At,
 };
 
-const OPERATION: [&str; 14] = [
+const OPERATION: [&str; 15] = [
     "command",
     "title",
     "effect",
@@ -26,6 +26,7 @@ const OPERATION: [&str; 14] = [
     "concurrency",
     "cool_down",
     "undo",
+    "confirm",
     "long",
     "timeout",
     "sensitive",
@@ -49,6 +50,7 @@ pub(super) struct OperationExtension {
     pub(super) concurrency: Option<String>,
     pub(super) cool_down_seconds: Option<u32>,
     pub(super) undo: Option<Undo>,
+    pub(super) confirm: bool,
     pub(super) long: bool,
     pub(super) timeout_seconds: Option<u32>,
     pub(super) sensitive: bool,
@@ -81,6 +83,7 @@ pub(super) fn operation(at: &At<'_>, findings: &mut Findings) -> OperationExtens
         concurrency: fields.text("concurrency"),
         cool_down_seconds: fields.seconds("cool_down", 1, 7 * DAY),
         undo: fields.at("undo").and_then(|at| undo(&at, fields.findings)),
+        confirm: fields.boolean("confirm").unwrap_or_default(),
         long: fields.boolean("long").unwrap_or_default(),
         timeout_seconds: fields.seconds("timeout", 1, DAY),
         sensitive: fields.boolean("sensitive").unwrap_or_default(),

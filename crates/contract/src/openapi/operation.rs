@@ -112,6 +112,7 @@ pub(super) fn read(
         concurrency: said.concurrency,
         cool_down_seconds: said.cool_down_seconds.unwrap_or_default(),
         undo: said.undo,
+        confirm: said.confirm,
         long: said.long,
         timeout_seconds: said.timeout_seconds.unwrap_or(USUAL_TIMEOUT_SECONDS),
         sensitive: said.sensitive,

@@ -19,7 +19,6 @@ use super::{
     fault::{self, Fault, Meaning, meaning},
     listen,
     records::{APPEND, Leaf},
-    runs,
     unit::{Step, Unit, Wants, Woken},
 };
 use crate::{CommitError, StoreError};
@@ -257,9 +256,9 @@ impl Line {
             return Ok(Ok(woken));
         };
         self.client.batch_execute("ROLLBACK TO unit; RELEASE unit").await?;
-        match (error, step.of_run) {
-            (CommitError::Conflict { what }, Some(run)) => {
-                let found = self.client.query_opt(runs::STATE, &[&run.0]).await?;
+        match (error, step.look) {
+            (CommitError::Conflict { what }, Some((look, run))) => {
+                let found = self.client.query_opt(look, &[&run.0]).await?;
                 let found: Option<String> = found.map(|row| row.try_get(0)).transpose()?;
                 let found = found.as_deref().unwrap_or("no such run");
                 Ok(Err(CommitError::Conflict { what: format!("{what}, found {found})") }))

@@ -11,6 +11,10 @@ use crate::{
     backup::{Cell, Kind, Manifest, Reading, TABLES, Table, Writing},
 };
 
+/// What SQLite reads from the JSON whenever it is asked for, and no backup holds; as in `schema/0040_undone.sql`.
+const UNDOES: &str = r#"
+    UPDATE runs SET undoes = (replace(body, '\u0000', '\ufffd')::jsonb ->> 'undoes')::uuid
+    WHERE body LIKE '%"undoes":"%'"#;
 /// Rows that are sent at once.
 const ROWS: usize = 1_000;
 
@@ -130,6 +134,7 @@ async fn import_into(client: &mut Client, backup: &Reading) -> Result<(), Failed
             &[],
         )
         .await?;
+    writing.batch_execute(UNDOES).await?;
     writing.commit().await?;
     Ok(())
 }

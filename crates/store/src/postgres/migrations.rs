@@ -12,6 +12,7 @@ pub(super) const SCHEMA: &[(&str, &str)] = &[
     ("0001_runs", include_str!("schema/0001_runs.sql")),
     ("0002_tokens", include_str!("schema/0002_tokens.sql")),
     ("0003_ledger", include_str!("schema/0003_ledger.sql")),
+    ("0040_undone", include_str!("schema/0040_undone.sql")),
 ];
 
 const LIST: &str = "

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use guichet_contract::{Review, ReviewClosed, RunId};
 use jiff::Timestamp;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::{
     PostgresStore,
@@ -33,7 +34,7 @@ pub(super) fn close(unit: &mut Unit, run: RunId, closed: &ReviewClosed) {
 const ONE: &str = "SELECT run, opened_at, due_at, closed_at, closed_by, words FROM reviews WHERE run = $1";
 const ALL_OPEN: &str = "
     SELECT run, opened_at, due_at, closed_at, closed_by, words FROM reviews
-    WHERE closed_at IS NULL AND due_at < $1 ORDER BY due_at, run LIMIT $2";
+    WHERE closed_at IS NULL AND due_at < $1 AND (due_at, run) > ($2, $3) ORDER BY due_at, run LIMIT $4";
 
 fn read(row: &Row) -> Result<Review, Fault> {
     let closed_at: Option<i64> = row.try_get(3)?;
@@ -56,8 +57,15 @@ impl Reviews for PostgresStore {
         self.first(&rows, read)
     }
 
-    async fn open_reviews(&self, due_before: Timestamp, limit: usize) -> Result<Vec<Review>, StoreError> {
-        let rows = self.rows(ALL_OPEN, &[&micros(due_before), &integer(limit)]).await?;
+    async fn open_reviews(
+        &self,
+        due_before: Timestamp,
+        after: Option<(Timestamp, RunId)>,
+        limit: usize,
+    ) -> Result<Vec<Review>, StoreError> {
+        // Before all of them.
+        let (due, run) = after.map_or((i64::MIN, Uuid::nil()), |(due, run)| (micros(due), run.0));
+        let rows = self.rows(ALL_OPEN, &[&micros(due_before), &due, &run, &integer(limit)]).await?;
         self.each(&rows, read)
     }
 }

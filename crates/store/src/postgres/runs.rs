@@ -17,10 +17,23 @@ use crate::{Page, PageRequest, Runs, RunsFilter, StoreError};
 
 const INSERT: &str = "
     INSERT INTO runs (id, short_id, state, action, requested_by_kind, requested_by, idempotency_key,
-                      created_at, started_at, finished_at, outcome, body)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+                      created_at, started_at, finished_at, outcome, body, undoes)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
-/// A new run. Conflict when its id or its requester's idempotency key exists.
+// Locked first, so that two who would undo it, at two replicas, come one after the other.
+const LOCK: &str = "SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE";
+
+// The second time around it may undo what others have built upon; one that came to nothing does not count.
+const NOT_UNDONE: &str = "
+    SELECT 1 WHERE NOT EXISTS (
+        SELECT 1 FROM runs
+        WHERE undoes = $1 AND state IN ('awaiting_approval', 'queued', 'running', 'succeeded'))";
+const UNDONE_BY: &str = "
+    SELECT 'run ' || id FROM runs
+    WHERE undoes = $1 AND state IN ('awaiting_approval', 'queued', 'running', 'succeeded') LIMIT 1";
+
+/// A new run. Conflict when its id or its requester's idempotency key exists, or when the run that it undoes is undone
+/// already.
 pub(super) fn insert(unit: &mut Unit, run: &Run) -> Result<(), Fault> {
     let requester = &run.requested_by;
     let conflict = match &run.idempotency_key {
@@ -39,8 +52,17 @@ pub(super) fn insert(unit: &mut Unit, run: &Run) -> Result<(), Fault> {
         run.started_at.map(micros),
         run.finished_at.map(micros),
         outcome_text(run.outcome.as_ref())?,
-        serde_json::to_string(&Run { decisions: Vec::new(), ..run.clone() })?,
+        serde_json::to_string(&Run { decisions: Vec::new(), undone_by: None, ..run.clone() })?,
+        run.undoes.map(|undone| undone.0),
     ];
+    if let Some(undone) = run.undoes {
+        unit.any(LOCK, values![undone.0]);
+        unit.one_unless(
+            (NOT_UNDONE, UNDONE_BY),
+            undone,
+            format!("run {undone} (expected that no other undoes it"),
+        );
+    }
     unit.one(INSERT, values, conflict);
     for (position, decision) in run.decisions.iter().enumerate() {
         insert_decision(unit, run.id, position, decision)?;
@@ -125,11 +147,15 @@ fn outcome_text(outcome: Option<&Outcome>) -> Result<Option<String>, serde_json:
     outcome.map(serde_json::to_string).transpose()
 }
 
-/// The columns that [`read_row`] reads.
+/// The columns that [`read_row`] reads. None of them may take the name of one that lists are ordered by.
 const SELECT: &str = "
     SELECT body, state, started_at, finished_at, outcome,
            coalesce((SELECT array_agg(d.body ORDER BY d.position) FROM decisions d WHERE d.run = runs.id), '{}'),
-           created_at
+           created_at,
+           (SELECT undoing.id FROM runs undoing
+            WHERE undoing.undoes = runs.id
+              AND undoing.state IN ('awaiting_approval', 'queued', 'running', 'succeeded') LIMIT 1)
+               AS undone_by
     FROM runs";
 
 /// A run as it stands: as submitted, with what has changed since.
@@ -141,6 +167,7 @@ fn read_row(row: &Row) -> Result<(Run, i64), Fault> {
     run.outcome = row.try_get::<_, Option<&str>>(4)?.map(serde_json::from_str).transpose()?;
     let decisions: Vec<&str> = row.try_get(5)?;
     run.decisions = decisions.into_iter().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    run.undone_by = row.try_get::<_, Option<Uuid>>(7)?.map(RunId);
     Ok((run, row.try_get(6)?))
 }
 

@@ -2,7 +2,7 @@
 
 use guichet_contract::{RunId, RunState};
 
-use super::{columns::Value, records::Leaf};
+use super::{columns::Value, records::Leaf, runs};
 use crate::{JobKind, Wake};
 
 /// What must come of a statement for its unit to hold.
@@ -23,8 +23,8 @@ pub(super) struct Step {
     pub(super) wants: Wants,
     /// What is told when it does not hold.
     pub(super) conflict: String,
-    /// The run that is looked at then, for the words `found …`.
-    pub(super) of_run: Option<RunId>,
+    /// What is looked at then, for the words `found …`: a statement that reads one text, and the run it is about.
+    pub(super) look: Option<(&'static str, RunId)>,
 }
 
 /// Whom a transaction will wake.
@@ -47,7 +47,7 @@ pub(super) struct Unit {
 impl Unit {
     /// Adds a statement that must change exactly one row.
     pub(super) fn one(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
-        self.steps.push(Step { sql, values, wants: Wants::One, conflict, of_run: None });
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: None });
     }
 
     /// The same about a run that must be in this state.
@@ -59,17 +59,28 @@ impl Unit {
         expected: RunState,
     ) {
         let conflict = format!("run {run} (expected {expected}");
-        self.steps.push(Step { sql, values, wants: Wants::One, conflict, of_run: Some(run) });
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: Some((runs::STATE, run)) });
+    }
+
+    /// A statement that must find one row: none of a run's others may stand in its way. `look` reads which one does.
+    pub(super) fn one_unless(
+        &mut self,
+        (sql, look): (&'static str, &'static str),
+        run: RunId,
+        conflict: String,
+    ) {
+        let values = vec![Box::new(run.0) as Value];
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: Some((look, run)) });
     }
 
     /// Adds a statement that may change any number of rows.
     pub(super) fn any(&mut self, sql: &'static str, values: Vec<Value>) {
-        self.steps.push(Step { sql, values, wants: Wants::Any, conflict: String::new(), of_run: None });
+        self.steps.push(Step { sql, values, wants: Wants::Any, conflict: String::new(), look: None });
     }
 
     /// Adds a statement that gives back the kind of a job.
     pub(super) fn job_kind(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
-        self.steps.push(Step { sql, values, wants: Wants::JobKind, conflict, of_run: None });
+        self.steps.push(Step { sql, values, wants: Wants::JobKind, conflict, look: None });
     }
 
     /// Bytes of its values, about: what a batch is measured by.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use guichet_contract::{Clock as _, EventKind, Notice, Occasion, Review, RunState, SystemClock};
+use guichet_contract::{Clock as _, EventKind, Notice, Occasion, Review, Run, RunId, RunState, SystemClock};
 
 use super::Database;
 use crate::{
@@ -12,10 +12,20 @@ use crate::{
     sqlite::{self, SqliteStore},
 };
 
+/// The run that another one undoes.
+fn undone() -> RunId {
+    RunId("0198c0de-0000-7000-8000-000000000000".parse().unwrap())
+}
+
 /// Something of everything.
 async fn fill(store: &impl Store) {
+    store
+        .commit(UnitOfWork::new().insert_run(Run { id: undone(), ..run_in(RunState::Succeeded) }))
+        .await
+        .unwrap();
     for number in 0..600_usize {
         let run = run_in(if number % 2 == 0 { RunState::AwaitingApproval } else { RunState::Failed });
+        let run = Run { undoes: (number == 500).then_some(undone()), ..run };
         let mut work = UnitOfWork::new()
             .insert_run(run.clone())
             .append_event(run.id, second(1), EventKind::Log { line: "é\"\\\u{0}\u{2028}".into() })
@@ -35,6 +45,7 @@ async fn fill(store: &impl Store) {
                 state: run.state,
                 closed: [].into(),
                 open: [].into(),
+                asked: ["ada".to_owned()].into(),
             };
             let delivery = Delivery {
                 event: notice.event,
@@ -94,7 +105,7 @@ async fn a_store_moves_to_the_other_kind_and_back_without_losing_a_byte() {
     fill(&store).await;
     // While it is in use.
     let manifest = sqlite::export(&path("guichet.db"), &path("first")).unwrap();
-    assert_eq!((manifest.rows("runs"), manifest.rows("records"), manifest.rows("tiles")), (600, 89, 2));
+    assert_eq!((manifest.rows("runs"), manifest.rows("records"), manifest.rows("tiles")), (601, 89, 2));
 
     let database = Database::fresh();
     postgres::import(&database.settings(), &path("first")).await.unwrap();
@@ -114,6 +125,10 @@ async fn a_store_moves_to_the_other_kind_and_back_without_losing_a_byte() {
     let found = back.records(&by, &first(100)).await.unwrap();
     assert_eq!(found, moved.records(&by, &first(100)).await.unwrap());
     assert!(!found.items.is_empty());
+    for store in [&moved as &dyn Store, &back] {
+        let undone = store.run(undone()).await.unwrap().unwrap();
+        assert!(undone.undone_by.is_some(), "what another table's row or a column made of JSON tells");
+    }
     // And both go on.
     for store in [&moved as &dyn Store, &back] {
         store.commit(UnitOfWork::new().append_record(numbered_record(601))).await.unwrap();
