@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use async_trait::async_trait;
 use guichet_admission::Door;
 use guichet_contract::{Clock, RecordVerdict, Surface, Verb};
@@ -30,6 +30,17 @@ use crate::{
     witness::Witnesses,
 };
 
+/// What a process does. Several of different roles need a store that they can share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It answers requests and performs runs.
+    Whole,
+    /// It answers requests; others perform runs and tell people.
+    Serve,
+    /// It performs runs and tells people; of requests it answers probes, metrics and keys.
+    Work,
+}
+
 /// A gateway ready to be served.
 pub struct Assembled {
     /// All routes.
@@ -47,6 +58,9 @@ pub struct Assembled {
     worker: Worker,
     tellers: Vec<Worker>,
     clock: Arc<dyn Clock>,
+    role: Role,
+    farewell: Duration,
+    leaving: CancellationToken,
     draining: CancellationToken,
 }
 
@@ -55,6 +69,7 @@ pub struct Assembled {
 /// # Errors
 /// Everything that is wrong, so that it can be mended at once.
 pub async fn assemble(
+    role: Role,
     config: &Config,
     clock: Arc<dyn Clock>,
     tracer: Arc<dyn Tracer>,
@@ -63,6 +78,11 @@ pub async fn assemble(
     let ring = Arc::new(keys::provider_keys(&key_folder)?);
     let ledger_keys = keys::ledger_keys(&key_folder, &config.environment)?;
     let store = store::open_to_serve(config, &ledger_keys).await?;
+    ensure!(
+        role == Role::Whole || store.is_shared(),
+        "one process alone uses a store of SQLite, so it must answer requests and perform runs: give it a database with \
+         `[store] postgres`, or start `guichetd serve` without `--no-work`"
+    );
 
     let providers = providers(config, &ring)?;
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
@@ -107,7 +127,9 @@ pub async fn assemble(
         provider_keys: ring.public_keys(),
         ledger_keys: public_keys,
     };
-    let http = Gateway::new(Arc::clone(&platform), info, http_settings(config), tracer, draining.clone());
+    let http =
+        Gateway::new(Arc::clone(&platform), info, http_settings(config, role), tracer, draining.clone());
+    let leaving = http.leaving.clone();
     let client = transport::http_client().context("the HTTP client cannot be made")?;
     let witnesses = Witnesses::new(&config.ledger.witness, &client, &http.metrics);
     let export = config.telemetry.otlp_records.as_deref();
@@ -140,14 +162,18 @@ pub async fn assemble(
         worker,
         tellers,
         clock,
+        role,
+        farewell: Duration::from_secs(config.limits.farewell_seconds.into()),
+        leaving,
         draining,
     })
 }
 
 impl Assembled {
-    /// Serves and works until `stop`; then drains, in this order: new requests are refused and streams end, runs under
-    /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
-    /// the store is closed. Ends when that is done.
+    /// Serves and works, as its role is, until `stop`; then drains, in this order: no run is begun and readiness says no; when
+    /// the time for a farewell is over, new requests are refused and streams end; runs under way finish (their providers may
+    /// still fetch the gateway's keys), the listener closes, all records are sealed, the store is closed. Ends when that is
+    /// done.
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
         let Self {
             itinerary,
@@ -159,6 +185,9 @@ impl Assembled {
             worker,
             tellers,
             clock,
+            role,
+            farewell,
+            leaving,
             draining,
             ..
         } = self;
@@ -170,13 +199,17 @@ impl Assembled {
         let witnessing = tokio::spawn(witnesses.work(witnessed));
         let exporting = export.map(|export| tokio::spawn(export.work(sealed.clone())));
         let mut tasks = JoinSet::new();
-        tasks.spawn(worker.work(stop.clone()));
-        for teller in tellers {
-            tasks.spawn(teller.work(stop.clone()));
+        if role != Role::Serve {
+            tasks.spawn(worker.work(stop.clone()));
+            for teller in tellers {
+                tasks.spawn(teller.work(stop.clone()));
+            }
         }
         tasks.spawn(reloader.work(stop.clone()));
         tasks.spawn(index_records::work(Arc::clone(&store), stop.clone()));
         stop.cancelled().await;
+        leaving.cancel();
+        tokio::time::sleep(farewell).await;
         draining.cancel();
         while tasks.join_next().await.is_some() {}
         close.cancel();
@@ -269,13 +302,14 @@ async fn tellers(
     Ok(names.into_iter().map(teller).collect())
 }
 
-fn http_settings(config: &Config) -> gateway::Settings {
+fn http_settings(config: &Config, role: Role) -> gateway::Settings {
     gateway::Settings {
         body_bytes: config.limits.body_bytes,
         requests_at_once: config.limits.requests_at_once,
         requests_per_second: config.limits.requests_per_second,
         refusals_per_second: config.limits.refusals_per_second,
         streams_at_once: config.limits.streams_at_once,
+        only_probes: role == Role::Work,
     }
 }
 

@@ -163,6 +163,8 @@ pub struct Limits {
     pub open_runs_per_principal: usize,
     /// Runs performed at once.
     pub runs_at_once: usize,
+    /// How long a gateway that is told to stop still serves while readiness says no, seconds.
+    pub farewell_seconds: u32,
 }
 
 impl Default for Limits {
@@ -176,6 +178,7 @@ impl Default for Limits {
             streams_at_once: 10_000,
             open_runs_per_principal: 200,
             runs_at_once: 64,
+            farewell_seconds: 0,
         }
     }
 }

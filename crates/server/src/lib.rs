@@ -21,5 +21,5 @@ pub mod telemetry;
 mod whole_file;
 pub mod witness;
 
-pub use assemble::{Assembled, assemble};
+pub use assemble::{Assembled, Role, assemble};
 pub use config::Config;

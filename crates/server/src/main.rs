@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use guichet_server::commands::{self, check::Asking};
+use guichet_server::{
+    Role,
+    commands::{self, check::Asking},
+};
 
 /// Many small allocations on two or more threads at once: measured, this is where glibc's allocator costs most.
 #[global_allocator]
@@ -29,6 +32,19 @@ enum Command {
         #[arg(long, default_value = "guichet.toml")]
         config: PathBuf,
         /// Write {"url": …} to this file once requests are answered.
+        #[arg(long)]
+        ready_file: Option<PathBuf>,
+        /// Perform no runs and tell nobody: `guichetd work` does, on the same PostgreSQL.
+        #[arg(long)]
+        no_work: bool,
+    },
+    /// Perform runs and tell people, until SIGTERM or Ctrl-C, for gateways on the same PostgreSQL; answer probes only.
+    #[command(after_help = "Examples:\n  guichetd work --config guichet.toml")]
+    Work {
+        /// The configuration file; at its `listen`, probes, metrics and keys are answered.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+        /// Write {"url": …} to this file once probes are answered.
         #[arg(long)]
         ready_file: Option<PathBuf>,
     },
@@ -149,7 +165,13 @@ fn main() -> ExitCode {
         return commands::fail("another TLS provider was installed before; this build is broken");
     }
     let done = match Arguments::parse().command {
-        Command::Serve { config, ready_file } => commands::serve::serve(&config, ready_file.as_deref()),
+        Command::Serve { config, ready_file, no_work } => {
+            let role = if no_work { Role::Serve } else { Role::Whole };
+            commands::serve::serve(role, &config, ready_file.as_deref())
+        }
+        Command::Work { config, ready_file } => {
+            commands::serve::serve(Role::Work, &config, ready_file.as_deref())
+        }
         Command::Check { config, offline, documents } => {
             commands::check::check(&config, &Asking { offline, documents })
         }

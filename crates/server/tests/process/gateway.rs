@@ -214,6 +214,10 @@ impl Gateway {
         status
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     pub(crate) fn nobody(&self) -> Person {
         Person::nobody(&self.address)
     }

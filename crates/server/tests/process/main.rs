@@ -32,7 +32,11 @@ mod refusals;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod replica;
+#[cfg(test)]
 mod replicas;
+#[cfg(test)]
+mod rolling;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

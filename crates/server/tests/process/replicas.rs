@@ -1,98 +1,17 @@
 //! Two gateways on one PostgreSQL: whatever one begins the other can go on with, and when one dies the other takes over.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    process::{Child, Command},
-    time::Duration,
-};
+use std::time::Duration;
 
 use guichet_throwaway_postgres::Cluster;
 use reqwest::Method;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use crate::{
-    gateway::{Gateway, guichetd, until},
-    person::{Address, Person},
+    gateway::{Gateway, until},
+    person::Person,
     proof::{checkpoint, proven, told},
+    replica::{Replica, copy, database, on_postgres, serve},
 };
-
-/// A second gateway, from a copy of the first one's folder: configuration, policies, registry, keys.
-struct Replica {
-    process: Child,
-    address: Address,
-    folder: TempDir,
-}
-
-impl Replica {
-    async fn of(first: &Gateway) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let copy = Command::new("cp")
-            .args(["-a"])
-            .args(["guichet.toml", "db.password", "policy", "registry"].map(|name| first.path(name)))
-            .arg(folder.path())
-            .status();
-        assert!(copy.unwrap().success());
-        fs::create_dir(folder.path().join("data")).unwrap();
-        let keys = Command::new("cp")
-            .arg("-a")
-            .arg(first.path("data/keys"))
-            .arg(folder.path().join("data"))
-            .status();
-        assert!(keys.unwrap().success());
-        let log = File::create(folder.path().join("log")).unwrap();
-        let process = serve(folder.path()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let address = Address::nowhere();
-        let ready = folder.path().join("ready.json");
-        let told: Value = until("the second gateway", || async {
-            serde_json::from_str(&fs::read_to_string(&ready).ok()?).ok()
-        })
-        .await;
-        address.moved_to(told["url"].as_str().unwrap());
-        Self { process, address, folder }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.process.kill();
-        let _ended = self.process.wait();
-    }
-}
-
-fn serve(folder: &Path) -> Command {
-    let mut command = guichetd();
-    command.args(["serve", "--config"]).arg(folder.join("guichet.toml"));
-    command.arg("--ready-file").arg(folder.join("ready.json"));
-    command
-}
-
-/// Makes a database for the gateway, and gives the table of the configuration that names it.
-fn database(cluster: &Cluster, gateway: &Gateway) -> String {
-    cluster.role("guichet", "").unwrap();
-    cluster.sql("CREATE DATABASE guichet OWNER guichet").unwrap();
-    gateway.write("db.password", &format!("{}\n", cluster.password()));
-    let port = cluster.port();
-    format!(
-        "[store]\npostgres = \"postgresql://guichet@127.0.0.1:{port}/guichet?sslmode=disable\"\n\
-         password_file = \"db.password\"\n[limits]\nruns_at_once = 1\n"
-    )
-}
-
-/// A gateway on a database of its own.
-async fn on_postgres(cluster: &Cluster) -> Gateway {
-    let mut gateway = Gateway::prepared("", "").await;
-    let store = database(cluster, &gateway);
-    gateway.with_tables(&store);
-    gateway.start().await;
-    gateway
-}
 
 async fn events(person: &Person, run: &str, after: &str) -> Vec<u64> {
     let path = format!("/v1/runs/{run}/events");
@@ -105,7 +24,7 @@ async fn events(person: &Person, run: &str, after: &str) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_begins_the_other_goes_on_with() {
     let cluster = Cluster::start().unwrap();
-    let mut first = on_postgres(&cluster).await;
+    let mut first = on_postgres(&cluster, "[limits]\nruns_at_once = 1\n").await;
     let second = Replica::of(&first).await;
     let dana = first.sign_in("dana").await;
     let dana_there = dana.at(&second.address);
@@ -184,17 +103,12 @@ async fn what_one_begins_the_other_goes_on_with() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_with_other_keys_does_not_start() {
     let cluster = Cluster::start().unwrap();
-    let first = on_postgres(&cluster).await;
+    let first = on_postgres(&cluster, "[limits]\nruns_at_once = 1\n").await;
     let dana = first.sign_in("dana").await;
     checkpoint(&dana).await;
     let folder = tempfile::tempdir().unwrap();
-    let copy = Command::new("cp")
-        .args(["-a"])
-        .args(["guichet.toml", "db.password", "policy", "registry"].map(|name| first.path(name)))
-        .arg(folder.path())
-        .status();
-    assert!(copy.unwrap().success());
-    let refused = serve(folder.path()).output().unwrap();
+    copy(["guichet.toml", "db.password", "policy", "registry"].map(|name| first.path(name)), folder.path());
+    let refused = serve(folder.path(), &["serve"]).output().unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("replicas share their keys") && said.contains("ledger.key"), "{said}");
@@ -210,12 +124,13 @@ async fn a_gateway_moves_from_sqlite_to_postgres_with_all_it_has() {
     let done = dana.submitted("things.change-item", json!({"name": "b"})).await;
     dana.end_of(&done).await;
     let before = checkpoint(&dana).await;
-    let output = |gateway: &Gateway, verb: &str| {
-        let folder = gateway.path("backup");
+    let in_folder = |gateway: &Gateway, verb: &str, folder: &str| {
+        let folder = gateway.path(folder);
         let output = gateway.output(&[verb, folder.to_str().unwrap(), "--config"]);
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8(said).unwrap())
     };
+    let output = |gateway: &Gateway, verb: &str| in_folder(gateway, verb, "backup");
     gateway.ask_to_stop();
     assert!(gateway.ended().await.success());
     let (code, said) = output(&gateway, "backup");
@@ -240,6 +155,24 @@ async fn a_gateway_moves_from_sqlite_to_postgres_with_all_it_has() {
     assert_eq!(approved.status, 200, "their sessions hold: {}", approved.body);
     assert_eq!(dana.end_of(&id).await["state"], "succeeded");
     assert_eq!(dana.state(&done).await, "succeeded");
-    let records = proven(&dana, &[before]).await;
+    let records = proven(&dana, std::slice::from_ref(&before)).await;
     assert_eq!((told(&records, &done, "execute_run"), told(&records, &id, "execute_run")), (1, 1));
+
+    // And back, from a backup that was made while it served.
+    let between = checkpoint(&dana).await;
+    let (code, said) = in_folder(&gateway, "backup", "back");
+    assert_eq!(code, Some(0), "{said}");
+    gateway.ask_to_stop();
+    assert!(gateway.ended().await.success());
+    gateway.with_tables("");
+    std::fs::rename(gateway.path("data/guichet.sqlite"), gateway.path("the old one")).unwrap();
+    let (code, said) = in_folder(&gateway, "restore", "back");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the ledger is proven"), "{said}");
+    gateway.start().await;
+    assert_eq!(dana.state(&id).await, "succeeded");
+    let again = dana.submitted("things.change-item", json!({"name": "c"})).await;
+    assert_eq!(dana.end_of(&again).await["state"], "succeeded");
+    let records = proven(&dana, &[before, between]).await;
+    assert_eq!((told(&records, &id, "execute_run"), told(&records, &again, "execute_run")), (1, 1));
 }

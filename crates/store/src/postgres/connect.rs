@@ -23,6 +23,8 @@ use crate::StoreError;
 const APPLICATION: &str = "guichetd";
 /// How long connecting, or waiting for a free connection, may take.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection may be silent before the other side is asked whether it is there.
+const SILENT: Duration = Duration::from_secs(15);
 /// Connections for reads and claims.
 const READERS: usize = 8;
 
@@ -71,7 +73,9 @@ impl Connector {
              -c timezone=UTC -c search_path=public",
         );
         config.application_name(APPLICATION).connect_timeout(CONNECT_WITHIN);
-        config.keepalives_idle(Duration::from_secs(30));
+        // A server whose machine vanished says nothing; the system would wait for it for a quarter of an hour.
+        config.keepalives_idle(SILENT).keepalives_interval(SILENT / 3).keepalives_retries(3);
+        config.tcp_user_timeout(SILENT * 2);
         let tls = tls(settings, config.get_ssl_mode()).map_err(|why| wrong(&why))?;
         Ok(Self { config, tls: MakeRustlsConnect::new(tls) })
     }

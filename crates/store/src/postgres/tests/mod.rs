@@ -1,6 +1,7 @@
 //! What is true of PostgreSQL alone. What is true of every store stands in `conformance`.
 
 mod breaking;
+mod cutting;
 mod moving;
 mod opening;
 mod sharing;
