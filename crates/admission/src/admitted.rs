@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guichet_contract::{Action, Digest, redact};
-use guichet_rules::Condition;
+use guichet_rules::{self as rules, Condition};
 use serde_json::Value;
 
 use crate::{
@@ -80,6 +80,10 @@ impl ActionCall {
     /// longer.
     pub fn cool_down_seconds(&self) -> u32 {
         self.cool_down_seconds.max(self.action().cool_down_seconds)
+    }
+    /// Of runs of this provider with the same key one is performed at a time.
+    pub fn concurrency(&self) -> Option<String> {
+        rules::concurrency_of(self.action().concurrency.as_deref()?, &self.input)
     }
     /// The policies that decided.
     pub fn policies(&self) -> &[String] {

@@ -104,6 +104,8 @@ pub(crate) const TABLES: &[Table] = &[
             ("lease", Text),
             ("lease_until", Integer),
             ("notice", Text),
+            ("key", Text),
+            ("place", Integer),
         ],
         order: "id",
     },

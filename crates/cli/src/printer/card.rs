@@ -113,6 +113,10 @@ impl Card {
             let left = run.expires_at.map(|at| duration(at.duration_since(now)));
             card = card.maybe("Expires in", left);
         }
+        if let Some(before) = run.behind {
+            let of = run.concurrency.as_deref().unwrap_or_default();
+            card = card.with("Waits behind", format!("run {}: one at a time for {of}", before.short()));
+        }
         if let Some(at) = run.begins_at() {
             let left = duration(at.duration_since(now));
             card = card.with("Starts in", format!("{left}, and can be cancelled until then"));

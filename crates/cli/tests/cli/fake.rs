@@ -519,6 +519,8 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         undoes: None,
         undone_by: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         created_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         expires_at: None,

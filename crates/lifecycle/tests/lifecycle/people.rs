@@ -57,6 +57,8 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         undoes: None,
         undone_by: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         created_at: at(0),
         expires_at: Some(at(100)),

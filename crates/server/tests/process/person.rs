@@ -73,6 +73,11 @@ impl Person {
         Self { address: address.clone(), ..self.clone() }
     }
 
+    /// What it signed in with.
+    pub(crate) fn token(&self) -> &str {
+        self.token.as_deref().expect("signed in")
+    }
+
     pub(crate) fn with_token(self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self }
     }

@@ -61,7 +61,8 @@ pub(super) struct Line {
 /// What one statement answered.
 enum Said {
     Rows(u64),
-    Kind(String),
+    /// Of each row, the kind of a job if somebody is to be woken for it.
+    Kinds(Vec<Option<String>>),
 }
 
 type Flight<'a> = Pin<Box<dyn Future<Output = Result<Said, Error>> + Send + 'a>>;
@@ -113,14 +114,11 @@ impl Line {
             let Some(statement) = self.statements.get(sql) else {
                 return self.client.execute(sql, &values).await.map(Said::Rows);
             };
-            if wants != Wants::JobKind {
+            if !matches!(wants, Wants::JobKind | Wants::JobKinds) {
                 return self.client.execute(statement, &values).await.map(Said::Rows);
             }
             let rows = self.client.query(statement, &values).await?;
-            match rows.as_slice() {
-                [row] => row.try_get(0).map(Said::Kind),
-                rows => Ok(Said::Rows(rows.len() as u64)),
-            }
+            rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map(Said::Kinds)
         })
     }
 
@@ -150,7 +148,10 @@ impl Line {
     async fn all_together(&self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Together, Undone> {
         // Awaited: what follows must never run outside the transaction.
         self.client.batch_execute("BEGIN").await?;
-        let last = Last::of(units.iter().copied(), commit, sender);
+        // Of some it is not known yet whom they wake.
+        let mut told = Woken::default();
+        units.iter().for_each(|unit| told.add(&unit.woken));
+        let last = Last::of(units.iter().copied(), &told, commit, sender);
         let flights = units.iter().flat_map(|unit| unit.steps.iter()).map(|step| self.step(step));
         let said = in_order(flights.chain(last.flights(self)).collect()).await;
         if let Some(lost) = said.iter().filter_map(|said| said.as_ref().err()).find(|error| {
@@ -165,11 +166,10 @@ impl Line {
             self.client.batch_execute("ROLLBACK").await?;
             return Err(crossed);
         }
-        let mut woken = Woken::default();
+        let mut woken = told.clone();
         let mut said = said.into_iter();
         let mut holds = true;
         for unit in units {
-            woken.add(&unit.woken);
             for step in &unit.steps {
                 match said.next() {
                     Some(Ok(said)) => holds &= holds_for(step, said, &mut woken).is_ok(),
@@ -185,6 +185,9 @@ impl Line {
         if let Some(Err(error)) = rest.into_iter().find(Result::is_err) {
             self.client.batch_execute("ROLLBACK").await?;
             return Err(error.into());
+        }
+        if let Some(payload) = listen::payload(sender, &woken.beyond(&told)) {
+            self.client.execute(NOTIFY, &[&listen::CHANNEL, &payload]).await?;
         }
         let answers = units.iter().map(|_| Ok(())).collect();
         self.commit(Done { answers, woken }).await.map(Together::Done)
@@ -205,7 +208,7 @@ impl Line {
                 Err(error) => answers.push(Err(error)),
             }
         }
-        let last = Last::of(kept.into_iter(), commit, sender);
+        let last = Last::of(kept.into_iter(), &woken, commit, sender);
         for said in in_order(last.flights(self).collect()).await {
             if let Err(error) = said {
                 if meaning(&error) != Meaning::Lost {
@@ -286,8 +289,13 @@ enum Together {
 fn holds_for(step: &Step, said: Said, woken: &mut Woken) -> Result<(), CommitError> {
     match (step.wants, said) {
         (Wants::Any, _) | (Wants::One, Said::Rows(1)) => Ok(()),
-        (Wants::JobKind, Said::Kind(kind)) => {
-            woken.jobs(word(&kind).map_err(Fault::into_commit_error)?);
+        (Wants::JobKind, Said::Kinds(kinds)) if kinds.len() != 1 => {
+            Err(CommitError::Conflict { what: step.conflict.clone() })
+        }
+        (_, Said::Kinds(kinds)) => {
+            for kind in kinds.into_iter().flatten() {
+                woken.jobs(word(&kind).map_err(Fault::into_commit_error)?);
+            }
             Ok(())
         }
         _ => Err(CommitError::Conflict { what: step.conflict.clone() }),
@@ -303,24 +311,14 @@ struct Last {
 }
 
 impl Last {
-    fn of<'a>(units: impl Iterator<Item = &'a Unit>, commit: Uuid, sender: Uuid) -> Self {
-        let mut woken = Woken::default();
-        let mut leaves: Vec<&Leaf> = Vec::new();
-        for unit in units {
-            woken.add(&unit.woken);
-            leaves.extend(&unit.leaves);
-            if unit.steps.iter().any(|step| step.wants == Wants::JobKind) {
-                // Which of the two is not known yet; a wake too many costs a look.
-                woken.job = true;
-                woken.notice = true;
-            }
-        }
+    fn of<'a>(units: impl Iterator<Item = &'a Unit>, woken: &Woken, commit: Uuid, sender: Uuid) -> Self {
+        let leaves: Vec<&Leaf> = units.flat_map(|unit| &unit.leaves).collect();
         let records = (!leaves.is_empty()).then(|| {
             let at: Vec<i64> = leaves.iter().map(|leaf| leaf.at).collect();
             let bodies: Vec<String> = leaves.iter().map(|leaf| leaf.body.clone()).collect();
             values![integer(leaves.len()), at, bodies]
         });
-        let payload = listen::payload(sender, &woken);
+        let payload = listen::payload(sender, woken);
         let notify = payload.map(|payload| values![listen::CHANNEL, payload]);
         Self { records, note: values![commit], notify }
     }

@@ -135,6 +135,9 @@ async fn import_into(client: &mut Client, backup: &Reading) -> Result<(), Failed
         )
         .await?;
     writing.batch_execute(UNDOES).await?;
+    writing
+        .batch_execute("SELECT setval('job_places', (SELECT coalesce(max(place), 0) + 1 FROM jobs))")
+        .await?;
     writing.commit().await?;
     Ok(())
 }

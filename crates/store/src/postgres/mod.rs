@@ -137,15 +137,11 @@ impl PostgresStore {
         }
     }
 
+    /// Reads, or changes rows in a transaction of its own and reads them; tried once.
     async fn rows_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql).await?;
         Ok(client.query(&statement, values).await?)
-    }
-
-    /// Changes rows in a transaction of its own, and reads them.
-    async fn change_rows(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        self.rows_once(sql, values).await.map_err(Fault::into_store_error)
     }
 
     /// Changes rows in a transaction of its own, and counts them.

@@ -12,8 +12,10 @@ pub(super) enum Wants {
     One,
     /// Whatever number of rows.
     Any,
-    /// Exactly one row, which tells the kind of a job: whoever takes such jobs is woken.
+    /// Exactly one row, which tells the kind of a job when whoever takes such jobs is to be woken.
     JobKind,
+    /// Any number of such rows.
+    JobKinds,
 }
 
 /// One statement.
@@ -78,9 +80,14 @@ impl Unit {
         self.steps.push(Step { sql, values, wants: Wants::Any, conflict: String::new(), look: None });
     }
 
-    /// Adds a statement that gives back the kind of a job.
+    /// Adds a statement about one job that gives back its kind, or nothing, for [`Wants::JobKind`].
     pub(super) fn job_kind(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
         self.steps.push(Step { sql, values, wants: Wants::JobKind, conflict, look: None });
+    }
+
+    /// The same for any number of jobs.
+    pub(super) fn job_kinds(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.steps.push(Step { sql, values, wants: Wants::JobKinds, conflict: String::new(), look: None });
     }
 
     /// Bytes of its values, about: what a batch is measured by.
@@ -103,6 +110,11 @@ impl Woken {
         self.notice |= other.notice;
         self.record |= other.record;
         self.runs.extend(&other.runs);
+    }
+
+    /// Whom `told` leaves out, apart from runs.
+    pub(super) fn beyond(&self, told: &Self) -> Self {
+        Self { job: self.job && !told.job, notice: self.notice && !told.notice, ..Self::default() }
     }
 
     /// Each once, however many units asked for it.

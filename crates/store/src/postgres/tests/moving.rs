@@ -63,6 +63,7 @@ async fn fill(store: &impl Store) {
                     closed: None,
                 }))
                 .enqueue_job(job_due(second(7)))
+                .enqueue_job(job_in_line("a key", second(7)))
                 .with(Change::EnqueueNotice {
                     job: Job { kind: JobKind::DeliverNotice, ..job_due(second(5)) },
                     notice,

@@ -1,6 +1,11 @@
 //! Several replicas on one database.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use guichet_contract::{EventKind, RunState};
 
@@ -156,4 +161,50 @@ async fn of_the_last_decisions_on_two_replicas_one_counts() {
         assert_eq!(wins(at_once(racers).await), 1);
         assert_eq!(stores[1].run(run.id).await.unwrap().unwrap().decisions.len(), 1);
     }
+}
+
+/// Jobs of few keys are enqueued and claimed at both at once, by clocks that differ: a job that is due for one is not yet for
+/// the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_replicas_never_hold_two_of_a_key() {
+    let database = Database::fresh();
+    let stores = two(&database).await;
+    let held: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let enqueuers = (0..4).map(|number: usize| {
+        let store = Arc::clone(&stores[number % 2]);
+        async move {
+            for step in 0..30 {
+                let due = second(if step % 5 == 0 { 2 } else { 0 });
+                let job = job_in_line(&format!("key {}", step % 2), due);
+                store.commit(UnitOfWork::new().enqueue_job(job)).await.unwrap();
+            }
+            0_usize
+        }
+    });
+    let claimers = (0..6).map(|number: usize| {
+        let (store, held) = (Arc::clone(&stores[number % 2]), Arc::clone(&held));
+        async move {
+            let (lease, mut done, mut idle) = (format!("worker {number}"), 0_usize, 0);
+            let now = second(if number % 2 == 0 { 1 } else { 2 });
+            while idle < 40 {
+                let jobs = store.claim_jobs(&Lane::Runs, &lease, now, second(900), 4).await.unwrap();
+                idle = if jobs.is_empty() { idle + 1 } else { 0 };
+                for job in jobs {
+                    let key = job.key.clone().unwrap();
+                    assert!(held.lock().unwrap().insert(key.clone()), "two of {key} at once");
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    held.lock().unwrap().remove(&key);
+                    let finish = Change::FinishJob { job: job.id, lease: lease.clone() };
+                    store.commit(unit(finish)).await.unwrap();
+                    done += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            done
+        }
+    });
+    let all: Vec<Pin<Box<dyn Future<Output = usize> + Send>>> =
+        enqueuers.map(|task| Box::pin(task) as _).chain(claimers.map(|task| Box::pin(task) as _)).collect();
+    assert_eq!(at_once(all).await.into_iter().sum::<usize>(), 120);
+    assert_eq!(database.sql("SELECT count(*) FROM jobs"), "0");
 }
