@@ -19,20 +19,17 @@ const BATCH: usize = 10_000;
 pub fn migrate(file: &Path) -> anyhow::Result<ExitCode> {
     let config = load(file)?;
     within_runtime(async {
-        let done = match &config.store {
-            Some(settings) => {
-                match postgres::migrate(settings).await.context("the store cannot be migrated")? {
-                    0 => "the schema is up to date".to_owned(),
-                    steps => format!("the schema was brought forward by {steps} steps"),
-                }
-            }
-            None => {
-                // Opening is migrating; it needs the file for itself.
-                store::open(&config).await?.close().await;
-                "the schema is up to date".to_owned()
-            }
+        let steps = if let Some(settings) = &config.store {
+            postgres::migrate(settings).await.context("the store cannot be migrated")?
+        } else {
+            // Opening is migrating; it needs the file for itself.
+            store::open(&config).await?.close().await;
+            0
         };
-        say(&done);
+        say(&match steps {
+            0 => "the schema is up to date".to_owned(),
+            steps => format!("the schema was brought forward by {steps} steps"),
+        });
         Ok(ExitCode::SUCCESS)
     })
 }

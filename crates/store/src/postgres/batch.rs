@@ -150,7 +150,9 @@ impl Line {
         self.client.batch_execute("BEGIN").await?;
         // Of some it is not known yet whom they wake.
         let mut told = Woken::default();
-        units.iter().for_each(|unit| told.add(&unit.woken));
+        for unit in units {
+            told.add(&unit.woken);
+        }
         let last = Last::of(units.iter().copied(), &told, commit, sender);
         let flights = units.iter().flat_map(|unit| unit.steps.iter()).map(|step| self.step(step));
         let said = in_order(flights.chain(last.flights(self)).collect()).await;

@@ -37,7 +37,7 @@ async fn the_ledger_has_one_order_whoever_writes() {
         async move {
             for step in 0..50 {
                 let record = numbered_record(writer * 100 + step);
-                if writer % 3 == 0 {
+                if writer.is_multiple_of(3) {
                     store.append_soon(record).await.unwrap();
                 } else {
                     store.commit(UnitOfWork::new().append_record(record)).await.unwrap();
@@ -123,7 +123,7 @@ async fn replicas_that_cross_each_other_lose_nothing() {
     stores[0].commit(insert).await.unwrap();
     let writers = (0..400).map(|number: usize| {
         let store = Arc::clone(&stores[number % 2]);
-        let place = if number % 2 == 0 { number } else { 400 - number };
+        let place = if number.is_multiple_of(2) { number } else { 400 - number };
         let (run, other) = (runs[place % 40].id, runs[(place + number) % 40].id);
         let line = EventKind::Log { line: number.to_string() };
         let work = UnitOfWork::new().append_event(run, second(1), line.clone());
@@ -185,7 +185,7 @@ async fn two_replicas_never_hold_two_of_a_key() {
         let (store, held) = (Arc::clone(&stores[number % 2]), Arc::clone(&held));
         async move {
             let (lease, mut done, mut idle) = (format!("worker {number}"), 0_usize, 0);
-            let now = second(if number % 2 == 0 { 1 } else { 2 });
+            let now = second(if number.is_multiple_of(2) { 1 } else { 2 });
             while idle < 40 {
                 let jobs = store.claim_jobs(&Lane::Runs, &lease, now, second(900), 4).await.unwrap();
                 idle = if jobs.is_empty() { idle + 1 } else { 0 };
