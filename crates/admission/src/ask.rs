@@ -175,6 +175,8 @@ impl Thought {
             undoes: None,
             undo: None,
             starts_at: None,
+            waits_until: None,
+            cancel_asked: None,
             created_at: now,
             expires_at: None,
             started_at: None,

@@ -258,6 +258,8 @@ fn new_run(
         undoes: manner.undoes,
         undo: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: now,
         started_at: None,
         finished_at: None,

@@ -10,6 +10,8 @@
 //! # Ok(()) }
 //! ```
 
+mod long_run;
+
 use std::sync::Arc;
 
 use axum::{Router, body::Body, response::Response};
@@ -32,6 +34,8 @@ use crate::{
     prepared::{Prepared, ReadyAction},
     provider::{Mistakes, Provider},
 };
+
+pub use long_run::LongRun;
 
 /// Signs calls as a gateway does.
 pub struct Bench {

@@ -495,6 +495,8 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         undoes: None,
         undo: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         expires_at: None,
         started_at: None,

@@ -16,7 +16,7 @@ use super::{
     place::At,
 };
 
-const OPERATION: [&str; 14] = [
+const OPERATION: [&str; 17] = [
     "command",
     "title",
     "effect",
@@ -27,6 +27,9 @@ const OPERATION: [&str; 14] = [
     "cool_down",
     "undo",
     "long",
+    "resumable",
+    "idempotent",
+    "remembers",
     "timeout",
     "sensitive",
     "view",
@@ -50,6 +53,9 @@ pub(super) struct OperationExtension {
     pub(super) cool_down_seconds: Option<u32>,
     pub(super) undo: Option<Undo>,
     pub(super) long: bool,
+    pub(super) resumable: bool,
+    pub(super) idempotent: bool,
+    pub(super) remembers: bool,
     pub(super) timeout_seconds: Option<u32>,
     pub(super) sensitive: bool,
     pub(super) view: Option<View>,
@@ -82,6 +88,9 @@ pub(super) fn operation(at: &At<'_>, findings: &mut Findings) -> OperationExtens
         cool_down_seconds: fields.seconds("cool_down", 1, 7 * DAY),
         undo: fields.at("undo").and_then(|at| undo(&at, fields.findings)),
         long: fields.boolean("long").unwrap_or_default(),
+        resumable: fields.boolean("resumable").unwrap_or_default(),
+        idempotent: fields.boolean("idempotent").unwrap_or_default(),
+        remembers: fields.boolean("remembers").unwrap_or_default(),
         timeout_seconds: fields.seconds("timeout", 1, DAY),
         sensitive: fields.boolean("sensitive").unwrap_or_default(),
         view: fields.at("view").and_then(|at| view(&at, fields.findings)),

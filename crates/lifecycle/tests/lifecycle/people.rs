@@ -57,6 +57,8 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         undoes: None,
         undo: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: at(0),
         expires_at: Some(at(100)),
         started_at: None,

@@ -142,6 +142,8 @@ pub(crate) fn run_of(
         undoes: None,
         undo: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: now,
         expires_at: None,
         started_at: None,

@@ -59,6 +59,8 @@ pub fn run_in(state: RunState) -> Run {
         undoes: None,
         undo: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: second(0),
         expires_at: Some(second(3600)),
         started_at: None,

@@ -60,6 +60,7 @@ macro_rules! conformance_suite {
                 a_strange_cursor_is_refused
                 short_ids_find_their_runs
                 open_runs_are_counted
+                a_run_under_way_rests_and_is_asked_to_stop
             }
             events {
                 events_are_numbered_without_gaps
@@ -79,6 +80,7 @@ macro_rules! conformance_suite {
                 the_next_moment_is_known
                 all_leases_can_be_freed
                 jobs_of_a_run_can_be_dropped
+                what_waits_can_be_hastened
             }
             notices {
                 a_notice_reads_as_it_was_written_until_it_is_told

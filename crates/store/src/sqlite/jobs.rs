@@ -57,6 +57,25 @@ pub(super) fn retry(writing: &mut Writing<'_>, job: JobId, lease: &str, due: Tim
     held(usize::from(freed.is_some()), job, lease)
 }
 
+const HASTEN: &str = "
+    UPDATE jobs SET due = ?3 WHERE run = ?1 AND kind = ?2 AND lease IS NULL AND due > ?3";
+
+/// What waits is due sooner.
+pub(super) fn hasten(
+    writing: &mut Writing<'_>,
+    run: RunId,
+    kind: JobKind,
+    due: Timestamp,
+) -> Result<(), Fault> {
+    writing.connection().prepare_cached(HASTEN)?.execute(params![
+        run.to_string(),
+        kind.as_str(),
+        micros(due)
+    ])?;
+    writing.wake_jobs(kind);
+    Ok(())
+}
+
 /// No longer needed.
 pub(super) fn drop_for(writing: &mut Writing<'_>, run: RunId, kind: JobKind) -> Result<(), Fault> {
     writing

@@ -1,7 +1,7 @@
 //! Runs and what people decided about them. The drawing of the states stands in `schema/0001_runs.sql`.
 
 use async_trait::async_trait;
-use guichet_contract::{Decision, Outcome, PrincipalKind, Run, RunId, RunState};
+use guichet_contract::{CancelAsked, Decision, Outcome, PrincipalKind, Run, RunId, RunState};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
@@ -16,8 +16,8 @@ use crate::{Page, PageRequest, Runs, RunsFilter, StoreError};
 
 const INSERT: &str = "
     INSERT INTO runs (id, short_id, state, action, requested_by_kind, requested_by, idempotency_key,
-                      created_at, started_at, finished_at, outcome, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                      created_at, started_at, finished_at, outcome, body, waits_until, cancel_asked)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 /// A new run. Conflict when its id or its requester's idempotency key exists.
 pub(super) fn insert(writing: &mut Writing<'_>, run: &Run) -> Result<(), Fault> {
@@ -40,6 +40,8 @@ pub(super) fn insert(writing: &mut Writing<'_>, run: &Run) -> Result<(), Fault> 
             run.finished_at.map(micros),
             outcome_text(run.outcome.as_ref())?,
             body,
+            run.waits_until.map(micros),
+            run.cancel_asked.as_ref().map(serde_json::to_string).transpose()?,
         ])
         .or_conflict(|| match &run.idempotency_key {
             Some(key) => {
@@ -58,7 +60,8 @@ const MOVE: &str = "
     SET state = ?3,
         started_at  = CASE WHEN ?4 THEN ?6 ELSE started_at END,
         finished_at = CASE WHEN ?5 THEN ?6 ELSE finished_at END,
-        outcome     = coalesce(?7, outcome)
+        outcome     = coalesce(?7, outcome),
+        waits_until = NULL
     WHERE id = ?1 AND state = ?2";
 
 /// Moves a run that is in `from`. Conflict when it is not, or when it has ended.
@@ -84,6 +87,35 @@ pub(super) fn r#move(
         ])
         .or_conflict(|| format!("run {run} (no run moves from {from} to {to})"))?;
     if moved == 1 { Ok(()) } else { Err(not_as_expected(writing.connection(), run, from)?) }
+}
+
+// Who begins to wait must not sleep through a cancel.
+const REST: &str = "
+    UPDATE runs SET waits_until = ?2
+    WHERE id = ?1 AND state = 'running' AND (?2 IS NULL OR cancel_asked IS NULL)";
+
+/// A run under way waits, or no longer does. Conflict when it is not under way, or shall be stopped.
+pub(super) fn rest(writing: &mut Writing<'_>, run: RunId, until: Option<Timestamp>) -> Result<(), Fault> {
+    let connection = writing.connection();
+    let changed = connection.prepare_cached(REST)?.execute(params![run.to_string(), until.map(micros)])?;
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(Fault::Conflict(format!("run {run} (not running, or somebody asked that it be stopped)")))
+}
+
+const ASK_CANCEL: &str = "
+    UPDATE runs SET cancel_asked = ?2 WHERE id = ?1 AND state = 'running' AND cancel_asked IS NULL";
+
+/// A run under way shall be stopped. Conflict when it is not under way, or was asked already.
+pub(super) fn ask_cancel(writing: &mut Writing<'_>, run: RunId, asked: &CancelAsked) -> Result<(), Fault> {
+    let asked = serde_json::to_string(asked)?;
+    let changed =
+        writing.connection().prepare_cached(ASK_CANCEL)?.execute(params![run.to_string(), asked])?;
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(Fault::Conflict(format!("run {run} (not running, or asked already)")))
 }
 
 const WAITING_WITH_DECISIONS: &str = "
@@ -147,7 +179,7 @@ fn outcome_text(outcome: Option<&Outcome>) -> Result<Option<String>, serde_json:
 const SELECT: &str = "
     SELECT body, state, started_at, finished_at, outcome,
            (SELECT json_group_array(json(decisions.body) ORDER BY position) FROM decisions WHERE run = runs.id),
-           created_at
+           created_at, waits_until, cancel_asked
     FROM runs";
 
 /// A run as it stands: as submitted, with what has changed since.
@@ -158,6 +190,9 @@ fn read_row(row: &Row<'_>) -> Result<(Run, i64), Fault> {
     run.finished_at = moment_if_any(row.get(3)?)?;
     run.outcome = row.get::<_, Option<String>>(4)?.map(|text| serde_json::from_str(&text)).transpose()?;
     run.decisions = serde_json::from_str(row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?)?;
+    run.waits_until = moment_if_any(row.get(7)?)?;
+    run.cancel_asked =
+        row.get::<_, Option<String>>(8)?.map(|text| serde_json::from_str(&text)).transpose()?;
     Ok((run, row.get(6)?))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use guichet_client::Client;
-use guichet_contract::{EventKind, Run, RunEvent};
+use guichet_contract::{EventKind, Run, RunEvent, StepState};
 use tokio::time::Instant;
 
 use crate::{
@@ -114,8 +114,14 @@ async fn take(
         }
         EventKind::Log { line } => progress.log(&line),
         EventKind::Progress { percent, message } => progress.advanced(percent, message.as_deref()),
-        EventKind::Step { name, result } => {
-            progress.log(&if result.is_some() { format!("{name}: done") } else { format!("{name} …") });
+        EventKind::Step { name, state, .. } => progress.log(&match state {
+            StepState::Began => format!("{name} …"),
+            StepState::Noted | StepState::Done => format!("{name}: done"),
+            StepState::Failed => format!("{name}: failed"),
+        }),
+        EventKind::Waiting { name, until } => progress.log(&format!("{name}: waiting until {until:.0}")),
+        EventKind::CancelAsked { by, .. } => {
+            progress.log(&format!("{by} asked that it be stopped; the provider has not confirmed it yet"));
         }
         EventKind::Outcome { .. } => {}
     }
