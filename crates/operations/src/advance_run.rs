@@ -22,6 +22,8 @@ use crate::{
 
 /// The pause before a call is made again, at first and at most.
 const PAUSE: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(1), SignedDuration::from_mins(1));
+/// Between two tries to tell a provider to stop.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 /// Between two looks whether somebody wants the run stopped, at least.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -70,9 +72,9 @@ pub(crate) async fn advance_run(
     held: &Held<'_>,
 ) -> Result<(), CommitError> {
     let journal = if resumed {
-        Journal::load(platform, run.id).await.map_err(CommitError::Store)?
+        Journal::load(platform, run.id, held).await.map_err(CommitError::Store)?
     } else {
-        Journal::empty(platform, run.id)
+        Journal::empty(platform, run.id, held)
     };
     if run.waits_until.is_some() {
         let awake = UnitOfWork::new().with(Change::RestRun { run: run.id, until: None });
@@ -107,6 +109,9 @@ impl Attended<'_> {
         // Before looking: what is asked for in between wakes us.
         let wakes = platform.store.wakes();
         self.look_again().await?;
+        if !self.called && self.run.cancel_asked.is_some() {
+            return Ok(After::Ended(Event::Cancelled, Outcome::cancelled(None)));
+        }
         let steps = self.journal.steps();
         let approved_by = approvers(&self.run);
         let traceparent =
@@ -135,6 +140,9 @@ impl Attended<'_> {
         let asked = until_cancel_asked(self.platform, self.run.id, wakes);
         tokio::pin!(performing, asked);
         let mut listens = can_be_stopped(call.action) && !call.cancelled;
+        let mut tries = 0;
+        let tell = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(tell);
         loop {
             tokio::select! {
                 biased;
@@ -145,18 +153,29 @@ impl Attended<'_> {
                     if call.action.resumable {
                         return Ok(None);
                     }
-                    self.tell_to_stop(call).await;
+                    tries = 1;
+                }
+                () = &mut tell, if tries > 0 => {
+                    tries = if self.tell_to_stop(call, tries).await { 0 } else { tries + 1 };
+                    tell.as_mut().reset(tokio::time::Instant::now() + TELL_AGAIN);
                 }
             }
         }
     }
 
-    /// The call goes on; its end says whether it was stopped.
-    async fn tell_to_stop(&self, call: &ProviderCall<'_>) {
-        let line = match self.platform.providers.recall(call, true).await {
+    /// The call goes on; its end says whether it was stopped. False when nobody heard it.
+    async fn tell_to_stop(&self, call: &ProviderCall<'_>, tries: u32) -> bool {
+        let answer = self.platform.providers.recall(call, true).await;
+        let heard = matches!(answer, Ok(Remembered::UnderWay | Remembered::Ended(_)));
+        if !heard && tries > 1 {
+            return false;
+        }
+        let line = match answer {
             Ok(Remembered::UnderWay) => "the provider was told to stop",
             Ok(Remembered::Ended(_)) => "the provider was told to stop, and has ended already",
-            Ok(Remembered::Nothing { .. }) => "the provider was told to stop, and knows nothing of this run",
+            Ok(Remembered::Nothing { .. }) => {
+                "the provider was told to stop, and knows nothing of this run yet"
+            }
             Err(error) => &format!("the provider could not be told to stop: {error}"),
         };
         let line = EventKind::Log { line: line.to_owned() };
@@ -164,6 +183,7 @@ impl Attended<'_> {
         if let Err(error) = self.platform.store.commit(work).await {
             tracing::warn!(run = %self.run.id, %error, "a line of the run's log was lost");
         }
+        heard
     }
 
     async fn after(&mut self, answer: Result<Advanced, ProviderError>) -> Result<After, CommitError> {
@@ -176,6 +196,7 @@ impl Attended<'_> {
             }
             Ok(Advanced::Noted) if action.resumable => match self.journal.take_trouble() {
                 None => Ok(After::Again),
+                Some(Trouble::Store(CommitError::Conflict { .. })) => Ok(After::LeftAlone),
                 Some(Trouble::Store(error)) => Err(error),
                 Some(Trouble::Full) => Ok(unclear("told more steps than a journal takes")),
             },

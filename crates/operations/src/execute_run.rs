@@ -35,6 +35,11 @@ impl Held<'_> {
         Change::FinishJob { job: self.job, lease: self.lease.to_owned() }
     }
 
+    /// No change, and a conflict when somebody else holds the job.
+    pub(crate) fn hold(&self) -> Change {
+        Change::HoldJob { job: self.job, lease: self.lease.to_owned() }
+    }
+
     /// The change that has the job done again, not before `due`.
     pub(crate) fn retry(&self, due: Timestamp) -> Change {
         Change::RetryJob { job: self.job, lease: self.lease.to_owned(), due }

@@ -7,11 +7,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use guichet_contract::{EventKind, RunId, StepState};
-use guichet_store::{CommitError, StoreError, UnitOfWork};
+use guichet_store::{Change, CommitError, StoreError, UnitOfWork};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    execute_run::Held,
     platform::Platform,
     providers::{Reporter, Told},
 };
@@ -30,6 +31,8 @@ const BATCH: usize = 500;
 pub(crate) struct Journal {
     platform: Arc<Platform>,
     run: RunId,
+    /// Held by whoever may write steps: a gateway that lost its lease must not go on beside the next.
+    hold: Change,
     told: AtomicUsize,
     kept: Mutex<Kept>,
 }
@@ -53,13 +56,18 @@ pub(crate) enum Trouble {
 
 impl Journal {
     /// Of a run that starts.
-    pub(crate) fn empty(platform: &Arc<Platform>, run: RunId) -> Self {
-        Self { platform: Arc::clone(platform), run, told: AtomicUsize::new(0), kept: Mutex::default() }
+    pub(crate) fn empty(platform: &Arc<Platform>, run: RunId, held: &Held<'_>) -> Self {
+        let hold = held.hold();
+        Self { platform: Arc::clone(platform), run, hold, told: AtomicUsize::new(0), kept: Mutex::default() }
     }
 
     /// As the run's events tell it.
-    pub(crate) async fn load(platform: &Arc<Platform>, run: RunId) -> Result<Self, StoreError> {
-        let journal = Self::empty(platform, run);
+    pub(crate) async fn load(
+        platform: &Arc<Platform>,
+        run: RunId,
+        held: &Held<'_>,
+    ) -> Result<Self, StoreError> {
+        let journal = Self::empty(platform, run, held);
         let mut after = 0;
         loop {
             let events = platform.store.events(run, after, BATCH).await?;
@@ -119,7 +127,9 @@ impl Journal {
             }
         }
         let kind = EventKind::Step { name: name.clone(), state: StepState::Done, result };
-        let committed = self.keep(kind).await;
+        let work =
+            UnitOfWork::new().with(self.hold.clone()).append_event(self.run, self.platform.clock.now(), kind);
+        let committed = self.platform.store.commit(work).await;
         let mut kept = self.lock();
         match committed {
             Ok(()) => kept.add(name, value),

@@ -105,6 +105,13 @@ pub enum Change {
         /// The lease the caller holds.
         lease: String,
     },
+    /// Changes nothing. Conflict when the job is not held under this lease: for what only its holder may write.
+    HoldJob {
+        /// Which job.
+        job: JobId,
+        /// The lease the caller holds.
+        lease: String,
+    },
     /// The job shall be tried again at `due`. Conflict when it is not held under this lease.
     RetryJob {
         /// Which job.

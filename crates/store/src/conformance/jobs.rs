@@ -79,8 +79,12 @@ pub async fn only_the_holder_finishes_or_retries(premises: &impl Premises) {
     enqueue(&*store, [job.clone()]).await;
     let finish = |lease: &str| unit(Change::FinishJob { job: job.id, lease: lease.into() });
     let retry = |lease: &str| unit(Change::RetryJob { job: job.id, lease: lease.into(), due: second(50) });
+    let hold = |lease: &str| unit(Change::HoldJob { job: job.id, lease: lease.into() });
     conflict(store.commit(finish("a")).await);
+    conflict(store.commit(hold("a")).await);
     store.claim_jobs(&Lane::Runs, "a", second(0), second(60), 1).await.unwrap();
+    store.commit(hold("a")).await.unwrap();
+    conflict(store.commit(hold("b")).await);
     conflict(store.commit(finish("b")).await);
     conflict(store.commit(retry("b")).await);
 

@@ -24,6 +24,7 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::EnqueueNotice { job, notice } => notices::enqueue(writing, job, notice),
         Change::NoteDelivery(delivery) => notices::note_delivery(writing, delivery),
         Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
+        Change::HoldJob { job, lease } => jobs::hold(writing, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),
         Change::HastenJobs { run, kind, due } => jobs::hasten(writing, *run, *kind, *due),
         Change::DropJobs { run, kind } => jobs::drop_for(writing, *run, *kind),

@@ -42,6 +42,15 @@ pub(super) fn finish(writing: &mut Writing<'_>, job: JobId, lease: &str) -> Resu
     held(gone, job, lease)
 }
 
+/// Conflict when it is not held under this lease.
+pub(super) fn hold(writing: &mut Writing<'_>, job: JobId, lease: &str) -> Result<(), Fault> {
+    let rows: i64 = writing
+        .connection()
+        .prepare_cached("SELECT count(*) FROM jobs WHERE id = ?1 AND lease = ?2")?
+        .query_row(params![job.to_string(), lease], |row| row.get(0))?;
+    held(usize::from(rows > 0), job, lease)
+}
+
 const RETRY: &str = "
     UPDATE jobs SET due = ?3, lease = NULL, lease_until = NULL WHERE id = ?1 AND lease = ?2 RETURNING kind";
 

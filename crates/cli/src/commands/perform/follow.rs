@@ -114,14 +114,17 @@ async fn take(
         }
         EventKind::Log { line } => progress.log(&line),
         EventKind::Progress { percent, message } => progress.advanced(percent, message.as_deref()),
-        EventKind::Step { name, state, .. } => progress.log(&match state {
-            StepState::Began => format!("{name} …"),
-            StepState::Noted | StepState::Done => format!("{name}: done"),
-            StepState::Failed => format!("{name}: failed"),
-        }),
-        EventKind::Waiting { name, until } => progress.log(&format!("{name}: waiting until {until:.0}")),
+        EventKind::Step { name, state, result } => {
+            let why = result.as_ref().and_then(|why| why.as_str()).filter(|_| state == StepState::Failed);
+            progress.step(&name, state, event.at, why);
+        }
+        EventKind::Waiting { name, until } => progress.waits(&name, until, now()),
         EventKind::CancelAsked { by, .. } => {
-            progress.log(&format!("{by} asked that it be stopped; the provider has not confirmed it yet"));
+            if run.cancel_asked.is_none() {
+                *run = client.get_run(&run.id.to_string()).await?;
+            }
+            progress.log(&format!("{by} asked that it be stopped"));
+            progress.stands(run, now());
         }
         EventKind::Outcome { .. } => {}
     }
