@@ -45,8 +45,9 @@ async fn move_bucket(context: Context, wanted: Move) -> Result<Moved, ActionErro
     let mut objects = 0;
     for part in 1..=3 {
         // Names are unique within a run; what a step gives back is small.
-        objects +=
-            context.step(format!("copy part {part}"), || async { copied(&wanted.bucket, part) }).await?;
+        objects += context
+            .step(format!("copy part {part}"), || async { copied(&wanted.bucket, part).await })
+            .await?;
         context.progress(f64::from(part) / 3.0 * 100.0, format!("{objects} objects copied"));
     }
 
@@ -56,7 +57,9 @@ async fn move_bucket(context: Context, wanted: Move) -> Result<Moved, ActionErro
     Ok(Moved { from: wanted.bucket, to, objects })
 }
 
-fn copied(bucket: &str, part: u32) -> Result<u32, ActionError> {
+async fn copied(bucket: &str, part: u32) -> Result<u32, ActionError> {
+    // As long as copying may take, so that there is something to see.
+    tokio::time::sleep(Duration::from_millis(400)).await;
     if bucket == "locked" && part == 2 {
         return Err(
             ActionError::conflict("object invoices/2031.pdf is locked").next("unlock it, and try again")

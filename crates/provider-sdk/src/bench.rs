@@ -65,6 +65,11 @@ impl Bench {
         Ok(Self { router: prepared.router(), prepared, keys, kid, clock, principal })
     }
 
+    /// Ends as a process that is told to stop. Answers how many changes are still under way after `limit`.
+    pub async fn stop(&self, limit: std::time::Duration) -> usize {
+        self.prepared.drain(limit).await
+    }
+
     /// Calls as this principal from now on.
     #[must_use]
     pub fn acting_as(mut self, principal: Principal) -> Self {

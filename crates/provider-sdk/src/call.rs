@@ -373,7 +373,7 @@ fn frames(
                 let mut text: String = news.iter().map(frame).collect();
                 // A step that must be durable ends the stream: the call that hands it back goes on.
                 let end = match end {
-                    None if story.journal.is_kept() && news.iter().any(is_done) => Some(noted()),
+                    None if story.journal.is_kept() && news.iter().any(is_done) => Some(Some(noted())),
                     end => end.map(outcome),
                 };
                 let ended = end.is_some();
@@ -404,8 +404,8 @@ fn is_done(told: &Told) -> bool {
     told.name == "step" && told.data["state"] == "done"
 }
 
-fn noted() -> Option<Told> {
-    Some(Told { name: "outcome", data: json!({"status": "noted"}) })
+fn noted() -> Told {
+    Told { name: "outcome", data: json!({"status": "noted"}) }
 }
 
 /// What a call of a resumable action hands over.

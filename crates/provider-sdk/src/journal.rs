@@ -53,6 +53,8 @@ struct Inner {
     named: BTreeSet<String>,
     weight: usize,
     cancelled: bool,
+    /// The process ends: no step is begun any more.
+    stopping: bool,
     away: Option<Away>,
     undos: Vec<(String, Undo)>,
 }
@@ -85,6 +87,22 @@ impl Journal {
 
     pub(crate) fn cancel(&self) {
         let _ = self.hand_over(&Map::new(), true);
+    }
+
+    /// The process ends: the handler is put away where it next could be.
+    pub(crate) fn stop(&self) {
+        self.lock().stopping = true;
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Whether no step is begun any more: another process will.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.kept && self.lock().stopping
+    }
+
+    /// Ready when the process ends.
+    pub(crate) async fn until_stopping(&self) {
+        self.until(|inner| inner.stopping.then_some(())).await;
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -140,8 +140,10 @@ impl Prepared {
         &self.desk.name
     }
 
-    /// Waits until no change is under way, at most this long. Answers how many still are.
+    /// Waits until no change is under way, at most this long. Answers how many still are. Those that are resumable end after
+    /// their present step: another process goes on.
     pub async fn drain(&self, limit: Duration) -> usize {
+        self.desk.replay.stop();
         self.desk.tasks.close();
         let _ = tokio::time::timeout(limit, self.desk.tasks.wait()).await;
         self.desk.tasks.len()

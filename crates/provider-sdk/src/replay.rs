@@ -54,6 +54,7 @@ struct Memory {
     tick: u64,
     /// When the memory began, or what it last forgot had ended.
     since: Timestamp,
+    stopping: bool,
 }
 
 struct Entry {
@@ -93,6 +94,15 @@ impl Replay {
         Self { bounds, clock, memory: Mutex::new(memory) }
     }
 
+    /// The process ends: what keeps a journal is put away after its present step, and goes on in another.
+    pub(crate) fn stop(&self) {
+        let mut memory = self.lock();
+        memory.stopping = true;
+        for entry in memory.entries.values() {
+            entry.story.journal.stop();
+        }
+    }
+
     /// What is known of a call, without making it.
     pub(crate) fn look(&self, operation: &str, key: &str, input: &Digest) -> Remembered {
         let memory = self.lock();
@@ -122,7 +132,11 @@ impl Replay {
             memory.touch(&key);
             return Entered::Again(story);
         }
-        let story = Arc::new(Story::new(Arc::new(Journal::new(resumable, Arc::clone(&self.clock)))));
+        let journal = Arc::new(Journal::new(resumable, Arc::clone(&self.clock)));
+        if memory.stopping {
+            journal.stop();
+        }
+        let story = Arc::new(Story::new(journal));
         let entry = Entry { input: input.clone(), story: Arc::clone(&story), ended: None };
         memory.entries.insert(key.clone(), entry);
         Entered::First(Ticket { replay: Arc::clone(self), key: Some(key), story, resumable })

@@ -45,6 +45,9 @@ impl Context {
             });
         }
         self.may_go_on()?;
+        if self.journal().is_stopping() {
+            match self.journal().go_away(Away::Abandoned).await {}
+        }
         self.tell_step(&name, "began", None);
         match work().await {
             Ok(result) => {
@@ -168,7 +171,9 @@ impl Context {
         }
         journal.told(name, position);
         tokio::select! {
+            biased;
             () = journal.until_durable(name) => Ok(()),
+            () = journal.until_stopping() => match journal.go_away(Away::Abandoned).await {},
             () = tokio::time::sleep(PARKED) => match journal.go_away(Away::Abandoned).await {},
         }
     }
@@ -176,20 +181,17 @@ impl Context {
     /// The end of a change: what its handler answered, and, when that is no success, what was undone.
     pub(crate) async fn conclude(&self, answered: Result<Value, ActionError>) -> Answer {
         let journal = self.journal();
-        let failed = journal.failure();
-        let error = match (answered, failed) {
-            (Ok(result), None) => return Answer::Done(result),
-            (Ok(_), Some(problem)) => ActionError::of_problem(problem),
-            (Err(error), None) => error,
+        let mut problem = match (journal.failure(), answered) {
+            (None, Ok(result)) => return Answer::Done(result),
+            (None, Err(error)) => error.into_problem(),
             // What was journaled is why it failed; what it stumbles over on the way back is not.
-            (Err(_), Some(problem)) => ActionError::of_problem(problem),
+            (Some(problem), _) => problem,
         };
-        let mut problem = error.into_problem();
         if journal.has_undos() {
             if journal.durable(UNDOING).is_none()
                 && let Err(error) = self.make_durable(UNDOING, json!(problem)).await
             {
-                problem.detail.push_str(&format!("; {}", error.problem().detail));
+                problem.detail = format!("{}; {}", problem.detail, error.problem().detail);
             }
             self.undo_all(&mut problem).await;
         }
@@ -220,7 +222,7 @@ impl Context {
             }
         }
         if !left.is_empty() {
-            problem.detail.push_str(&format!("{NOT_UNDONE}{}", left.join(", ")));
+            problem.detail = format!("{}{NOT_UNDONE}{}", problem.detail, left.join(", "));
             problem.next = Some("look at what is not undone, and undo it by hand".to_owned());
         }
     }

@@ -249,3 +249,16 @@ async fn who_asks_what_became_of_a_run_begins_nothing() {
     assert_eq!(ask("another", "cancel").await["known"], false);
     assert_eq!(world.done(), ["a", "b", "c"]);
 }
+
+#[tokio::test]
+async fn a_process_that_ends_leaves_the_next_step_to_another() {
+    let world = World::new();
+    let first = world.bench();
+    let mut run = LongRun::new("build", json!({}));
+    let _ = run.call(&first).await.unwrap();
+    // It waits to be told that `a` is durable, which would take five minutes.
+    assert_eq!(first.stop(Duration::from_secs(5)).await, 0);
+    assert_eq!(run.call(&first).await.unwrap(), None, "who still calls it is cut off");
+    assert_eq!(run.to_its_end(&world.bench()).await.unwrap()["status"], "succeeded");
+    assert_eq!(world.done(), ["a", "b", "c"]);
+}

@@ -119,14 +119,14 @@ impl Progress {
     /// A step of the provider's began or ended.
     pub(crate) fn step(&mut self, name: &str, state: StepState, at: Timestamp, why: Option<&str>) {
         let took = self.steps.took(name, state, at);
-        let took = took.map(|took| format!("  {took}")).unwrap_or_default();
+        let took = |before: &str| took.as_ref().map(|took| format!("{before}{took}")).unwrap_or_default();
         let (sign, name) = (self.sign(state), plain(name));
         let why = why.map(|why| format!(": {}", plain(why))).unwrap_or_default();
         let Some(bar) = &self.bar else {
             let line = match state {
                 StepState::Began => format!("{name} …"),
-                StepState::Noted | StepState::Done => format!("{name}: done{took}"),
-                StepState::Failed => format!("{name}: failed{took}{why}"),
+                StepState::Noted | StepState::Done => format!("{name}: done{}", took(" in ")),
+                StepState::Failed => format!("{name}: failed{}{why}", took(" after ")),
             };
             let _ = writeln!(std::io::stderr().lock(), "{line}");
             return;
@@ -142,7 +142,7 @@ impl Progress {
             return;
         }
         self.steps.hide(&name);
-        let _ = self.lines.println(format!("{sign} {name}{took}{why}"));
+        let _ = self.lines.println(format!("{sign} {name}{}{why}", took("  ")));
     }
 
     /// The run only waits.
