@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Principal, PrincipalKind, Problem, code};
+use guichet_contract::{Principal, PrincipalKind, Problem};
 
 use crate::{
     admitted::ActionCall,
     ask::Thought,
     caller::Caller,
-    door::{Attempt, Door, check_scope, resource_of},
+    door::{Attempt, Door, No, resource_of},
     validate,
     world::{CompiledAction, World},
 };
@@ -27,13 +27,15 @@ impl Door {
         caller: &Caller,
         action: &Arc<CompiledAction>,
         attempt: &Attempt,
-        problem: Problem,
+        no: No,
     ) -> Problem {
-        let refused =
-            is_by_default(&problem) && check_scope(&caller.identified, action.action.effect.into()).is_ok();
+        let No { problem, by_default } = no;
+        if !by_default {
+            return problem;
+        }
         let Ok(input) = validate::validate(action, &attempt.input) else { return problem };
         match resource_of(action, &input) {
-            Ok(resource) if refused => {
+            Ok(resource) => {
                 let thought = Thought {
                     action: Arc::clone(action),
                     owner: world.registry.owner_of(&resource).map(str::to_owned),
@@ -46,13 +48,14 @@ impl Door {
                 };
                 self.advise(world, caller, &thought, problem)
             }
-            _ => problem,
+            Err(_) => problem,
         }
     }
 
     /// The same for a call whose plan made it be refused.
-    pub(crate) fn advise_call(&self, caller: &Caller, wanted: &ActionCall, problem: Problem) -> Problem {
-        if !is_by_default(&problem) {
+    pub(crate) fn advise_call(&self, caller: &Caller, wanted: &ActionCall, no: No) -> Problem {
+        let No { problem, by_default } = no;
+        if !by_default {
             return problem;
         }
         let thought = Thought {
@@ -119,11 +122,6 @@ impl Door {
         }
         found
     }
-}
-
-/// Whether it is a refusal because nothing permits it, and not because something forbids it.
-fn is_by_default(problem: &Problem) -> bool {
-    problem.code == code::REFUSED && problem.policies.is_empty()
 }
 
 fn words(world: &World, thought: &Thought, able: &[String]) -> String {

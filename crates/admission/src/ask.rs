@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{
-    Clock, Digest, Principal, PrincipalKind, Problem, Run, RunId, RunState, Surface, code,
-};
-use guichet_rules::{Condition, Decision, Foresight, Policies, Prospect, Question, lies_under};
+use guichet_contract::{Approval, Principal, PrincipalKind, Problem, Surface, code};
+use guichet_rules::{Decision, Foresight, Policies, Prospect, Question, Waiting, lies_under};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -131,73 +129,39 @@ impl Thought {
         }))
     }
 
-    /// Whether this principal could, at once or with an approval.
+    /// Whether this principal could, at once, with an approval, or once they have written what is asked for.
     pub fn can(&self, policies: &Policies, principal: &Principal) -> bool {
-        matches!(
-            self.ask(policies, principal),
-            Foresight::Decided(Decision::Allowed { .. } | Decision::NeedsApproval { .. })
-        )
+        match self.ask(policies, principal) {
+            Foresight::Decided(Decision::Allowed { .. } | Decision::NeedsApproval { .. }) => true,
+            Foresight::Decided(refused @ Decision::Refused { .. }) => refused.wants_reason(),
+            Foresight::Depends(_) => false,
+        }
     }
 
-    /// The run that this would become when this principal asked for it, waiting for these conditions. It is kept nowhere
-    /// and never performed: it is what [`approvers`] are asked about.
-    pub fn imagine(
-        &self,
-        world: &World,
-        requester: &Principal,
-        conditions: &[Condition],
-        clock: &dyn Clock,
-    ) -> Run {
-        let (action, now) = (&self.action.action, clock.now());
-        Run {
-            id: RunId::new(clock),
-            action: action.id.clone(),
-            action_version: action.version.clone(),
-            command: action.command.clone(),
-            title: action.title.clone(),
+    /// What this would wait for when `requester` asked for it, with these conditions: what [`approvers`] are asked about.
+    pub fn waiting<'a>(&'a self, requester: &'a Principal, approvals: &'a [Approval]) -> Waiting<'a> {
+        let action = &self.action.action;
+        Waiting {
+            requester,
+            action: action.id.as_str(),
             effect: action.effect,
-            environment: self.environment.clone(),
-            state: RunState::Planned,
-            requested_by: requester.clone(),
-            surface: self.surface,
-            reason: self.reason.clone(),
-            input: Value::Null,
-            resource: self.resource.clone().unwrap_or_default(),
-            owner: self.owner.clone(),
-            plan: None,
-            policy_version: world.policies.version().clone(),
-            binding: Digest::of_bytes(&[]),
-            salt: None,
-            approvals: conditions.iter().cloned().map(|condition| condition.into_approval(now)).collect(),
-            decisions: Vec::new(),
-            broken_glass: None,
-            cool_down_seconds: 0,
-            undoes: None,
-            undo: None,
-            starts_at: None,
-            waits_until: None,
-            cancel_asked: None,
-            created_at: now,
-            expires_at: None,
-            started_at: None,
-            finished_at: None,
-            outcome: None,
-            trace_id: None,
-            idempotency_key: None,
+            resource: self.resource.as_deref().unwrap_or_default(),
+            environment: &self.environment,
+            approvals,
         }
     }
 }
 
-/// Who of these persons could lift which conditions of a run, asked as a decision on it is.
+/// Who of these persons could lift which conditions, asked as a decision on a run is.
 pub fn approvers(
     world: &World,
-    run: &Run,
+    waiting: &Waiting<'_>,
     now: Timestamp,
     people: impl IntoIterator<Item = String>,
 ) -> Vec<(String, Vec<String>)> {
     let lifts = |name: String| {
         let person = world.principal(&name, PrincipalKind::Person);
-        world.policies.can_lift(&person, run, now).ok().map(|lifts| (name, lifts))
+        world.policies.can_lift(&person, waiting, now).ok().map(|lifts| (name, lifts))
     };
     people.into_iter().filter_map(lifts).collect()
 }

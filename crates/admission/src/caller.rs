@@ -1,12 +1,18 @@
 //! What a call carries, and who it turns out to be.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use guichet_contract::{Principal, Surface};
 use guichet_identity::Identified;
 
 /// What every call carries, whatever it wants.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Call {
     /// The secret from `Authorization: Bearer …`.
     pub bearer: Option<String>,
@@ -14,9 +20,25 @@ pub struct Call {
     pub surface: Surface,
     /// W3C `traceparent` of this call's span, for whoever is called next.
     pub traceparent: Option<String>,
+    held: AtomicBool,
 }
 
 impl Call {
+    /// What a call carries.
+    pub fn new(bearer: Option<String>, surface: Surface, traceparent: Option<String>) -> Self {
+        Self { bearer, surface, traceparent, held: AtomicBool::new(false) }
+    }
+
+    /// Whether somebody looked who calls, and the credentials held. Says nothing of what they may.
+    pub fn has_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the credentials held; for whoever looked.
+    pub fn note_held(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
     /// The 32 hexadecimal digits of the trace id.
     pub fn trace_id(&self) -> Option<String> {
         self.traceparent.as_deref().and_then(trace_id_of)
@@ -35,6 +57,7 @@ impl fmt::Debug for Call {
             .field("bearer", &self.bearer.as_ref().map(|_| "[redacted]"))
             .field("surface", &self.surface)
             .field("traceparent", &self.traceparent)
+            .field("held", &self.held)
             .finish()
     }
 }

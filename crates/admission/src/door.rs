@@ -25,6 +25,8 @@ use crate::{
 
 /// The longest reason, characters.
 pub const REASON_MAX: usize = 2_000;
+/// What the audit trail is called in policies.
+pub(crate) const AUDITED: &str = "guichet/records";
 /// Inputs larger than this (bytes of JSON) are recorded as their digest.
 const RECORDED_INPUT_MAX: usize = 16 * 1024;
 
@@ -105,7 +107,10 @@ impl Door {
     pub async fn identify(&self, call: &Call) -> Result<Caller, Refusal> {
         // `auth` in a trace: from the secret to the person.
         match self.identity.identify(call.bearer.as_deref()).instrument(tracing::info_span!("auth")).await {
-            Ok(identified) => Ok(self.with_teams(identified, call)),
+            Ok(identified) => {
+                call.note_held();
+                Ok(self.with_teams(identified, call))
+            }
             Err(error) => {
                 let problem = identity_problem(&error);
                 let mut record = self.record(Verb::Identify, RecordVerdict::Refused, call.surface);
@@ -161,8 +166,8 @@ impl Door {
             .in_scope(|| check_action(&world, &caller, &action, &attempt, self.clock.now()));
         match checked {
             Ok(wanted) => Ok(Admitted { caller, wanted }),
-            Err(problem) => {
-                let problem = self.advise_attempt(&world, &caller, &action, &attempt, problem);
+            Err(no) => {
+                let problem = self.advise_attempt(&world, &caller, &action, &attempt, no);
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
                 record.reason = attempt.reason.map(|reason| reason.chars().take(REASON_MAX).collect());
                 record.action = Some(action.action.id.clone());
@@ -187,11 +192,12 @@ impl Door {
     ) -> Result<Admitted<ActionCall>, Refusal> {
         let Admitted { caller, mut wanted } = admitted;
         match narrow(&mut wanted, plan)
+            .map_err(No::from)
             .and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface, self.clock.now()))
         {
             Ok(()) => Ok(Admitted { caller, wanted }),
-            Err(problem) => {
-                let problem = self.advise_call(&caller, &wanted, problem);
+            Err(no) => {
+                let problem = self.advise_call(&caller, &wanted, no);
                 let verb = if purpose == Purpose::Plan { Verb::PlanRun } else { Verb::SubmitRun };
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
                 describe(&mut record, &wanted);
@@ -219,7 +225,7 @@ impl Door {
             ),
             GatewayVerb::SignOut => (Ok(()), Verb::SignOut),
             GatewayVerb::ManageOwnTokens => (only_by_session(&caller), Verb::CreateToken),
-            GatewayVerb::ReadRecords => (may_audit(&world, &caller, "guichet/records"), Verb::ReadRecords),
+            GatewayVerb::ReadRecords => (may_audit(&world, &caller, AUDITED), Verb::ReadRecords),
             GatewayVerb::AskPolicies(verb) => (may_audit(&world, &caller, "guichet/policies"), verb),
         };
         match checked {
@@ -274,7 +280,7 @@ fn check_action(
     action: &Arc<CompiledAction>,
     attempt: &Attempt,
     now: Timestamp,
-) -> Result<ActionCall, Problem> {
+) -> Result<ActionCall, No> {
     check_reason(attempt.reason.as_deref())?;
     check_scope(&caller.identified, action.action.effect.into())?;
     let input = validate::validate(action, &attempt.input)?;
@@ -330,13 +336,26 @@ pub(crate) fn resource_of(action: &CompiledAction, input: &Value) -> Result<Stri
     .map_err(|why| Problem::new(code::INVALID_INPUT, why))
 }
 
+/// A no to an attempt, as it is told.
+pub(crate) struct No {
+    pub(crate) problem: Problem,
+    /// It is one only because no policy permits it: who could, and whom to ask, is worth telling.
+    pub(crate) by_default: bool,
+}
+
+impl From<Problem> for No {
+    fn from(problem: Problem) -> Self {
+        Self { problem, by_default: false }
+    }
+}
+
 /// Decides, and notes who owns the resource and what must be lifted.
 pub(crate) fn authorize(
     wanted: &mut ActionCall,
     principal: &Principal,
     surface: Surface,
     now: Timestamp,
-) -> Result<(), Problem> {
+) -> Result<(), No> {
     wanted.owner = wanted.world.registry.owner_of(&wanted.resource).map(str::to_owned);
     let decision = wanted.world.policies.authorize(&Question {
         principal,
@@ -361,7 +380,10 @@ pub(crate) fn authorize(
             wanted.cool_down_seconds = cool_down_seconds;
             Ok(())
         }
-        refused @ Decision::Refused { .. } => allowed_or_problem(&refused),
+        refused @ Decision::Refused { .. } => {
+            let by_default = refused.is_by_default();
+            allowed_or_problem(&refused).map_err(|problem| No { problem, by_default })
+        }
     }
 }
 
@@ -370,12 +392,7 @@ pub(crate) fn narrow(wanted: &mut ActionCall, plan: &Plan) -> Result<(), Problem
     let declared = resource_of(&wanted.action, &wanted.input)?;
     wanted.resource = match &plan.resource {
         None => declared,
-        Some(narrower)
-            if *narrower == declared
-                || narrower.strip_prefix(declared.as_str()).is_some_and(|rest| rest.starts_with('/')) =>
-        {
-            narrower.clone()
-        }
+        Some(narrower) if rules::lies_under(narrower, &declared) => narrower.clone(),
         Some(elsewhere) => {
             return Err(Problem::new(
                 code::PROVIDER_PROTOCOL,
@@ -432,8 +449,7 @@ pub(crate) fn allowed_or_problem(decision: &Decision) -> Result<(), Problem> {
     };
     let detail: Vec<&str> = reasons.iter().map(|reason| reason.sentence.as_str()).collect();
     let policies: Vec<String> = reasons.iter().filter_map(|reason| reason.policy.clone()).collect();
-    let only_writing = reasons.iter().all(|reason| reason.wants_reason);
-    let code = if only_writing { code::REASON_REQUIRED } else { code::REFUSED };
+    let code = if decision.wants_reason() { code::REASON_REQUIRED } else { code::REFUSED };
     let mut problem = Problem::new(code, detail.join("; ")).policies(policies);
     problem.next = reasons.iter().find_map(|reason| reason.next.clone());
     Err(problem)

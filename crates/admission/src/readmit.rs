@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guichet_contract::{Approval, Principal, Problem, Run, approval::lifted_by, code};
-use guichet_rules::BreakGlassQuestion;
+use guichet_rules::{BreakGlassQuestion, Waiting};
 
 use crate::{
     admitted::ActionCall,
@@ -66,9 +66,8 @@ impl Door {
         if let Some(plan) = &run.plan {
             narrow(&mut wanted, plan).map_err(|problem| void(problem.detail))?;
         }
-        authorize(&mut wanted, &principal, run.surface, self.now()).map_err(|problem| {
-            void(format!("{} may no longer do this: {}", principal.name, problem.detail))
-        })?;
+        authorize(&mut wanted, &principal, run.surface, self.now())
+            .map_err(|no| void(format!("{} may no longer do this: {}", principal.name, no.problem.detail)))?;
         if run.compute_binding() != run.binding {
             return Err(void("the stored run is not the one that was shown".into()));
         }
@@ -123,7 +122,7 @@ impl Door {
                     let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
                     world
                         .policies
-                        .can_lift(&approver, run, self.now())
+                        .can_lift(&approver, &Waiting::of(run), self.now())
                         .is_ok_and(|lifts| lifts.contains(&condition.policy))
                 })
                 .cloned()
@@ -134,6 +133,15 @@ impl Door {
                     condition.because
                 ));
             }
+        }
+        // How long it must wait can depend on the moment, on who is on call, say; it waited what was needed when it was
+        // submitted.
+        if wanted.cool_down_seconds() > run.cool_down_seconds {
+            return Err(format!(
+                "it now needs a longer wait before it starts: {} s instead of {} s",
+                wanted.cool_down_seconds(),
+                run.cool_down_seconds
+            ));
         }
         Ok(())
     }

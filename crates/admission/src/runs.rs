@@ -1,15 +1,19 @@
 //! The door for what is done to runs: who may decide, stop, go on without approval, look at it afterwards, or see it at
 //! all.
 
-use guichet_contract::{Principal, PrincipalKind, Problem, RecordVerdict, Run, Verb, Verdict, code};
+use guichet_contract::{
+    Approval, BrokenGlass, Principal, PrincipalKind, Problem, RecordVerdict, Run, Verb, Verdict, code,
+};
 use guichet_identity::Scope;
-use guichet_rules::{BreakGlassQuestion, Decision, LiftRefusal};
+use guichet_rules::{BreakGlassQuestion, Decision, LiftRefusal, Waiting};
+use jiff::Timestamp;
 
 use crate::{
     admitted::{ActionCall, Admitted, Deciding},
     caller::Caller,
-    door::{Door, allowed_or_problem, check_reason, check_scope, describe, describe_run},
+    door::{AUDITED, Door, allowed_or_problem, check_reason, check_scope, describe, describe_run},
     refusal::Refusal,
+    world::World,
 };
 
 impl Door {
@@ -27,8 +31,8 @@ impl Door {
         let lifts = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
             world
                 .policies
-                .can_lift(&caller.principal, run, self.now())
-                .map_err(|refusal| lift_problem(&refusal, run))
+                .can_lift(&caller.principal, &Waiting::of(run), self.now())
+                .map_err(|refusal| lift_problem(&refusal, &run.approvals))
         });
         match lifts {
             Ok(lifts) => Ok(Admitted { caller, wanted: Deciding { lifts } }),
@@ -41,7 +45,7 @@ impl Door {
         }
     }
 
-    /// The right to go on without the approvals this needs. A reason must be given.
+    /// The right to go on without the approvals and the wait that this needs. A reason must be given.
     ///
     /// # Errors
     /// Policy, an agent, or no reason; recorded.
@@ -72,22 +76,25 @@ impl Door {
         Err(self.refuse(record, problem).await)
     }
 
-    /// The right to close the review of a run. `waiting` is the run with the conditions it skipped as its approvals.
+    /// The right to close the review of a run that broke the glass: of who could have lifted one of the conditions that it
+    /// skipped. Where these name nobody, because the resource has no owner, of who may audit and did not ask for it.
     ///
     /// # Errors
     /// One's own run, or nobody who could have lifted one of them; recorded.
-    pub async fn admit_review(&self, caller: &Caller, waiting: &Run) -> Result<(), Refusal> {
-        let world = self.world();
+    pub async fn admit_review(&self, caller: &Caller, run: &Run, glass: &BrokenGlass) -> Result<(), Refusal> {
+        let skipped = glass.concerns(run.owner.as_deref());
         let checked = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
-            world
-                .policies
-                .can_lift(&caller.principal, waiting, self.now())
-                .map(|_| ())
-                .map_err(|refusal| lift_problem(&refusal, waiting))
+            may_review(&self.world(), &caller.principal, run, &skipped, self.now()).map_err(|refusal| {
+                let problem = lift_problem(&refusal, &skipped);
+                if !names_nobody(&skipped) || matches!(refusal, LiftRefusal::OwnRun | LiftRefusal::Agent) {
+                    return problem;
+                }
+                problem.next("nobody owns the resource, so somebody who may audit looks at it")
+            })
         });
         let Err(problem) = checked else { return Ok(()) };
         let mut record = self.record_of(caller, Verb::CloseReview, RecordVerdict::Refused);
-        describe_run(&mut record, waiting);
+        describe_run(&mut record, run);
         Err(self.refuse(record, problem).await)
     }
 
@@ -125,23 +132,46 @@ impl Door {
     /// Whether this principal may see this run: its requester always, others by policy.
     pub fn may_see(&self, principal: &Principal, run: &Run) -> bool {
         let world = self.world();
-        let lifts = |run: &Run| world.policies.can_lift(principal, run, self.now()).is_ok();
         run.requested_by.is_same_actor(principal)
             || matches!(
                 world.policies.may(principal, "view_run", &run.resource, &world.environment),
                 Decision::Allowed { .. }
             )
-            || lifts(run)
-            // Who was skipped sees what they were skipped for.
+            || world.policies.can_lift(principal, &Waiting::of(run), self.now()).is_ok()
+            // Who was skipped, or is to look at it, sees what it was for.
             || run.broken_glass.as_ref().is_some_and(|glass| {
-                lifts(&Run { approvals: glass.skipped.clone(), ..run.clone() })
+                let skipped = glass.concerns(run.owner.as_deref());
+                may_review(&world, principal, run, &skipped, self.now()).is_ok()
             })
     }
 }
 
-fn lift_problem(refusal: &LiftRefusal, run: &Run) -> Problem {
-    let mut who: Vec<String> = run
-        .approvals
+/// As if it still waited: who could have said yes then may look at it now. Where there was nobody to ask, a review could
+/// never be closed, so whoever may audit does it.
+fn may_review(
+    world: &World,
+    principal: &Principal,
+    run: &Run,
+    skipped: &[Approval],
+    now: Timestamp,
+) -> Result<(), LiftRefusal> {
+    let Err(refusal) = world.policies.can_lift(principal, &Waiting::on(run, skipped), now) else {
+        return Ok(());
+    };
+    let audits = || world.policies.may(principal, "audit", AUDITED, &world.environment).is_allowed();
+    let is_another = matches!(refusal, LiftRefusal::NotAnApprover { .. });
+    if is_another && names_nobody(skipped) && principal.kind == PrincipalKind::Person && audits() {
+        return Ok(());
+    }
+    Err(refusal)
+}
+
+fn names_nobody(skipped: &[Approval]) -> bool {
+    skipped.iter().all(|approval| approval.teams.is_empty())
+}
+
+fn lift_problem(refusal: &LiftRefusal, approvals: &[Approval]) -> Problem {
+    let mut who: Vec<String> = approvals
         .iter()
         .map(|approval| approval.who().unwrap_or_else(|| "nobody (the resource has no owner)".to_owned()))
         .collect();

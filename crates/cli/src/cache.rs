@@ -3,7 +3,8 @@
 //! `~/.cache/guichet/CONTEXT/state.json` is small (environment, tag, moment). `catalogue.jsonl` is large: its first line
 //! is an outline (which actions there are, by which words, and where in the file each is), every further line is one
 //! action. Of a thousand actions, help reads the outline and a command its own line. A memory of another gateway (the
-//! context was pointed elsewhere) counts as none.
+//! context was pointed elsewhere) counts as none. The tag is sent only with what was written by this version to its end:
+//! whatever else is there is fetched anew, not called the newest.
 
 use std::{
     fs::File,
@@ -22,6 +23,8 @@ use crate::{
     settings::{Context, Settings},
 };
 
+/// What reads what it wrote itself.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Seconds within which the catalogue is not asked for again after a command.
 const FRESH_SECONDS: i64 = 30;
 
@@ -58,6 +61,9 @@ pub(crate) struct Remembered {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Outline {
+    /// The version that wrote it.
+    #[serde(default)]
+    written_by: String,
     digest: Digest,
     environment: String,
     actions: Vec<Entry>,
@@ -93,6 +99,13 @@ impl Remembered {
             BufReader::with_capacity(1 << 16, File::open(&path).ok()?).read_until(b'\n', &mut line).ok()?;
         let outline = serde_json::from_slice(&line).ok()?;
         Some(Self { outline, head: head as u64, path })
+    }
+
+    /// Whether it was written by this version, and to its end.
+    fn is_whole(&self) -> bool {
+        let lines = self.entries().last().map_or(0, |last| last.at + last.bytes + 1);
+        let length = std::fs::metadata(&self.path).map(|file| file.len()).ok();
+        self.outline.written_by == VERSION && length == Some(self.head + lines)
     }
 
     /// All actions, in the order of their commands.
@@ -136,8 +149,12 @@ fn text_of(catalogue: &Catalogue) -> serde_json::Result<Vec<u8>> {
         });
         lines.push(b'\n');
     }
-    let outline =
-        Outline { digest: catalogue.digest.clone(), environment: catalogue.environment.clone(), actions };
+    let outline = Outline {
+        written_by: VERSION.to_owned(),
+        digest: catalogue.digest.clone(),
+        environment: catalogue.environment.clone(),
+        actions,
+    };
     let mut text = serde_json::to_vec(&outline)?;
     text.push(b'\n');
     text.append(&mut lines);
@@ -152,18 +169,29 @@ pub(crate) fn is_fresh(settings: &Settings) -> bool {
     })
 }
 
-/// Asks the gateway whether it has a newer catalogue, and remembers it. `None` when it has not.
+/// How the catalogue is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// Unless it is the one that is remembered.
+    IfNewer,
+    /// In any case: what is remembered cannot be read.
+    Anew,
+}
+
+/// Asks the gateway for its catalogue, and remembers it. `None` when it has no newer one.
 pub(crate) async fn refresh(
     client: &Client,
     settings: &Settings,
     context: &Context,
+    asking: Asking,
 ) -> Result<Option<Remembered>, Failure> {
     let directory = settings.cache_dir(&context.name);
     let path = catalogue_path(settings, context);
     let known = load_state(settings).filter(|state| state.gateway == context.gateway);
     let etag = known
         .as_ref()
-        .filter(|_| Remembered::open(path.clone()).is_some())
+        .filter(|_| asking == Asking::IfNewer)
+        .filter(|_| Remembered::open(path.clone()).is_some_and(|remembered| remembered.is_whole()))
         .and_then(|state| state.etag.clone());
     let answer = client.catalogue(etag.as_deref()).await?;
     let is_newer = answer.is_some();

@@ -24,7 +24,7 @@ use clap::error::ErrorKind;
 
 use crate::{
     arguments::{Tree, prescan::Prescan},
-    cache::Remembered,
+    cache::{Asking, Remembered},
     commands::Cx,
     exit::Exit,
     failure::Failure,
@@ -71,6 +71,13 @@ fn parse(
     let mut refreshed = false;
     loop {
         let tree = Tree::build(catalogue.as_ref(), settings, Some(&seen.words));
+        if tree.lacks_an_action && !refreshed {
+            refreshed = true;
+            if let Some(anew) = refresh(settings, printer, Asking::Anew) {
+                catalogue = Some(anew);
+                continue;
+            }
+        }
         match tree.command.clone().try_get_matches_from(arguments) {
             Ok(matches) => {
                 let cx = Cx::new(settings.clone(), catalogue, tree.places, refreshed);
@@ -80,7 +87,7 @@ fn parse(
             Err(error) => {
                 if needs_catalogue && !refreshed && may_be_new(error.kind()) {
                     refreshed = true;
-                    if let Some(newer) = refresh(settings, printer) {
+                    if let Some(newer) = refresh(settings, printer, Asking::IfNewer) {
                         catalogue = Some(newer);
                         continue;
                     }
@@ -98,8 +105,8 @@ fn may_be_new(kind: ErrorKind) -> bool {
 
 /// The newer catalogue, when there is one. Silent when it cannot be had: the mistyped line is then told
 /// from what is known.
-fn refresh(settings: &Settings, printer: &Printer) -> Option<Remembered> {
-    match commands::refresh_catalogue(settings) {
+fn refresh(settings: &Settings, printer: &Printer, asking: Asking) -> Option<Remembered> {
+    match commands::refresh_catalogue(settings, asking) {
         Ok(catalogue) => catalogue,
         Err(failure) => {
             printer.detail(&format!("the catalogue cannot be refreshed: {}", failure.summary()));

@@ -11,7 +11,7 @@ use nucleo_matcher::{
 };
 use serde_json::Value;
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{exit::Exit, failure::Failure, printer::text::plain};
 
 /// Whether there is a person to ask.
 pub(crate) fn is_possible() -> bool {
@@ -77,6 +77,16 @@ pub(crate) fn ask(
     question.help_message = help;
     let text = question.prompt().map_err(stopped)?;
     read(&text).map_err(Failure::usage)
+}
+
+/// A line with something in it.
+pub(crate) fn ask_reason(message: &str, help: Option<&str>) -> Result<String, Failure> {
+    let help = help.map(plain);
+    let read = |text: &str| match text.trim() {
+        "" => Err("it is needed".to_owned()),
+        text => Ok(Value::from(text)),
+    };
+    Ok(ask(message, help.as_deref(), read)?.as_str().unwrap_or_default().to_owned())
 }
 
 /// A line, or nothing.

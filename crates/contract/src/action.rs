@@ -91,6 +91,10 @@ pub struct Action {
     /// How it is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Undo>,
+    /// A surface that can ask a person asks them before it submits this, whatever its effect. A courtesy to them, and no
+    /// control: nobody is kept from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
     /// Answers `text/event-stream`: log, progress, step, outcome.
     #[serde(default)]
     pub long: bool,

@@ -29,6 +29,8 @@ pub enum Occasion {
     GlassBroken,
     /// To the requester: somebody asks about it.
     RunAsked,
+    /// To those who asked, and to those who can lift what it waits for: its requester answers.
+    RunAnswered,
     /// To the requester: somebody said yes or no.
     RunDecided,
     /// To the requester: nobody decided in time.
@@ -43,11 +45,12 @@ pub enum Occasion {
 
 impl Occasion {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ApprovalRequested,
         Self::ApprovalClosed,
         Self::GlassBroken,
         Self::RunAsked,
+        Self::RunAnswered,
         Self::RunDecided,
         Self::RunExpired,
         Self::RunVoided,
@@ -62,6 +65,7 @@ impl Occasion {
             Self::ApprovalClosed => "approval_closed",
             Self::GlassBroken => "glass_broken",
             Self::RunAsked => "run_asked",
+            Self::RunAnswered => "run_answered",
             Self::RunDecided => "run_decided",
             Self::RunExpired => "run_expired",
             Self::RunVoided => "run_voided",
@@ -70,9 +74,9 @@ impl Occasion {
         }
     }
 
-    /// Whether it is for those who can approve; else it is for the requester.
+    /// Whether it is for those who can approve, or could have; else it is for the requester.
     pub fn is_for_approvers(self) -> bool {
-        matches!(self, Self::ApprovalRequested | Self::ApprovalClosed | Self::GlassBroken)
+        matches!(self, Self::ApprovalRequested | Self::ApprovalClosed | Self::GlassBroken | Self::RunAnswered)
     }
 }
 
@@ -120,6 +124,9 @@ pub struct Notice {
     /// Ids of the policies whose conditions go on waiting.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub open: BTreeSet<String>,
+    /// Names of those who asked about it, on [`Occasion::RunAnswered`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub asked: BTreeSet<String>,
 }
 
 /// Somebody who is told.

@@ -1,6 +1,6 @@
 //! What the provider says a run would do. Making one changes nothing.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -135,7 +135,8 @@ impl Plan {
         Self { sentence: sentence.into(), facts: Vec::new(), resource: None, bound: None }
     }
 
-    /// Adds a fact; if it has changed when the run starts, the approval is void.
+    /// Adds a fact; if it has changed when the run starts, the approval is void. Each fact has a name of its own:
+    /// several of a kind are one fact with a list.
     #[must_use]
     pub fn fact(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.facts.push(Fact { name: name.into(), value: value.into(), moves: false, within: None });
@@ -187,17 +188,28 @@ impl Plan {
         }))
     }
 
+    /// Names that more than one fact bears, each once. Such a plan cannot be held against another: which of them was
+    /// approved, nobody can say.
+    pub fn repeated_facts(&self) -> BTreeSet<&str> {
+        let mut seen = BTreeSet::new();
+        self.facts.iter().map(|fact| fact.name.as_str()).filter(|name| !seen.insert(*name)).collect()
+    }
+
     /// What is no longer as it was approved, in words; empty when `now` is covered by what was approved. How far a fact
     /// may move is said by the approved plan alone.
     pub fn drift(&self, now: &Plan) -> Vec<String> {
-        let mut changed = Vec::new();
+        // Facts are held against each other by name, so a second one of a name would go unseen.
+        let repeated: BTreeSet<&str> = self.repeated_facts().union(&now.repeated_facts()).copied().collect();
+        let mut changed: Vec<String> =
+            repeated.iter().map(|name| format!("{name}: told more than once")).collect();
         if self.sentence != now.sentence {
             changed.push("what happens".to_owned());
         }
         if self.resource != now.resource {
             changed.push("the resource".to_owned());
         }
-        for fact in self.facts.iter().filter(|fact| !fact.moves) {
+        let by_name = |fact: &&Fact| !fact.moves && !repeated.contains(fact.name.as_str());
+        for fact in self.facts.iter().filter(by_name) {
             match now.facts.iter().find(|other| other.name == fact.name) {
                 Some(other) if fact.allows(&other.value) => {}
                 Some(other) => {
@@ -208,7 +220,7 @@ impl Plan {
                 None => changed.push(format!("{}: no longer told", fact.name)),
             }
         }
-        for other in now.facts.iter().filter(|other| !other.moves) {
+        for other in now.facts.iter().filter(by_name) {
             if !self.facts.iter().any(|fact| fact.name == other.name) {
                 changed.push(format!("{}: {} (new)", other.name, brief(&other.value)));
             }
@@ -262,6 +274,19 @@ mod tests {
         assert_eq!(approved.drift(&plan(100, 2).fact("backups", 0)), ["backups: 0 (new)"]);
         assert_eq!(approved.drift(&plan(100, 2).bound_to(1)), ["what exactly it is about"]);
         assert_ne!(approved.digest(), plan(110, 2).digest(), "a yes is bound to what was shown");
+    }
+
+    #[test]
+    fn two_facts_of_one_name_are_never_what_was_approved() {
+        let one = Plan::new("Delete them").fact("topic", "a");
+        let two = one.clone().fact("topic", "b");
+        assert_eq!(one.repeated_facts().len(), 0);
+        assert_eq!(two.repeated_facts().into_iter().collect::<Vec<_>>(), ["topic"]);
+        for (approved, now) in [(&one, &two), (&two, &one), (&two, &two)] {
+            assert_eq!(approved.drift(now), ["topic: told more than once"]);
+        }
+        let hidden = one.clone().moving_fact("topic", "b");
+        assert_eq!(one.drift(&hidden), ["topic: told more than once"], "also where one of them moves");
     }
 
     #[test]

@@ -52,10 +52,20 @@ impl Principal {
     }
 }
 
+/// Between a name and its agent, as both are shown.
+const THROUGH: &str = " (through agent ";
+
+impl Principal {
+    /// The name in what [`Display`](std::fmt::Display) made of a principal.
+    pub fn name_in(shown: &str) -> &str {
+        shown.split_once(THROUGH).map_or(shown, |(name, _)| name)
+    }
+}
+
 impl std::fmt::Display for Principal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.agent {
-            Some(agent) => write!(f, "{} (through agent {agent})", self.name),
+            Some(agent) => write!(f, "{}{THROUGH}{agent})", self.name),
             None => f.write_str(&self.name),
         }
     }

@@ -39,6 +39,14 @@ pub fn may_hide(schema: &Value) -> bool {
     }
 }
 
+/// Whether [`redact_input`] could hide this member of an input, or something in it.
+pub fn may_hide_member(schema: &Value, name: &str, all_sensitive: bool) -> bool {
+    let voices = voices_of(schema, schema);
+    let about: Vec<&Value> =
+        schemas_of_member(&voices, name).into_iter().flat_map(|member| voices_of(schema, member)).collect();
+    is_sensitive(&about, all_sensitive) || about.iter().any(|member| may_hide(member))
+}
+
 fn redact(root: &Value, voices: &[&Value], value: &Value, all_sensitive: bool, depth: u8) -> Value {
     if depth > DEEPEST || voices.len() > MOST_VOICES {
         return json!(REDACTED);

@@ -1,6 +1,6 @@
 //! One attempt by a principal to perform an action with one input, as it is shown to people and machines.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     action::{ActionId, Effect},
-    approval::{Approval, Decision},
+    approval::{Approval, Approvers, Decision},
     digest::Digest,
     id::RunId,
     plan::Plan,
@@ -159,6 +159,10 @@ pub struct Run {
     /// The run that this one undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<RunId>,
+    /// The run that undoes this one, or has undone it: one that has not ended, or has succeeded. Read from that run, not
+    /// kept with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_by: Option<RunId>,
     /// How it can be undone, once it is done. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<UndoOffer>,
@@ -209,9 +213,47 @@ pub struct CancelAsked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokenGlass {
     /// The conditions that nobody lifted.
+    #[serde(default)]
     pub skipped: Vec<Approval>,
+    /// Seconds that it would have cooled down before its start, and did not; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waived_seconds: u32,
     /// Until when the review should be closed.
     pub review_due_at: Timestamp,
+}
+
+impl BrokenGlass {
+    /// The id of the condition that stands for a wait that was skipped alone.
+    pub const WAIT: &str = "cool-down";
+
+    /// Whom it concerns, as conditions: those that were skipped. Where only a wait was, nobody was to be asked, and it is
+    /// the owner's people who are told and who look at it afterwards.
+    pub fn concerns(&self, owner: Option<&str>) -> Cow<'_, [Approval]> {
+        if !self.skipped.is_empty() || self.waived_seconds == 0 {
+            return Cow::Borrowed(&self.skipped);
+        }
+        Cow::Owned(vec![Approval {
+            policy: Self::WAIT.to_owned(),
+            because: format!("it was to wait {} s before it starts", self.waived_seconds),
+            by: Approvers::Owner,
+            teams: Approvers::Owner.meant(owner),
+            count: 1,
+            expires_at: self.review_due_at,
+        }])
+    }
+
+    /// What it went without, in words: `the approvals of a, b and the wait of 600 s`.
+    pub fn in_words(&self) -> String {
+        let policies: Vec<&str> = self.skipped.iter().map(|approval| approval.policy.as_str()).collect();
+        let approvals = (!policies.is_empty()).then(|| format!("the approvals of {}", policies.join(", ")));
+        let wait = (self.waived_seconds > 0).then(|| format!("the wait of {} s", self.waived_seconds));
+        approvals.into_iter().chain(wait).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 /// The look that somebody else takes at a run that broke the glass.

@@ -160,21 +160,34 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Headers of an answer that are passed on: what describes the body, and a provider's own `x-…`. Everything else would
-/// speak for the gateway to its callers and their caches (cookies, caching, authentication, cross-origin rules).
+/// speak for the gateway to its callers and their caches (cookies, caching, authentication, cross-origin rules), or give
+/// orders to the proxy before it (which file to send, where to ask next).
 pub(crate) fn passed_on(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers
         .iter()
         .filter(|(name, _)| {
             let name = name.as_str();
             PASSED_ON.contains(&name)
-                || (name.starts_with("x-")
-                    && !name.starts_with("x-frame-")
-                    && !name.starts_with("x-content-")
-                    && !name.starts_with("x-forwarded-"))
+                || (name.starts_with("x-") && !KEPT_BACK.iter().any(|begin| name.starts_with(begin)))
         })
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect()
 }
+
+/// Beginnings of `x-…` that are no provider's own: browsers and proxies act on them.
+const KEPT_BACK: &[&str] = &[
+    "x-accel-",
+    "x-content-",
+    "x-dns-prefetch-",
+    "x-forwarded-",
+    "x-frame-",
+    "x-lighttpd-",
+    "x-litespeed-",
+    "x-permitted-",
+    "x-reproxy-",
+    "x-send",
+    "x-xss-",
+];
 
 const PASSED_ON: &[&str] = &[
     "content-type",
@@ -187,3 +200,40 @@ const PASSED_ON: &[&str] = &[
     "link",
     "retry-after",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_provider_speaks_for_itself_and_gives_no_orders_to_proxies_and_browsers() {
+        let passed = ["content-type", "etag", "x-total-count", "x-shop-region", "retry-after"];
+        let kept_back = [
+            "set-cookie",
+            "location",
+            "cache-control",
+            "www-authenticate",
+            "access-control-allow-origin",
+            "x-frame-options",
+            "x-content-type-options",
+            "x-forwarded-for",
+            "x-accel-redirect",
+            "x-accel-buffering",
+            "x-sendfile",
+            "x-sendfile-temporary",
+            "x-lighttpd-send-file",
+            "x-litespeed-location",
+            "x-reproxy-url",
+        ];
+        let mut headers = HeaderMap::new();
+        for name in passed.iter().chain(&kept_back) {
+            headers.insert(*name, HeaderValue::from_static("/etc/passwd"));
+        }
+        let mut told: Vec<String> = passed_on(&headers).into_iter().map(|(name, _)| name).collect();
+        let mut expected = passed.map(str::to_owned).to_vec();
+        told.sort();
+        expected.sort();
+        assert_eq!(told, expected);
+    }
+}

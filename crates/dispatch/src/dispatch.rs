@@ -155,15 +155,22 @@ impl Providers for Dispatch {
                 ProviderError::Failed(problem) if answer::is_a_no(&problem) => ProviderError::Failed(problem),
                 other => ProviderError::NotSent(other.into_problem()),
             })?;
-        serde_json::from_value(value).map_err(|error| {
-            ProviderError::Failed(
-                Problem::new(
-                    code::PROVIDER_PROTOCOL,
-                    format!("provider {} answered no plan: {error}", provider.name),
-                )
-                .next("tell the provider's owners; see docs/provider-protocol.md"),
-            )
-        })
+        let unreadable = |why: String, next: &str| {
+            let problem = Problem::new(code::PROVIDER_PROTOCOL, format!("provider {} {why}", provider.name));
+            ProviderError::Failed(problem.next(next))
+        };
+        let plan: Plan = serde_json::from_value(value).map_err(|error| {
+            let next = "tell the provider's owners; see docs/provider-protocol.md";
+            unreadable(format!("answered no plan: {error}"), next)
+        })?;
+        // A yes is held against the facts by their names: with a name twice it could cover what nobody saw.
+        if let Some(name) = plan.repeated_facts().into_iter().next() {
+            let shown: String = name.chars().take(100).collect();
+            let next = "tell the provider's owners: facts have names of their own, and several of a kind are one fact with a \
+                        list; see docs/provider-protocol.md";
+            return Err(unreadable(format!("plans with more than one fact called `{shown}`"), next));
+        }
+        Ok(plan)
     }
 
     async fn perform(

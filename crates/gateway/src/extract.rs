@@ -8,33 +8,30 @@ use axum::{
 };
 use bytes::Bytes;
 use guichet_contract::{Problem, Surface, code};
-use guichet_operations::Call;
-use http::{HeaderMap, header, request::Parts};
+use guichet_operations::{Call, Refusal};
+use http::{Extensions, HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::{answer::Refused, state::Gateway};
 
-/// The `traceparent` for whoever is called next, put into the request by the itinerary.
-#[derive(Debug, Clone)]
-pub(crate) struct Traceparent(pub(crate) String);
-
-/// Who calls and through what, not yet identified.
-pub struct Caller(pub Call);
+/// Who calls and through what, not yet identified; put into the request by the itinerary.
+pub struct Caller(pub Arc<Call>);
 
 impl FromRequestParts<Arc<Gateway>> for Caller {
     type Rejection = Refused;
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Gateway>) -> Result<Self, Refused> {
-        Ok(Self(call_of(&parts.headers, parts.extensions.get::<Traceparent>())))
+        Ok(Self(call_in(&parts.extensions, &parts.headers)))
     }
 }
 
-pub(crate) fn call_of(headers: &HeaderMap, traceparent: Option<&Traceparent>) -> Call {
-    Call {
-        bearer: bearer(headers).map(str::to_owned),
-        surface: surface(headers),
-        traceparent: traceparent.map(|traceparent| traceparent.0.clone()),
-    }
+fn call_in(extensions: &Extensions, headers: &HeaderMap) -> Arc<Call> {
+    extensions.get::<Arc<Call>>().cloned().unwrap_or_else(|| Arc::new(call_of(headers, None)))
+}
+
+/// What the headers say of the call; `traceparent` is for whoever is called next.
+pub(crate) fn call_of(headers: &HeaderMap, traceparent: Option<String>) -> Call {
+    Call::new(bearer(headers).map(str::to_owned), surface(headers), traceparent)
 }
 
 /// The secret of `Authorization: Bearer …` (RFC 6750, section 2.1).
@@ -75,33 +72,73 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Ref
     }
 }
 
-/// A JSON body, strict about its members.
+/// A JSON body, strict about its members, from somebody whose credentials hold: nobody else's is waited for. The verb
+/// looks again who calls, because a body takes its time.
 pub struct JsonBody<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for JsonBody<T> {
     type Rejection = Refused;
     async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refused> {
-        let bytes = read_body(request.into_body(), gateway.settings.body_bytes).await?;
-        // An absent body reads as an empty object: routes whose members are all optional take it.
-        let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
-        serde_json::from_slice(text).map(Self).map_err(|error| {
-            Problem::new(code::BAD_REQUEST, format!("the body is not what this route takes: {error}"))
-                .next("see GET /v1/openapi.json")
-                .into()
-        })
+        let call = call_in(request.extensions(), request.headers());
+        let door = &gateway.platform.door;
+        // The door itself is asked only when it will refuse: what it says more costs allocations.
+        match door.identity().identify(call.bearer.as_deref()).await {
+            Ok(_) => call.note_held(),
+            Err(_) => {
+                door.identify(&call).await?;
+            }
+        }
+        parsed(&read_body(request.into_body(), gateway.settings.body_bytes).await?).map(Self)
     }
+}
+
+/// A JSON body, strict about its members, from anybody: small, soon there, and few of them at once.
+pub struct OpenBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for OpenBody<T> {
+    type Rejection = Refused;
+    async fn from_request(request: Request, gateway: &Arc<Gateway>) -> Result<Self, Refused> {
+        let Ok(_place) = gateway.strangers.try_acquire() else {
+            let problem = Problem::new(
+                code::TOO_MANY_REQUESTS,
+                "the gateway waits for as many requests of callers it does not know as it may",
+            );
+            // As with every other limit no record is made, else a flood would fill the trail.
+            return Err(Refusal::recorded(problem.next("try again in a moment")).into());
+        };
+        let limit = gateway.settings.body_bytes.min(OPEN_BODY_BYTES);
+        parsed(&body_within(request.into_body(), limit, OPEN_BODY_TIME).await?).map(Self)
+    }
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    // An absent body reads as an empty object: routes whose members are all optional take it.
+    let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
+    serde_json::from_slice(text).map_err(|error| {
+        Problem::new(code::BAD_REQUEST, format!("the body is not what this route takes: {error}"))
+            .next("see GET /v1/openapi.json")
+            .into()
+    })
 }
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// The same, from callers who are not known.
+const OPEN_BODY_TIME: Duration = Duration::from_secs(5);
+/// The largest body of callers who are not known, bytes.
+const OPEN_BODY_BYTES: usize = 16 * 1024;
 
 /// The whole body, at most `limit` bytes.
 pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Refused> {
-    let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await;
+    body_within(body, limit, BODY_TIME).await
+}
+
+async fn body_within(body: Body, limit: usize, time: Duration) -> Result<Bytes, Refused> {
+    let whole = tokio::time::timeout(time, Limited::new(body, limit).collect()).await;
     let Ok(whole) = whole else {
         return Err(Problem::new(
             code::BAD_REQUEST,
-            format!("the body did not arrive within {} s", BODY_TIME.as_secs()),
+            format!("the body did not arrive within {} s", time.as_secs()),
         )
         .into());
     };

@@ -4,7 +4,7 @@
 //! 2. panics become a 500 that says nothing of our insides;
 //! 3. [`admit_load`]: a draining or overloaded gateway says so at once, and so does one that is asked too often;
 //! 4. [`route`]: a provider's own path, or an endpoint with a name of its own. Its extractor reads the body within
-//!    limits, its verb passes the door (`auth`), a provider is called (`forward`).
+//!    limits, once it is known who sends it; its verb passes the door (`auth`), a provider is called (`forward`).
 //!
 //! One function after the other, not layers: a layer costs an allocation and a move of all that lies within it, and a
 //! reader jumps.
@@ -31,8 +31,8 @@ use tracing::Instrument as _;
 use crate::{
     answer::{Refused, Unrecorded},
     api,
-    extract::{Traceparent, bearer, call_of},
-    limits::{Asked, TooOften},
+    extract::{bearer, call_of},
+    limits::{Asked, Told, TooOften},
     routes::{self, provider_paths},
     state::Gateway,
 };
@@ -57,6 +57,14 @@ struct Inner {
 struct Named {
     template: &'static str,
     methods: Vec<&'static str>,
+}
+
+impl Named {
+    /// Whether the method leads to a verb; `HEAD` is a `GET` without its body (RFC 9110, section 9.3.2).
+    fn offers(&self, method: &Method) -> bool {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        self.methods.contains(&method.as_str())
+    }
 }
 
 impl Itinerary {
@@ -102,7 +110,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Peer {
 }
 
 impl Inner {
-    async fn log(&self, mut request: Request, peer: IpAddr) -> Response {
+    async fn log(&self, request: Request, peer: IpAddr) -> Response {
         let began = Instant::now();
         let method = known_method(request.method());
         // The template, never the path: a path can hold what belongs to nobody's logs.
@@ -111,8 +119,7 @@ impl Inner {
         let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
         let traceparent = self.gateway.tracer.begin(self.gateway.clock(), incoming, &span);
         let trace = traceparent.get(3..35).map(HeaderValue::from_str).and_then(Result::ok);
-        request.extensions_mut().insert(Traceparent(traceparent));
-        let treated = self.admit_load(request, peer, route).instrument(span.clone());
+        let treated = self.admit_load(request, peer, route, traceparent).instrument(span.clone());
         let mut response =
             AssertUnwindSafe(treated).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic));
         let status = response.status().as_u16();
@@ -136,10 +143,17 @@ impl Inner {
         response
     }
 
-    async fn admit_load(&self, request: Request, peer: IpAddr, route: &'static str) -> Response {
+    async fn admit_load(
+        &self,
+        request: Request,
+        peer: IpAddr,
+        route: &'static str,
+        traceparent: String,
+    ) -> Response {
         let gateway = &*self.gateway;
         if matches!(route, "/healthz" | "/readyz" | "/metrics" | "/v1/keys") {
-            return self.route(request, route).await;
+            let call = Arc::new(call_of(request.headers(), Some(traceparent)));
+            return self.route(request, route, &call).await;
         }
         if gateway.draining.is_cancelled() {
             return Refused::from(
@@ -165,53 +179,43 @@ impl Inner {
             )
             .into_response();
         };
-        let came = Came::with(&request, route);
-        let mut response = self.route(request, route).await;
+        let method = known_method(request.method());
+        let call = Arc::new(call_of(request.headers(), Some(traceparent)));
+        let mut response = self.route(request, route, &call).await;
         let status = response.status();
         if status.as_u16() >= 400
             && let Some(Unrecorded(code)) = response.extensions_mut().remove()
         {
-            came.refused(gateway, code).await;
+            // Never its path or its body: nobody can say what is secret in them. It is also looked who calls.
+            let came = format!("{method} {route}");
+            refuse_request::refuse_request(&gateway.platform, &call, &came, code).await;
         }
-        // Who bears no token and is not understood is nobody's caller too: else strangers could fill the audit trail.
-        let nobodys =
-            status == StatusCode::UNAUTHORIZED || (asked.is_without_token() && status.is_client_error());
-        gateway.rate.note(&asked, !nobodys);
+        let told = if call.has_held() {
+            Told::Known
+        } else if status == StatusCode::UNAUTHORIZED {
+            Told::Nobody
+        } else if status.is_client_error() {
+            Told::Refused
+        } else {
+            Told::Nothing
+        };
+        gateway.rate.note(&asked, told);
         response
     }
 
-    async fn route(&self, request: Request, route: &'static str) -> Response {
+    async fn route(&self, mut request: Request, route: &'static str, call: &Arc<Call>) -> Response {
         if route == provider_paths::TEMPLATE {
-            return provider_paths::handle(&self.gateway, request).await.into_response();
+            return provider_paths::handle(&self.gateway, call, request).await.into_response();
         }
         if let Ok(found) = self.templates.at(request.uri().path())
-            && !found.value.methods.contains(&request.method().as_str())
-            && request.method() != Method::HEAD
+            && !found.value.offers(request.method())
         {
             return not_offered(request.method(), &found.value.methods).into_response();
         }
+        request.extensions_mut().insert(Arc::clone(call));
         // In a box: the way of a read does not carry the room that every other endpoint needs.
         let answered = Box::pin(self.endpoints.clone().oneshot(request));
         answered.await.unwrap_or_else(|never| match never {})
-    }
-}
-
-/// What is told of a request that came to no verb. Never its path or its body: nobody can say what is secret in them.
-struct Came {
-    call: Call,
-    method: &'static str,
-    route: &'static str,
-}
-
-impl Came {
-    fn with(request: &Request, route: &'static str) -> Self {
-        let call = call_of(request.headers(), request.extensions().get());
-        Self { call, method: known_method(request.method()), route }
-    }
-
-    async fn refused(self, gateway: &Gateway, code: String) {
-        let Self { call, method, route } = self;
-        refuse_request::refuse_request(&gateway.platform, &call, &format!("{method} {route}"), code).await;
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{PoisonError, RwLock},
 };
@@ -24,20 +24,37 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// With this token, from this address.
+    /// With this token, from this address. Who has one IPv6 address has a whole network of them (/64), so that network
+    /// counts as one; an IPv4 address that is written as an IPv6 one counts as itself.
     pub fn by(bearer: Option<&str>, peer: IpAddr) -> Self {
         let token = bearer.map(|bearer| {
             let mut hasher = DefaultHasher::new();
             bearer.hash(&mut hasher);
             hasher.finish()
         });
+        let peer = match peer.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK)),
+            address @ IpAddr::V4(_) => address,
+        };
         Self { token, peer }
     }
+}
 
-    /// Whether no token came with it.
-    pub fn is_without_token(&self) -> bool {
-        self.token.is_none()
-    }
+/// The bits of an IPv6 address that name the network.
+const NETWORK: u128 = !0 << 64;
+
+/// What an answer told of who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Somebody whose credentials held.
+    Known,
+    /// Nobody: the credentials do not hold, or there were none (401).
+    Nobody,
+    /// Nothing, and it was refused: counted, because else strangers could fill the audit trail with what they invent.
+    /// Never taken for a proof of a token, good or bad.
+    Refused,
+    /// Nothing: what everybody may see was shown.
+    Nothing,
 }
 
 /// What was asked too often.
@@ -98,10 +115,10 @@ impl RateLimit {
         Ok(())
     }
 
-    /// Notes whether the caller turned out to be known.
-    pub fn note(&self, asked: &Asked, known: bool) {
+    /// Notes what the answer told of the caller.
+    pub fn note(&self, asked: &Asked, told: Told) {
         if let Some(strangers) = &self.strangers {
-            strangers.note(asked, known);
+            strangers.note(asked, told);
         }
     }
 }
@@ -109,7 +126,7 @@ impl RateLimit {
 impl Strangers {
     /// Whether the token is known to be good.
     fn admit(&self, asked: &Asked) -> Result<bool, TooOften> {
-        let known = asked.token.is_some_and(|token| read(&self.good).contains(&token));
+        let known = self.is_good(asked);
         if known || !read(&self.barred).contains(&asked.peer) {
             return Ok(known);
         }
@@ -119,17 +136,24 @@ impl Strangers {
         Ok(known)
     }
 
-    fn note(&self, asked: &Asked, known: bool) {
-        if known {
-            if let Some(token) = asked.token
-                && !read(&self.good).contains(&token)
-            {
-                insert(&self.good, token);
+    fn is_good(&self, asked: &Asked) -> bool {
+        asked.token.is_some_and(|token| read(&self.good).contains(&token))
+    }
+
+    fn note(&self, asked: &Asked, told: Told) {
+        match (told, asked.token) {
+            (Told::Known, Some(token)) => {
+                if !self.is_good(asked) {
+                    insert(&self.good, token);
+                }
+                return;
             }
-            return;
-        }
-        if let Some(token) = asked.token {
-            write(&self.good).remove(&token);
+            (Told::Known, None) | (Told::Nothing, _) => return,
+            (Told::Nobody, Some(token)) => {
+                write(&self.good).remove(&token);
+            }
+            (Told::Refused, _) if self.is_good(asked) => return,
+            (Told::Nobody | Told::Refused, _) => {}
         }
         if self.refusals.len() > REMEMBERED {
             self.refusals.retain_recent();
@@ -168,14 +192,14 @@ mod tests {
         let limit = RateLimit::new(1_000, 5);
         let good = Asked::by(Some("good"), HOME);
         assert_eq!(limit.admit(&good), Ok(()));
-        limit.note(&good, true);
+        limit.note(&good, Told::Known);
         let mut let_through = 0;
         for number in 0..100 {
             // A new token each time: inventing tokens is no way around.
             let invented = Asked::by(Some(&format!("invented-{number}")), HOME);
             if limit.admit(&invented).is_ok() {
                 let_through += 1;
-                limit.note(&invented, false);
+                limit.note(&invented, Told::Nobody);
             }
         }
         assert!((5..20).contains(&let_through), "{let_through}");
@@ -188,26 +212,68 @@ mod tests {
     fn a_token_that_is_good_no_longer_counts_as_a_stranger() {
         let limit = RateLimit::new(1_000, 1);
         let revoked = Asked::by(Some("revoked"), HOME);
-        limit.note(&revoked, true);
+        limit.note(&revoked, Told::Known);
         for _ in 0..3 {
-            limit.note(&revoked, false);
+            limit.note(&revoked, Told::Nobody);
         }
         assert_eq!(limit.admit(&revoked), Err(TooOften::ThisAddress));
+    }
+
+    #[test]
+    fn only_an_identity_that_held_makes_a_token_good() {
+        for told in [Told::Nobody, Told::Refused, Told::Nothing] {
+            let limit = RateLimit::new(1_000, 1);
+            limit.note(&Asked::by(Some("invented"), HOME), told);
+            for _ in 0..3 {
+                limit.note(&Asked::by(None, HOME), Told::Refused);
+            }
+            let refused = limit.admit(&Asked::by(Some("invented"), HOME));
+            assert_eq!(refused, Err(TooOften::ThisAddress), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_before_anybody_looked_takes_nothing_from_a_good_token() {
+        let limit = RateLimit::new(1_000, 1);
+        let good = Asked::by(Some("good"), HOME);
+        limit.note(&good, Told::Known);
+        for _ in 0..10 {
+            limit.note(&good, Told::Refused);
+            limit.note(&good, Told::Nothing);
+        }
+        assert_eq!(limit.admit(&good), Ok(()));
+        assert_eq!(limit.admit(&Asked::by(None, HOME)), Ok(()), "nor from its neighbours");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let limit = RateLimit::new(1_000, 2);
+        let from = |text: &str| Asked::by(None, text.parse().unwrap());
+        for number in 0..5 {
+            limit.note(&from(&format!("2001:db8:0:1:{number}::1")), Told::Nobody);
+        }
+        assert_eq!(limit.admit(&from("2001:db8:0:1:ffff::9")), Err(TooOften::ThisAddress));
+        assert_eq!(limit.admit(&from("2001:db8:0:2::1")), Ok(()), "another network");
+        for _ in 0..5 {
+            limit.note(&from("::ffff:192.0.2.1"), Told::Nobody);
+        }
+        assert_eq!(limit.admit(&from("192.0.2.1")), Err(TooOften::ThisAddress), "the same in other words");
+        assert_eq!(limit.admit(&from("::ffff:192.0.2.2")), Ok(()));
     }
 
     #[test]
     fn one_token_has_its_quota_and_zero_is_no_limit() {
         let limit = RateLimit::new(2, 10);
         let (one, other) = (Asked::by(Some("one"), HOME), Asked::by(Some("other"), HOME));
-        limit.note(&one, true);
-        limit.note(&other, true);
+        limit.note(&one, Told::Known);
+        limit.note(&other, Told::Known);
         let results: Vec<_> = (0..10).map(|_| limit.admit(&one)).collect();
         assert!(results.contains(&Err(TooOften::ThisToken)), "{results:?}");
         assert_eq!(limit.admit(&other), Ok(()));
         let none = RateLimit::new(0, 0);
         for _ in 0..1_000 {
             assert_eq!(none.admit(&one), Ok(()));
-            none.note(&one, false);
+            none.note(&one, Told::Nobody);
         }
     }
 }

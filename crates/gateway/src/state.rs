@@ -22,6 +22,9 @@ pub struct Gateway {
     pub probed: Probed,
     /// Requests at once.
     pub room: tokio::sync::Semaphore,
+    /// Bodies at once that are waited for before it is known who sends them: an eighth of the room, so that whoever
+    /// sends them slowly leaves room for all others.
+    pub strangers: tokio::sync::Semaphore,
     /// Calls per token, refusals per address.
     pub rate: RateLimit,
     /// How traces begin.
@@ -50,8 +53,8 @@ pub struct Settings {
     pub requests_at_once: usize,
     /// Requests per second of one token, with bursts of as many; 0 for no limit.
     pub requests_per_second: u32,
-    /// Requests per second of one address that may turn out to be nobody's (401); beyond it 429, unless they bear a
-    /// token that was good lately. 0 for no limit.
+    /// Requests per second of one address that may be refused before it is known who calls; beyond it 429, unless they
+    /// bear a token that was good lately. 0 for no limit.
     pub refusals_per_second: u32,
     /// Streams (followers of runs) at once.
     pub streams_at_once: usize,
@@ -79,14 +82,15 @@ impl Gateway {
         draining: CancellationToken,
     ) -> Self {
         let rate = RateLimit::new(settings.requests_per_second, settings.refusals_per_second);
-        let settings_room = settings.requests_at_once;
+        let room = settings.requests_at_once;
         Self {
             platform,
             info,
             settings,
             metrics: Metrics::default(),
             probed: Probed::default(),
-            room: tokio::sync::Semaphore::new(settings_room),
+            room: tokio::sync::Semaphore::new(room),
+            strangers: tokio::sync::Semaphore::new((room / 8).max(1)),
             rate,
             tracer,
             draining,

@@ -13,6 +13,8 @@
 //!   when they do not fit, ask [`first_difference`] where.
 //! - Someone who remembers what was signed before, or got it elsewhere: [`verify_from`] takes such trees and finds a
 //!   log that was cut off or that has two pasts. It also verifies what is left of a log whose beginning was archived.
+//!   What a witness kept is a file of many checkpoints: [`split_notes`].
+//! - Who has an archive of that beginning: [`verify_archive`].
 //! - Who replaces the key: [`KeySet`] signs with both for a while, [`open_with_any`] takes either.
 //! - Someone who holds one entry or one old checkpoint: [`check_inclusion`], [`check_consistency`].
 //!
@@ -33,14 +35,14 @@ pub mod tile;
 pub mod verify;
 
 pub use append::{Appended, append};
-pub use archive::{beginning, segment_tiles, verify_segment};
+pub use archive::{ArchiveFault, Contents, beginning, segment_tiles, verify_archive, verify_segment};
 pub use checkpoint::{Checkpoint, open, parse_unverified, sign};
 pub use edge::{Edge, edge_tiles};
 pub use hash::{EMPTY_ROOT, Hash, Tree, leaf_hash};
 pub use key::{KeyError, Signer, Verifier};
 pub use keys::{KeySet, Opened, open_with_any};
 pub use locate::{Difference, first_difference};
-pub use note::NoteError;
+pub use note::{CUT_OFF, NoteError, split_notes};
 pub use path::{PathError, TilePath, parse_tile_path, tile_path};
 pub use proof::{ProofError, check_consistency, check_inclusion, prove_consistency, prove_inclusion};
 pub use tile::{LedgerError, TILE_WIDTH, TileReader};

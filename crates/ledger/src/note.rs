@@ -61,7 +61,7 @@ pub(crate) fn sign<'a>(text: &str, signers: impl IntoIterator<Item = &'a Signer>
     for signer in signers {
         let mut signature = signer.verifier().id().to_vec();
         signature.extend(signer.sign(text.as_bytes()));
-        note.extend(["— ", signer.name(), " ", &STANDARD.encode(signature), "\n"]);
+        note.extend([SIGNATURE, signer.name(), " ", &STANDARD.encode(signature), "\n"]);
     }
     note
 }
@@ -115,8 +115,37 @@ impl<'a> Note<'a> {
     }
 }
 
+/// Written behind what a crash left of a note, with an empty line after it, before the next note is appended: nothing that
+/// ends so is taken for a whole signature.
+pub const CUT_OFF: &str = " (cut off)";
+
+/// The notes of a text in which one follows the other, each with an empty line after it, as a file to which checkpoints
+/// are appended; a text that is one note is such a text too. What is no whole note is passed over: a file can have been cut
+/// off anywhere. None of them is believed yet. Texts of notes must hold no empty line, as those of checkpoints never do.
+pub fn split_notes(text: &str) -> Vec<&str> {
+    let is_signed = |part: &str| part.starts_with(SIGNATURE);
+    let mut notes = Vec::new();
+    // Where the part before began, which is the text when signatures follow.
+    let mut before: Option<usize> = None;
+    let mut from = 0;
+    for part in text.split("\n\n") {
+        // The newline that is the part's own; at the end of the text it stands in the part already.
+        let to = (from + part.len() + usize::from(!part.ends_with('\n'))).min(text.len());
+        if let Some(begin) = before.filter(|_| is_signed(part)) {
+            notes.extend(text.get(begin..to).filter(|note| Note::parse(note).is_ok()));
+        }
+        let text = part.trim_start_matches('\n');
+        before = (!text.is_empty() && !is_signed(text)).then_some(from + part.len() - text.len());
+        from += part.len() + 2;
+    }
+    notes
+}
+
+/// How the line of a signature begins.
+const SIGNATURE: &str = "— ";
+
 fn parse_signature(line: &str) -> Option<Signature<'_>> {
-    let (name, encoded) = line.strip_prefix("— ")?.split_once(' ')?;
+    let (name, encoded) = line.strip_prefix(SIGNATURE)?.split_once(' ')?;
     let bytes = STANDARD.decode(encoded).ok()?;
     let (id, bytes) = bytes.split_first_chunk::<4>()?;
     (name_is_valid(name) && !bytes.is_empty()).then(|| Signature { name, id: *id, bytes: bytes.to_vec() })

@@ -13,7 +13,10 @@ use crate::{
 pub struct Report {
     /// The log.
     pub origin: String,
-    /// How many entries the checkpoint covers: all of them are as signed.
+    /// Number of the first entry that was given and held. Those before it were not seen: that their hashes are in the
+    /// root says nothing of what they said.
+    pub first: u64,
+    /// How many entries the checkpoint covers: all of them, from `first` on, are as signed.
     pub size: u64,
     /// The root they give and the checkpoint says.
     pub root: Hash,
@@ -21,9 +24,26 @@ pub struct Report {
     pub beyond: u64,
 }
 
+impl Report {
+    /// Numbers of the first and the last entry that were given and held; none when nothing was.
+    pub fn given(&self) -> Option<(u64, u64)> {
+        (self.first < self.size).then(|| (self.first, self.size - 1))
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the first {} entries are exactly those that {} signed", self.size, self.origin)?;
+        match self.given() {
+            None if self.first > 0 => {
+                write!(f, "none of the {} entries that {} signed was given", self.size, self.origin)?;
+            }
+            None | Some((0, _)) => {
+                write!(f, "the first {} entries are exactly those that {} signed", self.size, self.origin)?;
+            }
+            Some((first, last)) => {
+                write!(f, "entries {first} to {last} are exactly those that {} signed", self.origin)?;
+            }
+        }
         match self.beyond {
             0 => Ok(()),
             more => write!(f, "; {more} later ones are not covered by this checkpoint: a newer one tells"),
@@ -197,5 +217,5 @@ pub fn verify_from<T: AsRef<[u8]>, E: fmt::Display>(
         return Err(forked);
     }
     let origin = checkpoint.origin.clone();
-    Ok(Report { origin, size: signed.size, root: signed.root, beyond: read - signed.size })
+    Ok(Report { origin, first, size: signed.size, root: signed.root, beyond: read - signed.size })
 }

@@ -1,4 +1,4 @@
-//! A message as plain text, for a mail.
+//! A message as lines of name and value, and as the plain text of a mail.
 
 use std::fmt::Write as _;
 
@@ -21,11 +21,11 @@ pub(crate) fn subject(message: &Message) -> String {
     format!("[{}] {sentence}… ({})", message.environment, message.short_id)
 }
 
-/// The text: the sentence, what to type, and the card.
-pub(crate) fn text(message: &Message) -> String {
+/// What is known of it, as name and value; each in one line.
+pub(crate) fn rows(message: &Message) -> Vec<(String, String)> {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut row = |name: &str, value: Option<String>| {
-        rows.extend(value.map(|value| (name.to_owned(), value)));
+        rows.extend(value.map(|value| (one_line(name), one_line(&value))));
     };
     row("Environment", Some(message.environment.clone()));
     row("Action", Some(format!("{} ({})", message.title, message.action)));
@@ -67,22 +67,32 @@ pub(crate) fn text(message: &Message) -> String {
     }
     row("Run", Some(format!("{} ({})", message.run, message.state)));
     row("Binding", Some(message.binding.clone()));
+    rows
+}
 
-    let what = if message.occasion == Occasion::ApprovalRequested {
+/// What its command is for.
+pub(crate) fn purpose(message: &Message) -> &'static str {
+    if message.occasion == Occasion::ApprovalRequested {
         "To look at it and approve"
     } else {
         "To look at it"
-    };
+    }
+}
+
+/// The text: the sentence, what to type, and the card.
+pub(crate) fn text(message: &Message) -> String {
+    let rows = rows(message);
+    let what = purpose(message);
     let mut text = format!("{}.\n\n{what}:\n\n    {}\n\n", one_line(&message.sentence), message.command);
     let wide = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     for (name, value) in rows {
-        let _written = writeln!(text, "{name:wide$}  {}", one_line(&value));
+        let _written = writeln!(text, "{name:wide$}  {value}");
     }
     text
 }
 
 /// A line cannot begin another: no control character survives.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
@@ -100,11 +110,11 @@ fn word(value: &impl serde::Serialize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The example of `docs/events.md`.
-    fn message() -> Message {
+    pub(crate) fn message() -> Message {
         let page = include_str!("../../../docs/events.md");
         let begin = page.find("\"data\": ").unwrap() + 8;
         let mut values = serde_json::Deserializer::from_str(&page[begin..]).into_iter::<Message>();

@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     card,
+    causes::with_causes,
     settings::{MailSettings, Tls},
 };
 
@@ -148,16 +149,8 @@ fn tls(settings: &MailSettings) -> Result<LettreTls, String> {
 fn judge(error: &Error) -> NotDelivered {
     let code = error.status().map(|code| code.to_string());
     let about_us = matches!(code.as_deref(), Some("530" | "534" | "535" | "538"));
-    let mut why = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !why.contains(&more) {
-            why = format!("{why}: {more}");
-        }
-        source = cause.source();
-    }
-    if error.is_permanent() && !about_us { NotDelivered::Never(why) } else { NotDelivered::Later(why) }
+    let why = with_causes(error);
+    if error.is_permanent() && !about_us { NotDelivered::Never(why) } else { NotDelivered::later(why) }
 }
 
 /// A name as it can stand in an id.

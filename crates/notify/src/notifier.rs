@@ -8,6 +8,7 @@ use guichet_operations::{Channel, Messenger, NotDelivered};
 use tokio::time;
 
 use crate::{
+    chat::Chat,
     console,
     mail::Mail,
     settings::{ChannelSettings, Kind},
@@ -35,6 +36,7 @@ enum Way {
     Console,
     Mail(Box<Mail>),
     Webhook(Webhook),
+    Chat(Chat),
 }
 
 impl Notifier {
@@ -65,6 +67,7 @@ fn way(channel: &ChannelSettings) -> Result<Way, String> {
     Ok(match &channel.kind {
         Kind::Console => Way::Console,
         Kind::Smtp(settings) => Way::Mail(Box::new(Mail::new(settings, channel.timeout)?)),
+        Kind::Chat(settings) => Way::Chat(Chat::new(settings.clone(), channel.timeout)?),
         Kind::Webhook(settings) => Way::Webhook(Webhook::new(settings.clone(), channel.timeout)?),
     })
 }
@@ -88,7 +91,7 @@ impl Messenger for Notifier {
         // Waiting for a place is not the receiver's fault: it does not count against the time-out.
         let _place = match way {
             Way::Mail(mail) => mail.place().await,
-            Way::Console | Way::Webhook(_) => None,
+            Way::Console | Way::Webhook(_) | Way::Chat(_) => None,
         };
         let delivery = async {
             match (way, to) {
@@ -98,11 +101,12 @@ impl Messenger for Notifier {
                 }
                 (Way::Mail(mail), Some(to)) => mail.send(to, message, &*self.clock).await,
                 (Way::Mail(_), None) => Err(NotDelivered::Never("a mail needs somebody to go to".to_owned())),
+                (Way::Chat(chat), _) => chat.post(message, &*self.clock).await,
                 (Way::Webhook(webhook), _) => webhook.post(message, &*self.clock).await,
             }
         };
         time::timeout(*timeout, delivery).await.unwrap_or_else(|_| {
-            Err(NotDelivered::Later(format!("it was not taken within {} s", timeout.as_secs())))
+            Err(NotDelivered::later(format!("it was not taken within {} s", timeout.as_secs())))
         })
     }
 }

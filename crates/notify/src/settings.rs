@@ -40,6 +40,8 @@ pub enum Kind {
     Smtp(MailSettings),
     /// An HTTP receiver.
     Webhook(WebhookSettings),
+    /// A room of a chat.
+    Chat(ChatSettings),
 }
 
 /// A server that takes mail.
@@ -79,4 +81,22 @@ pub struct WebhookSettings {
     pub url: String,
     /// What it is signed with, at least one; several while a key is being replaced.
     pub keys: Vec<Key>,
+}
+
+/// A room of a chat that takes messages by an incoming webhook.
+#[derive(Debug, Clone)]
+pub struct ChatSettings {
+    /// Where it is posted to. Whoever knows it can post, so it is a secret.
+    pub url: SecretString,
+    /// Which chat it is.
+    pub format: ChatFormat,
+}
+
+/// How a chat wants to be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatFormat {
+    /// Slack's blocks, which other chats understand too.
+    Slack,
+    /// An Adaptive Card, for a workflow of Microsoft Teams.
+    Teams,
 }

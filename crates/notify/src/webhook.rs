@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use guichet_contract::{Clock, Message};
 use guichet_operations::NotDelivered;
-use reqwest::{StatusCode, header::CONTENT_TYPE, redirect};
+use jiff::{Timestamp, fmt::rfc2822};
+use reqwest::{
+    StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
+    redirect,
+};
 
-use crate::{WebhookSettings, cloud_event, signature};
+use crate::{WebhookSettings, causes::with_causes, cloud_event, signature};
 
 /// How long a connection may take to come about, at most.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -24,16 +29,7 @@ impl Webhook {
     /// # Errors
     /// When the machine's TLS roots cannot be used.
     pub fn new(settings: WebhookSettings, timeout: Duration) -> Result<Self, String> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")))
-            // Followed, a signed message would go where nobody configured it to.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT.min(timeout))
-            .timeout(timeout)
-            .build()
-            .map_err(|error| format!("its HTTP client cannot be made: {error}"))?;
-        Ok(Self { settings, client })
+        Ok(Self { settings, client: client(timeout)? })
     }
 
     /// Posts it once.
@@ -53,34 +49,72 @@ impl Webhook {
             .send()
             .await;
         match sent {
-            Ok(answer) => judge(answer.status()),
+            Ok(answer) => judge(answer.status(), answer.headers(), clock.now()),
             // The URL may bear a secret of the receiver's.
-            Err(error) => Err(NotDelivered::Later(told(&error.without_url()))),
+            Err(error) => Err(NotDelivered::later(with_causes(&error.without_url()))),
         }
     }
 }
 
-/// Any 2xx is a yes; 410 means that the receiver wants no more; all else may go better another time.
-fn judge(status: StatusCode) -> Result<(), NotDelivered> {
+/// What posts, to nobody but who was configured.
+pub(crate) fn client(timeout: Duration) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        .user_agent(concat!("guichet/", env!("CARGO_PKG_VERSION")))
+        // Followed, a message would go where nobody configured it to.
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT.min(timeout))
+        .timeout(timeout)
+        .build()
+        .map_err(|error| format!("its HTTP client cannot be made: {error}"))
+}
+
+/// Any 2xx is a yes; 410 means that the receiver wants no more; all else may go better another time, which 429 and 503
+/// may name.
+pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), NotDelivered> {
     if status.is_success() {
         Ok(())
     } else if status == StatusCode::GONE {
         Err(NotDelivered::Never("the receiver answered 410 Gone: it wants no more".to_owned()))
     } else {
-        Err(NotDelivered::Later(format!("the receiver answered {status}")))
+        let names_a_time = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let pause = headers.get(RETRY_AFTER).filter(|_| names_a_time).and_then(|value| value.to_str().ok());
+        let pause = pause.and_then(|text| pause_of(text, now));
+        Err(NotDelivered::Later { why: format!("the receiver answered {status}"), pause })
     }
 }
 
-/// The error and what caused it: the outermost alone says "error sending request".
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = cause.source();
+/// `Retry-After` (RFC 9110, section 10.2.3): so many seconds, or a moment; one that is past asks for no pause.
+fn pause_of(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
     }
-    text
+    let at = rfc2822::parse(text.trim()).ok()?.timestamp();
+    Duration::try_from(at.duration_since(now)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderValue;
+
+    #[test]
+    fn a_receiver_names_the_time_of_the_next_try_in_seconds_or_as_a_moment() {
+        let now: Timestamp = "2026-11-21T09:12:44Z".parse().unwrap();
+        for (status, value, seconds) in [
+            (429, "120", Some(120)),
+            (503, " 7 ", Some(7)),
+            (503, "Sat, 21 Nov 2026 09:13:44 GMT", Some(60)),
+            (503, "Sat, 21 Nov 2026 09:00:00 GMT", None),
+            (503, "-5", None),
+            (503, "soon", None),
+            (500, "120", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(value));
+            let judged = judge(StatusCode::from_u16(status).unwrap(), &headers, now);
+            let Err(NotDelivered::Later { pause, .. }) = judged else { panic!("{judged:?}") };
+            assert_eq!(pause.map(|pause| pause.as_secs()), seconds, "{status} {value}");
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! What a question to the policies is about: an action that is only thought of, or a run; asked by whom, about whom.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use guichet_admission::{Asked, Call, Caller, Refusal, Thought, World, ask::approvers, door::GatewayVerb};
 use guichet_contract::{
-    ApprovalTold, Principal, PrincipalKind, Problem, RecordVerdict, Run, Verb, approval::Verdict, code,
+    Approval, ApprovalTold, Principal, PrincipalKind, Problem, Record, RecordVerdict, Run, Verb,
+    approval::Verdict, code,
 };
-use guichet_rules::Condition;
+use guichet_rules::{Condition, Waiting};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -43,8 +44,8 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Finds it. Asking about others than oneself, or with a verb that is about others, needs the right to audit and is
-    /// recorded; a run must be one that the caller may see.
+    /// Finds it, and records that it was asked. Asking about others than oneself, or with a verb that is about others,
+    /// needs the right to audit; a run must be one that the caller may see.
     pub(crate) async fn find(
         platform: &Arc<Platform>,
         call: &Call,
@@ -86,6 +87,8 @@ impl Subject {
                 let subject = Self { world, caller, principal, thought, run };
                 if audits {
                     subject.note(platform, verb).await?;
+                } else {
+                    platform.note_shown(&subject.caller, verb, |record| subject.describe(record)).await;
                 }
                 Ok(subject)
             }
@@ -98,17 +101,24 @@ impl Subject {
 
     async fn note(&self, platform: &Platform, verb: Verb) -> Result<(), Refusal> {
         let mut record = platform.door.record_of(&self.caller, verb, RecordVerdict::Allowed);
-        record.action = Some(self.thought.action.action.id.clone());
-        record.resource.clone_from(&self.thought.resource);
-        record.run = self.run.as_ref().map(|run| run.id);
-        record.policy_version = Some(self.world.policies.version().clone());
+        self.describe(&mut record);
         record.detail = (verb != Verb::WhoCan).then(|| format!("as {}", self.principal));
         platform.store.append_soon(record).await.map_err(|error| store_problem(&error).into())
     }
 
-    /// These conditions in words, with those who could lift each.
-    pub(crate) fn approvals(&self, platform: &Platform, conditions: &[Condition]) -> Vec<ApprovalTold> {
-        let able = self.approvers(platform, conditions);
+    fn describe(&self, record: &mut Record) {
+        record.action = Some(self.thought.action.action.id.clone());
+        record.resource.clone_from(&self.thought.resource);
+        record.run = self.run.as_ref().map(|run| run.id);
+        record.policy_version = Some(self.world.policies.version().clone());
+    }
+
+    /// These conditions in words, with those who could lift each: what [`Subject::approvers`] found.
+    pub(crate) fn approvals(
+        &self,
+        conditions: &[Condition],
+        able: &[(String, Vec<String>)],
+    ) -> Vec<ApprovalTold> {
         let blind = self.thought.resource.is_none();
         let tell = |condition: &Condition| {
             let teams = if blind && condition.by.to_string() == "owner" {
@@ -139,22 +149,28 @@ impl Subject {
         conditions.iter().map(tell).collect()
     }
 
-    /// Who could lift which of these conditions, asked as a decision on a run is.
+    /// Who could lift which of these conditions, by name, asked as a decision on a run is. Only the members of their teams
+    /// are asked: nobody else can. Hundreds of them are some milliseconds of evaluation.
     pub(crate) fn approvers(
         &self,
         platform: &Platform,
         conditions: &[Condition],
     ) -> Vec<(String, Vec<String>)> {
-        if conditions.is_empty() {
-            return Vec::new();
-        }
-        let everybody = platform.door.identity().everybody().into_iter();
-        let people = everybody.filter(|(_, kind)| *kind == PrincipalKind::Person).map(|(name, _)| name);
-        let mut imagined = self.thought.imagine(&self.world, &self.principal, conditions, &*platform.clock);
-        if let Some(run) = &self.run {
-            imagined = Run { approvals: imagined.approvals, ..run.clone() };
-        }
-        approvers(&self.world, &imagined, platform.clock.now(), people)
+        let now = platform.clock.now();
+        let registry = &self.world.registry;
+        let teams: BTreeSet<&String> = conditions.iter().flat_map(|condition| &condition.teams).collect();
+        let members: BTreeSet<&String> =
+            teams.into_iter().flat_map(|team| registry.members_of(team)).collect();
+        let is_person =
+            |name: &&String| platform.door.identity().kind_of(name) == Some(PrincipalKind::Person);
+        let people = members.into_iter().filter(is_person).cloned();
+        let approvals: Vec<Approval> =
+            conditions.iter().cloned().map(|condition| condition.into_approval(now)).collect();
+        let waiting = match &self.run {
+            Some(run) => Waiting::on(run, &approvals),
+            None => self.thought.waiting(&self.principal, &approvals),
+        };
+        approvers(&self.world, &waiting, now, people)
     }
 }
 

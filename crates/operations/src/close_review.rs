@@ -18,6 +18,8 @@ use crate::{
 pub const WORDS_MAX: usize = 2_000;
 /// At most so many open reviews are told at once.
 const LISTED: usize = 500;
+/// So many are looked at at a time.
+pub const AT_A_TIME: usize = 100;
 
 /// A run that broke the glass, and its review.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +32,7 @@ pub struct Reviewed {
     pub run: Run,
 }
 
-/// Reviews that are open and whose runs the caller may see, the most urgent first.
+/// Reviews that are open and whose runs the caller may see, the most urgent first, 500 at most.
 ///
 /// # Errors
 /// Not signed in; the store.
@@ -42,15 +44,26 @@ pub async fn list_reviews(
     let caller = read_runs::reader(platform, call).await?;
     let now = platform.clock.now();
     let before = if only_overdue { now } else { Timestamp::MAX };
-    let open = platform.store.open_reviews(before, LISTED).await;
     let mut found = Vec::new();
-    for review in open.map_err(|error| Refusal::from(store_problem(&error)))? {
-        let run = read_runs::reload(platform, review.run).await?;
-        if platform.door.may_see(&caller.principal, &run) {
-            let run = platform.shown(run, &caller.principal);
-            found.push(Reviewed { overdue: review.due_at <= now, review, run });
+    let mut after = None;
+    // The limit is of what is shown: those of others never hide one's own.
+    loop {
+        let open = platform.store.open_reviews(before, after, AT_A_TIME).await;
+        let open = open.map_err(|error| Refusal::from(store_problem(&error)))?;
+        after = open.last().map(|review| (review.due_at, review.run));
+        let is_last = open.len() < AT_A_TIME;
+        for review in open {
+            let run = read_runs::reload(platform, review.run).await?;
+            if platform.door.may_see(&caller.principal, &run) {
+                let run = platform.shown(run, &caller.principal);
+                found.push(Reviewed { overdue: review.due_at <= now, review, run });
+            }
+        }
+        if is_last || found.len() >= LISTED {
+            break;
         }
     }
+    found.truncate(LISTED);
     platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("reviews".to_owned())).await;
     Ok(found)
 }
@@ -73,7 +86,8 @@ pub async fn read_review(platform: &Arc<Platform>, call: &Call, run: &str) -> Re
     Err(platform.door.refuse(record, none_open(&run)).await)
 }
 
-/// Closes a review. Whoever asked for the run never does; who does could have lifted one of the conditions it skipped.
+/// Closes a review. Whoever asked for the run never does; who does could have lifted one of the conditions it skipped or,
+/// where these name nobody because the resource has no owner, may audit.
 ///
 /// # Errors
 /// Unknown run, no open review, no words, one's own run, or nobody who could have approved it.
@@ -97,9 +111,7 @@ pub async fn close_review(
         let problem = none_open(&run);
         return Err(platform.door.refuse(record, problem).await);
     };
-    // As if it still waited: who could have said yes then may look at it now.
-    let waiting = Run { approvals: glass.skipped.clone(), ..run.clone() };
-    platform.door.admit_review(&caller, &waiting).await?;
+    platform.door.admit_review(&caller, &run, glass).await?;
     let now = platform.clock.now();
     let closed = ReviewClosed { by: caller.principal.name.clone(), at: now, words: words.to_owned() };
     record.verdict = RecordVerdict::Allowed;

@@ -1,10 +1,10 @@
 //! Somebody asks about a run, or answers. It decides nothing.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use guichet_admission::{Call, Refusal, door};
-use guichet_contract::{EventKind, Problem, RecordVerdict, Run, Verb, code};
-use guichet_store::UnitOfWork;
+use guichet_contract::{EventKind, Principal, Problem, RecordVerdict, Run, RunId, Verb, code};
+use guichet_store::{StoreError, UnitOfWork};
 
 use crate::{
     notices::{self, Happened},
@@ -16,7 +16,7 @@ use crate::{
 pub const COMMENT_MAX: usize = 2_000;
 
 /// Says something about a run that the caller may see. What others than its requester say while it waits is a question;
-/// the rest answers.
+/// the rest answers: what its requester says after a question is told to those who asked, and to who is to decide.
 ///
 /// # Errors
 /// Unknown run, no words or too many, a store that cannot record.
@@ -43,9 +43,17 @@ pub async fn comment_run(
     let comment = EventKind::Comment { by: caller.principal.to_string(), asks, text: text.to_owned() };
     let now = platform.clock.now();
     let mut work = UnitOfWork::new().append_record(record).append_event(run.id, now, comment);
+    let by = caller.principal.name.as_str();
     if asks {
-        let asked = Happened::Asked { by: &caller.principal.name, because: text };
+        let asked = Happened::Asked { by, because: text };
         work.changes.extend(notices::of(platform, &run, asked, run.state, now));
+    } else if run.requested_by.is_same_actor(&caller.principal) {
+        let asked =
+            who_asked(platform, run.id).await.map_err(|error| Refusal::from(store_problem(&error)))?;
+        if !asked.is_empty() {
+            let answered = Happened::Answered { by, because: text, asked: &asked };
+            work.changes.extend(notices::of(platform, &run, answered, run.state, now));
+        }
     }
     match platform.store.commit(work).await {
         Ok(()) => Ok(platform.shown(run, &caller.principal)),
@@ -54,6 +62,28 @@ pub async fn comment_run(
             let mut record = platform.door.record_of(&caller, Verb::CommentRun, RecordVerdict::Refused);
             door::describe_run(&mut record, &run);
             Err(platform.store_refusal(record, error).await)
+        }
+    }
+}
+
+/// Names of those who asked about a run so far. Nobody is looked for where nobody would be told.
+async fn who_asked(platform: &Platform, run: RunId) -> Result<BTreeSet<String>, StoreError> {
+    const AT_A_TIME: usize = 500;
+    let mut asked = BTreeSet::new();
+    if platform.messages.messenger.channels().is_empty() {
+        return Ok(asked);
+    }
+    let mut after = 0;
+    loop {
+        let events = platform.store.events(run, after, AT_A_TIME).await?;
+        after = events.last().map_or(after, |event| event.seq);
+        let is_last = events.len() < AT_A_TIME;
+        asked.extend(events.into_iter().filter_map(|event| match event.kind {
+            EventKind::Comment { by, asks: true, .. } => Some(Principal::name_in(&by).to_owned()),
+            _ => None,
+        }));
+        if is_last {
+            return Ok(asked);
         }
     }
 }

@@ -9,9 +9,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use guichet_admission::{World, door};
 use guichet_contract::{
-    Addressee, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState, Surface,
-    Verb, approval::lifted_by,
+    Addressee, Approval, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState,
+    Surface, Verb, approval::lifted_by,
 };
+use guichet_rules::Waiting;
 use guichet_store::{Change, CommitError, Delivery, Job, UnitOfWork};
 use jiff::SignedDuration;
 
@@ -65,15 +66,15 @@ pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) ->
     let telling = Telling { platform, channel, notice: &notice, run: &run, message: &message, last };
     let tellings: Vec<_> = recipients.into_iter().map(|to| telling.tell(to)).collect();
     // All of them come to their end, whatever becomes of one: what is sent is also noted.
-    let ended: Vec<Result<bool, CommitError>> =
+    let ended: Vec<Result<Option<SignedDuration>, CommitError>> =
         stream::iter(tellings).buffer_unordered(AT_ONCE).collect().await;
-    let mut again = false;
+    let mut again = None;
     for one in ended {
-        again |= one?;
+        again = again.max(one?);
     }
-    if again {
+    if let Some(asked_for) = again {
         let chance = u32::try_from(platform.clock.new_uuid().as_u128() & 0xffff_ffff).unwrap_or_default();
-        let due = platform.clock.now() + pause_after(job.attempts.max(1), chance);
+        let due = platform.clock.now() + pause_after(job.attempts.max(1), chance).max(asked_for);
         let retry = Change::RetryJob { job: job.id, lease: lease.to_owned(), due };
         return platform.store.commit(UnitOfWork::new().with(retry)).await;
     }
@@ -92,31 +93,33 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    /// Tells one recipient and writes down that they were told. True when it is to be tried again.
-    async fn tell(&self, to: Option<&Addressee>) -> Result<bool, CommitError> {
+    /// Tells one recipient and writes down that they were told. When it is to be tried again: the least pause before that.
+    async fn tell(&self, to: Option<&Addressee>) -> Result<Option<SignedDuration>, CommitError> {
         let Self { platform, channel, notice, run, message, last } = *self;
         let told = platform.messages.messenger.deliver(channel, to, message);
         let told = tokio::time::timeout(LONGEST, told)
             .await
-            .unwrap_or_else(|_| Err(NotDelivered::Later("it took too long".to_owned())));
+            .unwrap_or_else(|_| Err(NotDelivered::later("it took too long")));
         let recipient = name_of(to);
         let (name, occasion) = (channel.name.as_str(), notice.occasion.as_str());
         let why = match told {
             Ok(()) => {
                 platform.messages.count(name, Try::Delivered);
                 tracing::debug!(channel = name, recipient, occasion, run = %run.id, "told");
-                return self.note(recipient, None).await.map(|()| false);
+                return self.note(recipient, None).await.map(|()| None);
             }
-            Err(NotDelivered::Later(why)) if !last => {
+            Err(NotDelivered::Later { why, pause }) if !last => {
                 platform.messages.count(name, Try::Failed);
                 tracing::warn!(channel = name, recipient, occasion, run = %run.id, why, "not told; it is tried again");
-                return Ok(true);
+                let longest = SignedDuration::from_secs(PAUSE.1);
+                let pause = pause.and_then(|pause| SignedDuration::try_from(pause).ok()).unwrap_or_default();
+                return Ok(Some(pause.min(longest)));
             }
-            Err(NotDelivered::Later(why) | NotDelivered::Never(why)) => why,
+            Err(NotDelivered::Later { why, .. } | NotDelivered::Never(why)) => why,
         };
         platform.messages.count(name, Try::GivenUp);
         tracing::error!(channel = name, recipient, occasion, run = %run.id, why, "not told, and given up");
-        self.note(recipient, Some(why)).await.map(|()| false)
+        self.note(recipient, Some(why)).await.map(|()| None)
     }
 
     async fn note(&self, recipient: &str, given_up: Option<String>) -> Result<(), CommitError> {
@@ -158,10 +161,10 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
         return None;
     }
     let world = platform.door.world();
-    let everybody = if notice.occasion.is_for_approvers() {
-        approvers(platform, &world, notice, run)
-    } else {
-        vec![run.requested_by.name.clone()]
+    let everybody = match notice.occasion {
+        Occasion::RunAnswered => answered(platform, &world, notice, run),
+        occasion if occasion.is_for_approvers() => approvers(platform, &world, notice, run),
+        _ => vec![run.requested_by.name.clone()],
     };
     if everybody.is_empty() && notice.occasion == Occasion::ApprovalRequested {
         tracing::warn!(run = %run.id, "nobody can approve this run; it waits until it expires");
@@ -188,16 +191,30 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
     (one_for_all || !served.is_empty()).then_some(served)
 }
 
+/// The people who asked and may still see the run, and who still can lift what it waits for.
+fn answered(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
+    let sees = |name: &&String| {
+        platform.door.identity().kind_of(name) == Some(PrincipalKind::Person)
+            && platform.door.may_see(&world.principal(name, PrincipalKind::Person), run)
+    };
+    let mut told: BTreeSet<String> = notice.asked.iter().filter(sees).cloned().collect();
+    if run.state == RunState::AwaitingApproval {
+        told.extend(approvers(platform, world, notice, run));
+    }
+    told.into_iter().collect()
+}
+
 /// Who may lift what, asked of registry and policies as they are now. Never the requester, nobody who has decided, and not
 /// who did what this tells of.
 fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> Vec<String> {
     // Who was skipped is asked as if the run still waited for them.
-    let skipped = run.broken_glass.iter().flat_map(|glass| glass.skipped.iter().cloned());
-    let run = &Run { approvals: run.approvals.iter().cloned().chain(skipped).collect(), ..run.clone() };
-    let teams = run.approvals.iter().flat_map(|approval| &approval.teams);
+    let skipped = run.broken_glass.as_ref().map(|glass| glass.concerns(run.owner.as_deref()));
+    let approvals: Vec<Approval> =
+        run.approvals.iter().chain(skipped.iter().flat_map(|skipped| skipped.iter())).cloned().collect();
+    let waiting = Waiting::on(run, &approvals);
+    let teams = approvals.iter().flat_map(|approval| &approval.teams);
     let people: BTreeSet<&String> = teams.flat_map(|team| world.registry.members_of(team)).collect();
-    let open_now: BTreeSet<&str> = run
-        .approvals
+    let open_now: BTreeSet<&str> = approvals
         .iter()
         .filter(|approval| lifted_by(approval, &run.decisions) < usize::from(approval.count.max(1)))
         .map(|approval| approval.policy.as_str())
@@ -216,7 +233,10 @@ fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> 
         .filter(|name| platform.door.identity().kind_of(name) == Some(PrincipalKind::Person))
         .filter(|name| {
             let approver = Principal::person(name.as_str()).in_teams(world.registry.teams_of(name));
-            world.policies.can_lift(&approver, run, platform.clock.now()).is_ok_and(|lifts| concerns(&lifts))
+            world
+                .policies
+                .can_lift(&approver, &waiting, platform.clock.now())
+                .is_ok_and(|lifts| concerns(&lifts))
         })
         .cloned()
         .collect()

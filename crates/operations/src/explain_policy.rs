@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guichet_admission::{Call, Refusal};
-use guichet_contract::{Answer, Explanation, Verb};
+use guichet_contract::{Answer, Explanation, Problem, Verb, code};
 use guichet_rules::{Decision, Foresight};
 
 use crate::{
@@ -21,7 +21,19 @@ pub async fn explain_policy(
     about: &About,
 ) -> Result<Explanation, Refusal> {
     let subject = Subject::find(platform, call, about, Verb::ExplainPolicy).await?;
-    Ok(explanation(platform, subject))
+    let platform = Arc::clone(platform);
+    on_the_side(move || explanation(&platform, subject)).await
+}
+
+/// Who could approve is asked of each who might: not on a thread that serves others.
+pub(crate) async fn on_the_side<T: Send + 'static>(
+    asking: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(asking).await.map_err(|error| {
+        Problem::new(code::INTERNAL, format!("the policies could not be asked: {error}"))
+            .next("tell those who run the gateway; its log has the fault")
+            .into()
+    })
 }
 
 fn explanation(platform: &Platform, subject: Subject) -> Explanation {
@@ -31,11 +43,12 @@ fn explanation(platform: &Platform, subject: Subject) -> Explanation {
         Foresight::Decided(decision) => (answer_of(decision), policies.decided_by(decision)),
         Foresight::Depends(ids) => (Answer::Depends, policies.told(ids)),
     };
+    let by_default = matches!(&foresight, Foresight::Decided(decision) if decision.is_by_default());
     let mut notes = notes(&subject, answer);
     let (mut reasons, mut approvals, mut next) = (Vec::new(), Vec::new(), None);
     match foresight {
         Foresight::Decided(Decision::NeedsApproval { conditions, .. }) => {
-            approvals = subject.approvals(platform, &conditions);
+            approvals = subject.approvals(&conditions, &subject.approvers(platform, &conditions));
             for approval in &approvals {
                 let others = approval.given.iter().filter(|name| !approval.people.contains(name)).count();
                 if approval.people.len() + others < usize::from(approval.count) {
@@ -50,7 +63,7 @@ fn explanation(platform: &Platform, subject: Subject) -> Explanation {
         }
         Foresight::Decided(Decision::Refused { reasons: why }) => {
             next = why.iter().find_map(|reason| reason.next.clone());
-            if why.iter().all(|reason| reason.policy.is_none()) && subject.thought.input.is_some() {
+            if by_default && subject.thought.input.is_some() {
                 next = Some(platform.door.advice(&subject.world, &subject.principal, &subject.thought));
             }
             reasons = why.into_iter().map(|reason| reason.sentence).collect();

@@ -20,6 +20,7 @@ pub mod execute_run;
 pub mod expire_run;
 pub mod explain_policy;
 pub mod follow_run;
+pub mod index_records;
 mod journal;
 pub mod list_options;
 mod message;

@@ -15,11 +15,11 @@ const DETAIL_MAX: usize = 500;
 pub(crate) fn of(platform: &Platform, notice: &Notice, run: &Run, to: Vec<Addressee>) -> Message {
     // Nobody's name is empty: to this one nothing is shown that is the requester's alone.
     let run = platform.shown(run.clone(), &Principal::person(""));
-    let skipped = run.broken_glass.iter().flat_map(|glass| &glass.skipped);
+    let skipped = run.broken_glass.as_ref().map(|glass| glass.concerns(run.owner.as_deref()));
     let approvals = run
         .approvals
         .iter()
-        .chain(skipped)
+        .chain(skipped.iter().flat_map(|skipped| skipped.iter()))
         .map(|approval| Asked {
             policy: approval.policy.clone(),
             because: approval.because.clone(),
@@ -95,13 +95,24 @@ fn sentence(notice: &Notice, run: &Run) -> String {
             };
             format!("Your approval is no longer needed, {why}: {what}")
         }
-        Occasion::GlassBroken => format!(
-            "{} went on in {} without your approval, and a review is open: {what}",
-            run.requested_by, run.environment
-        ),
+        Occasion::GlassBroken => {
+            let waived = run.broken_glass.as_ref().map_or(0, |glass| glass.waived_seconds);
+            let alone = run.broken_glass.as_ref().is_some_and(|glass| glass.skipped.is_empty());
+            let without = match (alone, waived) {
+                (false, 0) => "your approval".to_owned(),
+                (false, seconds) => format!("your approval and without waiting {seconds} s"),
+                (true, seconds) => format!("waiting {seconds} s"),
+            };
+            let (who, environment) = (&run.requested_by, &run.environment);
+            format!("{who} went on in {environment} without {without}, and a review is open: {what}")
+        }
         Occasion::RunAsked => {
             let question = notice.because.as_deref().unwrap_or_default();
             format!("{} asks “{question}” about: {what}", who.unwrap_or("somebody"))
+        }
+        Occasion::RunAnswered => {
+            let answer = notice.because.as_deref().unwrap_or_default();
+            format!("{} answers “{answer}” about: {what}", who.unwrap_or("somebody"))
         }
         Occasion::RunDecided => {
             let word = if notice.verdict == Some(Verdict::Reject) { "no" } else { "yes" };

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -46,11 +47,23 @@ pub struct Channel {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotDelivered {
     /// It may go better another time.
-    #[error("{0}")]
-    Later(String),
+    #[error("{why}")]
+    Later {
+        /// Why.
+        why: String,
+        /// The other side asks for so long a pause.
+        pause: Option<Duration>,
+    },
     /// It will not: there is no such address, or the receiver wants no more.
     #[error("{0}")]
     Never(String),
+}
+
+impl NotDelivered {
+    /// It may go better another time, and nobody says when.
+    pub fn later(why: impl Into<String>) -> Self {
+        Self::Later { why: why.into(), pause: None }
+    }
 }
 
 /// Nobody is told anything.

@@ -26,6 +26,15 @@ pub(crate) enum Happened<'a> {
         /// What, in their words.
         because: &'a str,
     },
+    /// Its requester answered.
+    Answered {
+        /// Who.
+        by: &'a str,
+        /// What, in their words.
+        because: &'a str,
+        /// Who had asked, by name.
+        asked: &'a BTreeSet<String>,
+    },
     /// Somebody decided.
     Decided(&'a Decision),
     /// Nobody decided in time.
@@ -76,6 +85,7 @@ pub(crate) fn of(
                 state: to,
                 closed: told.closed.clone(),
                 open: told.open.clone(),
+                asked: told.asked.clone(),
             };
             let id = JobId::new(&*platform.clock);
             let job = Job { id, kind: JobKind::DeliverNotice, run: run.id, due: at, attempts: 0 };
@@ -94,6 +104,7 @@ struct Telling {
     because: Option<String>,
     closed: BTreeSet<String>,
     open: BTreeSet<String>,
+    asked: BTreeSet<String>,
 }
 
 /// Pure: who else is to be told of what, from what happened and what the run waited for.
@@ -107,6 +118,7 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         because: because.map(|because| because.chars().take(BECAUSE_MAX).collect()),
         closed: BTreeSet::new(),
         open: BTreeSet::new(),
+        asked: BTreeSet::new(),
     };
     let (mut told, decision) = match happened {
         Happened::Submitted if waiting => {
@@ -114,12 +126,17 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         }
         Happened::Submitted => {
             let Some(glass) = &run.broken_glass else { return Vec::new() };
-            let skipped = glass.skipped.iter().map(|approval| approval.policy.clone()).collect();
+            let skipped = glass.concerns(run.owner.as_deref());
+            let skipped = skipped.iter().map(|approval| approval.policy.clone()).collect();
             let broken = telling(Occasion::GlassBroken, Some(&run.requested_by.name), run.reason.as_deref());
             return vec![Telling { open: skipped, ..broken }];
         }
         Happened::Asked { by, because } => {
             return vec![Telling { open: before, ..telling(Occasion::RunAsked, Some(by), Some(because)) }];
+        }
+        Happened::Answered { by, because, asked } => {
+            let answered = telling(Occasion::RunAnswered, Some(by), Some(because));
+            return vec![Telling { open: before, asked: asked.clone(), ..answered }];
         }
         Happened::Decided(decision) => {
             let because = decision.reason.as_deref();
@@ -147,7 +164,16 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         let first = told.first().cloned();
         let (by, verdict, because) =
             first.map_or((None, None, None), |first| (first.by, first.verdict, first.because));
-        told.push(Telling { occasion: Occasion::ApprovalClosed, by, verdict, because, closed, open: after });
+        let asked = BTreeSet::new();
+        told.push(Telling {
+            occasion: Occasion::ApprovalClosed,
+            by,
+            verdict,
+            because,
+            closed,
+            open: after,
+            asked,
+        });
     }
     // Nobody needs to be told what they did themselves.
     if let Happened::Cancelled { by, .. } = happened
@@ -170,6 +196,7 @@ fn still_open(run: &Run, decision: Option<&Decision>) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use guichet_contract::BrokenGlass;
     use serde_json::{Value, json};
 
     use super::*;
@@ -263,18 +290,28 @@ mod tests {
     fn who_is_skipped_is_told_and_who_is_asked_too() {
         let mut broken = run("queued");
         let skipped = std::mem::take(&mut broken.approvals);
-        broken.broken_glass =
-            Some(guichet_contract::BrokenGlass { skipped, review_due_at: Timestamp::UNIX_EPOCH });
-        assert_eq!(
-            told(&broken, Happened::Submitted, RunState::Queued),
-            [(Occasion::GlassBroken, vec![], policies(&["p1", "p2"]))]
-        );
+        let review_due_at = Timestamp::UNIX_EPOCH;
+        for (skipped, waived_seconds, asked) in [
+            (skipped.clone(), 0, &["p1", "p2"][..]),
+            (skipped, 60, &["p1", "p2"]),
+            (vec![], 60, &["cool-down"]),
+        ] {
+            broken.broken_glass = Some(BrokenGlass { skipped, waived_seconds, review_due_at });
+            assert_eq!(
+                told(&broken, Happened::Submitted, RunState::Queued),
+                [(Occasion::GlassBroken, vec![], policies(asked))]
+            );
+        }
         let waiting = run("awaiting_approval");
         let asked = Happened::Asked { by: "omar", because: "is there a backup?" };
         assert_eq!(
             told(&waiting, asked, RunState::AwaitingApproval),
             [(Occasion::RunAsked, vec![], policies(&["p1", "p2"]))]
         );
+        let asked = ["omar".to_owned()].into();
+        let answered = Happened::Answered { by: "dana", because: "yes", asked: &asked };
+        let told = tellings(&waiting, answered, RunState::AwaitingApproval);
+        assert_eq!((told[0].occasion, &told[0].asked), (Occasion::RunAnswered, &asked));
     }
 
     #[test]

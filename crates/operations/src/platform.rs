@@ -50,7 +50,7 @@ impl Platform {
     pub fn shown(&self, mut run: Run, to: &Principal) -> Run {
         let world = self.door.world();
         // From the true input, before it is redacted.
-        let offered = undo_run::offer(&world, &run);
+        let offered = undo_run::offer(&world, &run, to);
         let known = world
             .catalogue
             .action(run.action.as_str())
@@ -72,7 +72,7 @@ impl Platform {
         }
         run.salt = None;
         run.starts_at = run.begins_at();
-        run.undo = offered.filter(|_| open).map(|(action, input)| UndoOffer {
+        run.undo = offered.map(|(action, input)| UndoOffer {
             input: redact::redact_input(&action.action.input, &input, action.action.sensitive),
             action: action.action.id.clone(),
         });

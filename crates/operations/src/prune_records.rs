@@ -4,41 +4,14 @@
 use std::collections::HashMap;
 
 use guichet_contract::{Clock, Record, RecordVerdict, Surface, Verb};
-use guichet_ledger::{self as ledger, Checkpoint, KeySet, LedgerError, NoteError};
-use guichet_store::{Change, CommitError, Store, StoreError, UnitOfWork};
+use guichet_ledger::{self as ledger, Checkpoint, KeySet, LedgerError, TILE_WIDTH};
+use guichet_store::{Change, Store, UnitOfWork};
 use jiff::Timestamp;
+
+use crate::seal_records::TrailError;
 
 /// Records that are read at once.
 const BATCH: usize = 4_096;
-/// Entries of a full tile.
-const TILE: u64 = 256;
-
-/// Why nothing was pruned.
-#[derive(Debug, thiserror::Error)]
-pub enum PruneError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store did not take it.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// The tiles are not those that were signed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The last checkpoint does not open.
-    #[error("the last checkpoint does not open with this ledger's keys: {0}")]
-    Note(#[from] NoteError),
-    /// A record that cannot be read.
-    #[error(
-        "record {index} cannot be read ({why}); nothing was pruned: `guichet audit verify --tiles` tells whether it was changed"
-    )]
-    Unreadable {
-        /// Its index.
-        index: u64,
-        /// What is wrong.
-        why: String,
-    },
-}
 
 /// What can leave the store.
 #[derive(Debug, Clone)]
@@ -64,13 +37,14 @@ pub async fn find_segment(
     store: &dyn Store,
     keys: &KeySet,
     before: Timestamp,
-) -> Result<Option<Segment>, PruneError> {
+) -> Result<Option<Segment>, TrailError> {
     let Some((_, note)) = store.latest_checkpoint().await? else { return Ok(None) };
     let signed = keys.open(&note)?;
     let first = store.first_record().await?;
     let end = first_not_before(store, first, before).await?;
+    let tile = TILE_WIDTH as u64;
     // The newest record stays: it is what the next one is counted from.
-    let until = end.min(signed.size.saturating_sub(1)) / TILE * TILE;
+    let until = end.min(signed.size.saturating_sub(1)) / tile * tile;
     if until <= first {
         return Ok(None);
     }
@@ -91,7 +65,7 @@ pub async fn find_segment(
     Ok(Some(Segment { first, until, note, checkpoint, tiles }))
 }
 
-async fn first_not_before(store: &dyn Store, first: u64, before: Timestamp) -> Result<u64, PruneError> {
+async fn first_not_before(store: &dyn Store, first: u64, before: Timestamp) -> Result<u64, TrailError> {
     let mut next = first;
     loop {
         let leaves = store.leaves(next, BATCH).await?;
@@ -100,7 +74,7 @@ async fn first_not_before(store: &dyn Store, first: u64, before: Timestamp) -> R
         }
         for (index, text) in leaves {
             let record: Record = serde_json::from_str(&text)
-                .map_err(|error| PruneError::Unreadable { index, why: error.to_string() })?;
+                .map_err(|error| TrailError::Unreadable { index, why: error.to_string() })?;
             if record.at >= before {
                 return Ok(index);
             }
@@ -119,7 +93,7 @@ pub async fn prune_records(
     environment: &str,
     segment: &Segment,
     archived: &str,
-) -> Result<(), PruneError> {
+) -> Result<(), TrailError> {
     let verdict = RecordVerdict::Allowed;
     let mut record = Record::new(clock.now(), Verb::PruneRecords, verdict, environment, Surface::Gateway);
     let last = segment.until - 1;

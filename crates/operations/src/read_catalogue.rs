@@ -41,6 +41,16 @@ pub async fn search_actions(
     platform.note_shown(&caller, Verb::ReadCatalogue, |record| record.detail = Some(detail)).await;
     let world = platform.door.world();
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
+    // Thousands of actions take a while, and whoever shares the thread shall not wait for them.
+    tokio::task::spawn_blocking(move || found(&world, &caller, &words)).await.map_err(|error| {
+        tracing::error!(%error, "a search for actions broke off");
+        Problem::new(code::INTERNAL, "the search broke off")
+            .next("tell whoever runs this gateway: its log says more")
+            .into()
+    })
+}
+
+fn found(world: &World, caller: &Caller, words: &[String]) -> Vec<OfferedAction> {
     let has = |action: &Action| {
         let text = format!(
             "{} {} {} {}",
@@ -53,7 +63,7 @@ pub async fn search_actions(
         words.iter().all(|word| text.contains(word))
     };
     let found = world.catalogue.published.actions.iter().filter(|action| has(action));
-    Ok(found.map(|action| offered(&world, &caller, action)).collect())
+    found.map(|action| offered(world, caller, action)).collect()
 }
 
 /// What is forbidden is told, not hidden.

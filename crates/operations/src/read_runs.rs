@@ -7,6 +7,7 @@ use guichet_admission::{
     door::{GatewayVerb, describe_run},
 };
 use guichet_contract::{Problem, RecordVerdict, Run, RunId, RunState, Verb, code};
+use guichet_rules::Waiting;
 use guichet_store::{Page, PageRequest, RunsFilter};
 
 use crate::platform::{Platform, store_problem};
@@ -59,7 +60,7 @@ pub async fn list_approvals(
     let world = platform.door.world();
     visible(platform, &caller, &filter, page, |run| {
         !mine
-            || (world.policies.can_lift(&caller.principal, run, platform.clock.now()).is_ok()
+            || (world.policies.can_lift(&caller.principal, &Waiting::of(run), platform.clock.now()).is_ok()
                 && !run.decisions.iter().any(|decision| decision.by == caller.principal.name))
     })
     .await

@@ -12,6 +12,7 @@ use crate::platform::Platform;
 pub async fn refuse_request(platform: &Platform, call: &Call, route: &str, problem: String) {
     let mut record = platform.door.record(Verb::RefuseRequest, RecordVerdict::Refused, call.surface);
     if let Ok(identified) = platform.door.identity().identify(call.bearer.as_deref()).await {
+        call.note_held();
         record.principal = Some(identified.principal.clone());
     }
     record.trace_id = call.trace_id();

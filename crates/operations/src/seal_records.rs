@@ -4,11 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use guichet_contract::Clock;
 use guichet_ledger::{self as ledger, KeySet, LedgerError, NoteError, Tree};
-use guichet_store::{CommitError, Store, StoreError, Wake};
-use tokio::{
-    sync::{broadcast::error::RecvError, watch},
-    time,
-};
+use guichet_store::{CommitError, Store, StoreError, next_record};
+use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
 /// How long records are gathered before they are sealed together.
@@ -18,21 +15,34 @@ const BATCH: usize = 20_000;
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Why nothing was sealed.
+/// Why records were not sealed, or not pruned.
 #[derive(Debug, thiserror::Error)]
-pub enum SealError {
+pub enum TrailError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The new state was not taken.
+    /// The store did not take it.
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// The tiles are not those that were signed: somebody changed them.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The last checkpoint was signed with another key, or changed.
-    #[error("the last checkpoint does not open with this ledger's key: {0}")]
+    #[error(
+        "the last checkpoint does not open with this ledger's keys: {0}. If keys/ledger.key was replaced or removed, \
+         restore keys/ledger.key from a backup"
+    )]
     Note(#[from] NoteError),
+    /// A record that cannot be read.
+    #[error(
+        "record {index} cannot be read ({why}); nothing was pruned: `guichet audit verify --tiles` tells whether it was changed"
+    )]
+    Unreadable {
+        /// Its index.
+        index: u64,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// Seals whenever there are new records, until `stop`; then once more, so that nothing that was recorded stays unsealed.
@@ -44,37 +54,32 @@ pub async fn work(
     stop: CancellationToken,
 ) {
     let mut wakes = store.wakes();
-    let mut counted = None;
     loop {
+        // Looked at first: what was recorded before the stop is sealed, however far a seal under way has come.
+        let last = stop.is_cancelled();
+        if last && let Err(error) = store.check_writable().await {
+            // A write stands behind the records that were only handed over.
+            tracing::warn!(%error, "the last records may not be written yet when they are sealed");
+        }
         let pause = match seal_records(&*store, &keys, &*clock).await {
             Ok(note) => {
                 publish(&sealed, note);
                 None
             }
-            Err(SealError::Store(StoreError::Closed)) => return,
+            Err(TrailError::Store(StoreError::Closed)) => return,
             Err(error) => {
                 tracing::error!(%error, "records could not be sealed; they are kept and sealed later");
                 Some(PAUSE)
             }
         };
-        if stop.is_cancelled() {
+        if last {
             return;
-        }
-        if let Err(error) = index_records(&*store, &mut counted).await {
-            tracing::error!(%error, "records could not be indexed; searches read them themselves, and are slower");
         }
         let next = async {
             if let Some(pause) = pause {
-                time::sleep(pause).await;
-                return;
+                return time::sleep(pause).await;
             }
-            loop {
-                match wakes.recv().await {
-                    Ok(Wake::Record) | Err(RecvError::Lagged(_)) => break,
-                    Ok(_) => {}
-                    Err(RecvError::Closed) => std::future::pending().await,
-                }
-            }
+            next_record(&mut wakes).await;
             time::sleep(GATHER).await;
         };
         tokio::select! {
@@ -82,24 +87,6 @@ pub async fn work(
             () = stop.cancelled() => {}
         }
     }
-}
-
-/// Records are indexed for searching in steps of so many.
-const INDEXED_AT_ONCE: u64 = 4_096;
-/// While more new records than this come between two looks, the processors are wanted elsewhere: indexing waits.
-const BUSY: u64 = 2_000;
-/// But no more than so many records ever wait: a search reads what is not indexed.
-const WAITING_MOST: u64 = 200_000;
-
-/// Makes new records quick to find, when there is time for it.
-async fn index_records(store: &dyn Store, indexed_before: &mut Option<u64>) -> Result<(), StoreError> {
-    let there = store.record_count().await?;
-    let new = there - indexed_before.replace(there).unwrap_or(there).min(there);
-    let mut waiting = store.index_records(INDEXED_AT_ONCE).await?;
-    while waiting >= INDEXED_AT_ONCE && (new < BUSY || waiting > WAITING_MOST) {
-        waiting = store.index_records(INDEXED_AT_ONCE).await?;
-    }
-    Ok(())
 }
 
 /// Tells witnesses of a checkpoint they have not been told of.
@@ -122,7 +109,7 @@ pub async fn seal_records(
     store: &dyn Store,
     keys: &KeySet,
     clock: &dyn Clock,
-) -> Result<Option<String>, SealError> {
+) -> Result<Option<String>, TrailError> {
     loop {
         let latest = store.latest_checkpoint().await?.map(|(_, note)| note);
         let before = match &latest {
@@ -146,5 +133,34 @@ pub async fn seal_records(
         if leaves.len() < BATCH {
             return Ok(Some(note));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guichet_contract::{Record, RecordVerdict, Surface, SystemClock, Verb};
+    use guichet_ledger::{Signer, parse_unverified};
+    use guichet_store::sqlite::SqliteStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_seal_covers_what_was_only_handed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("store")).unwrap());
+        let keys = Arc::new(KeySet::from(Signer::from_seed("guichet/staging", [1; 32]).unwrap()));
+        let (told, sealed) = watch::channel(None);
+        let stop = CancellationToken::new();
+        let sealer = tokio::spawn(work(Arc::clone(&store), keys, Arc::new(SystemClock), told, stop.clone()));
+        for _ in 0..20 {
+            let (verb, verdict) = (Verb::PerformRead, RecordVerdict::Allowed);
+            let record = Record::new(SystemClock.now(), verb, verdict, "staging", Surface::Rest);
+            store.append_soon(record).await.unwrap();
+        }
+        stop.cancel();
+        sealer.await.unwrap();
+        let note = sealed.borrow().clone().expect("a checkpoint");
+        assert_eq!(parse_unverified(&note).unwrap().size, 20);
+        store.close().await;
     }
 }

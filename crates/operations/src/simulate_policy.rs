@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use guichet_admission::{Call, Refusal, World, door::GatewayVerb};
 use guichet_contract::{FieldError, Problem, RecordVerdict, Simulation, Verb, code};
-use guichet_rules::{Defaults, Policies};
+use guichet_rules::Policies;
 use guichet_store::{PageRequest, RecordsFilter};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Semaphore;
@@ -34,13 +34,15 @@ pub async fn simulate_policy(
     let caller = door.identify(call).await?;
     let admitted = door.admit_gateway(caller, GatewayVerb::AskPolicies(Verb::SimulatePolicy)).await?;
     let (caller, world) = (admitted.caller(), door.world());
-    let tried = load(platform, &world, files).and_then(|policies| {
-        let room = ROOM.try_acquire().map_err(|_| {
-            Problem::new(code::TOO_MANY_REQUESTS, "another simulation is under way on this gateway")
-                .next("try again when it has ended")
-        })?;
-        Ok((policies, room))
+    // Held to the end. Whoever finds no room has cost nothing: reading the policies is dear, too.
+    let room = ROOM.try_acquire().map_err(|_| {
+        Problem::new(code::TOO_MANY_REQUESTS, "another simulation is under way on this gateway")
+            .next("try again when it has ended")
     });
+    let tried = match room {
+        Ok(room) => load(platform, &world, files).await.map(|policies| (policies, room)),
+        Err(problem) => Err(problem),
+    };
     let (policies, _room) = match tried {
         Ok(tried) => tried,
         Err(problem) => {
@@ -59,27 +61,38 @@ pub async fn simulate_policy(
     Ok(tally.told(since, until, &world, &policies))
 }
 
-fn load(platform: &Platform, world: &World, files: &[(String, String)]) -> Result<Arc<Policies>, Problem> {
+/// As a reload would read them, on a thread that serves nobody else.
+async fn load(
+    platform: &Platform,
+    world: &Arc<World>,
+    files: &[(String, String)],
+) -> Result<Arc<Policies>, Problem> {
     let offered: BTreeSet<&str> =
         world.catalogue.published.actions.iter().map(|action| action.provider.as_str()).collect();
     let absent = platform.providers.status().into_iter().map(|provider| provider.name);
-    let absent = absent.filter(|name| !offered.contains(name.as_str())).collect();
-    let catalogue = &world.catalogue.published;
-    Policies::load_without(&absent, files, catalogue, &world.registry, Defaults::default())
-        .map(Arc::new)
-        .map_err(|faults| {
-            let told = faults.iter().take(20).map(|fault| FieldError {
-                pointer: "/policies".to_owned(),
-                flag: Some(format!("{}:{}:{}", fault.file, fault.line, fault.column)),
-                message: fault.message.clone(),
-            });
-            Problem::new(
-                code::INVALID_INPUT,
-                format!("these policies cannot be in force ({} wrong)", faults.len()),
-            )
-            .errors(told.collect())
-            .next("mend them; `guichetd check` and `guichetd policy test` tell the same")
-        })
+    let absent: BTreeSet<String> = absent.filter(|name| !offered.contains(name.as_str())).collect();
+    let (world, files) = (Arc::clone(world), files.to_vec());
+    let read = tokio::task::spawn_blocking(move || {
+        let (catalogue, defaults) = (&world.catalogue.published, world.policies.defaults());
+        Policies::load_without(&absent, &files, catalogue, &world.registry, defaults)
+    });
+    let read = read.await.map_err(|error| {
+        Problem::new(code::INTERNAL, format!("the policies could not be read: {error}"))
+            .next("tell those who run the gateway; its log has the fault")
+    })?;
+    read.map(Arc::new).map_err(|faults| {
+        let told = faults.iter().take(20).map(|fault| FieldError {
+            pointer: "/policies".to_owned(),
+            flag: Some(format!("{}:{}:{}", fault.file, fault.line, fault.column)),
+            message: fault.message.clone(),
+        });
+        Problem::new(
+            code::INVALID_INPUT,
+            format!("these policies cannot be in force ({} wrong)", faults.len()),
+        )
+        .errors(told.collect())
+        .next("mend them; `guichetd check` and `guichetd policy test` tell the same")
+    })
 }
 
 /// Everything between the two moments, the newest first. The next page is read while one is judged, on threads that serve

@@ -17,6 +17,7 @@ use crate::{
     perform_read,
     platform::{Platform, store_problem},
     providers::ProviderCall,
+    undo_run,
 };
 
 /// What came of a submission.
@@ -35,7 +36,7 @@ pub enum Submitted {
 pub struct Manner {
     /// The requester's key against double submission.
     pub idempotency_key: Option<String>,
-    /// Go on without the approvals that are needed, in an emergency.
+    /// Go on without the approvals and the wait that are needed, in an emergency.
     pub break_glass: bool,
     /// The run that this one undoes.
     pub undoes: Option<RunId>,
@@ -78,17 +79,20 @@ pub async fn submit_admitted(
         return Ok(Submitted::Repeated(Box::new(platform.shown(run, &requester))));
     }
     check_open_runs(platform, &admitted).await?;
+    undo_run::check_not_undone(platform, &admitted, &manner).await?;
     let plan = plan(platform, &admitted).await?;
     let admitted = match &plan {
         Some(plan) => platform.door.require(admitted, plan, Purpose::Perform).await?,
         None => admitted,
     };
-    // Where nothing needs to be lifted there is no glass to break.
-    let breaks_glass = manner.break_glass && !admitted.wanted().conditions().is_empty();
+    // Where nobody is to be asked and nothing to be waited for, there is no glass to break.
+    let wanted = admitted.wanted();
+    let breaks_glass =
+        manner.break_glass && !(wanted.conditions().is_empty() && wanted.cool_down_seconds() == 0);
     if breaks_glass {
         platform.door.admit_break_glass(&admitted).await?;
     }
-    let run = new_run(platform, &admitted, plan, key.as_ref(), &manner);
+    let run = new_run(platform, &admitted, plan, key.as_ref(), &manner, breaks_glass);
     let work = unit(platform, &admitted, &run, key.as_ref());
     match platform.store.commit(work).await {
         Ok(()) => Ok(Submitted::Run(Box::new(platform.shown(run, &requester)))),
@@ -201,7 +205,7 @@ async fn plan(platform: &Platform, admitted: &Admitted<ActionCall>) -> Result<Op
     }
 }
 
-fn refused(platform: &Platform, admitted: &Admitted<ActionCall>) -> guichet_contract::Record {
+pub(crate) fn refused(platform: &Platform, admitted: &Admitted<ActionCall>) -> guichet_contract::Record {
     let mut record = platform.door.record_of(admitted.caller(), Verb::SubmitRun, RecordVerdict::Refused);
     door::describe(&mut record, admitted.wanted());
     record
@@ -213,6 +217,7 @@ fn new_run(
     plan: Option<Plan>,
     key: Option<&Key>,
     manner: &Manner,
+    breaks_glass: bool,
 ) -> Run {
     let (caller, wanted) = (admitted.caller(), admitted.wanted());
     let action = wanted.action();
@@ -220,12 +225,14 @@ fn new_run(
     let salt = platform.clock.new_uuid().simple().to_string();
     let conditions: Vec<Approval> =
         wanted.conditions().iter().cloned().map(|condition| condition.into_approval(now)).collect();
-    let (approvals, broken_glass) = if manner.break_glass && !conditions.is_empty() {
+    // An emergency waits neither for people nor for time; what it went without is kept.
+    let (approvals, cool_down_seconds, broken_glass) = if breaks_glass {
         let due = SignedDuration::from_secs(i64::from(platform.settings.review_seconds));
         let review_due_at = now.checked_add(due).unwrap_or(Timestamp::MAX);
-        (Vec::new(), Some(BrokenGlass { skipped: conditions, review_due_at }))
+        let waived_seconds = wanted.cool_down_seconds();
+        (Vec::new(), 0, Some(BrokenGlass { skipped: conditions, waived_seconds, review_due_at }))
     } else {
-        (conditions, None)
+        (conditions, wanted.cool_down_seconds(), None)
     };
     let state =
         lifecycle::next(RunState::Planned, Event::Submitted { needs_approval: !approvals.is_empty() })
@@ -252,10 +259,10 @@ fn new_run(
         expires_at: approvals.iter().map(|approval| approval.expires_at).min(),
         approvals,
         decisions: Vec::new(),
-        // An emergency does not wait.
-        cool_down_seconds: if broken_glass.is_some() { 0 } else { wanted.cool_down_seconds() },
+        cool_down_seconds,
         broken_glass,
         undoes: manner.undoes,
+        undone_by: None,
         undo: None,
         starts_at: None,
         waits_until: None,
@@ -299,12 +306,11 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
     }
     let mut because = None;
     if let Some(glass) = &run.broken_glass {
-        let skipped: Vec<String> = glass.skipped.iter().map(|approval| approval.policy.clone()).collect();
-        let why = format!("without the approvals of {}", skipped.join(", "));
+        let why = format!("without {}", glass.in_words());
         let mut broken = platform.door.record_of(admitted.caller(), Verb::BreakGlass, RecordVerdict::Allowed);
         door::describe_run(&mut broken, run);
         broken.reason.clone_from(&run.reason);
-        broken.policies = skipped;
+        broken.policies = glass.skipped.iter().map(|approval| approval.policy.clone()).collect();
         broken.detail = Some(format!("{why}; a review is due at {:.0}", glass.review_due_at));
         because = Some(format!("glass broken: {why}"));
         let review = Review { run: run.id, opened_at: now, due_at: glass.review_due_at, closed: None };

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use guichet_admission::{Call, Refusal, Thought, World};
-use guichet_contract::{Able, Answer, PrincipalKind, Problem, Verb, WhoCan, code};
+use guichet_contract::{Able, Answer, PrincipalKind, Verb, WhoCan};
 use guichet_rules::{Decision, Foresight};
 
 use crate::{
     about::{About, Subject},
+    explain_policy::on_the_side,
     platform::Platform,
 };
 
@@ -19,14 +20,11 @@ pub async fn who_can(platform: &Arc<Platform>, call: &Call, about: &About) -> Re
     let subject = Subject::find(platform, call, about, Verb::WhoCan).await?;
     let everybody = platform.door.identity().everybody();
     let Subject { world, thought, .. } = subject;
-    let asking = {
+    let (able, asked, not_users) = {
         let (world, thought) = (Arc::clone(&world), thought.clone());
-        // Thousands of people are some tenths of a second of evaluation: not on a thread that serves others.
-        tokio::task::spawn_blocking(move || able(&world, &thought, everybody))
+        // Thousands of people are some tenths of a second of evaluation.
+        on_the_side(move || able(&world, &thought, everybody)).await?
     };
-    let (able, asked, not_users) = asking.await.map_err(|error| {
-        Problem::new(code::INTERNAL, format!("the people could not be gone through: {error}"))
-    })?;
     Ok(WhoCan {
         action: thought.action.action.id.clone(),
         resource: thought.resource,
@@ -65,6 +63,13 @@ fn able(
                         if blind { condition.because.clone() } else { condition.to_string() }
                     });
                     (Answer::NeedsApproval, policies, words.collect())
+                }
+                // Who only has to write something can; what comes of it then depends on what they write.
+                Foresight::Decided(refused) if refused.wants_reason() => {
+                    let Decision::Refused { reasons } = refused else { return None };
+                    let policies = reasons.iter().filter_map(|reason| reason.policy.clone()).collect();
+                    let words = reasons.into_iter().map(|reason| reason.sentence).collect();
+                    (Answer::Depends, policies, words)
                 }
                 Foresight::Decided(Decision::Refused { .. }) => return None,
                 Foresight::Depends(policies) => (Answer::Depends, policies, Vec::new()),

@@ -8,7 +8,7 @@ use guichet_rules::{ApproveQuestion, Decision, Foresight};
 
 use crate::{
     about::{About, Subject},
-    explain_policy::answer_of,
+    explain_policy::{answer_of, on_the_side},
     platform::Platform,
 };
 
@@ -22,6 +22,11 @@ pub async fn who_can_approve(
     about: &About,
 ) -> Result<WhoCanApprove, Refusal> {
     let subject = Subject::find(platform, call, about, Verb::WhoCanApprove).await?;
+    let platform = Arc::clone(platform);
+    on_the_side(move || told(&platform, subject)).await
+}
+
+fn told(platform: &Platform, subject: Subject) -> WhoCanApprove {
     let policies = &subject.world.policies;
     let (answer, conditions, reasons) = match subject.thought.ask(policies, &subject.principal) {
         Foresight::Depends(_) => (Answer::Depends, Vec::new(), Vec::new()),
@@ -36,22 +41,23 @@ pub async fn who_can_approve(
             }
         }
     };
-    let able = subject.approvers(platform, &conditions).into_iter().map(|(name, lifts)| {
+    let able = subject.approvers(platform, &conditions);
+    let approvals = subject.approvals(&conditions, &able);
+    let able = able.into_iter().map(|(name, lifts)| {
         let because = conditions.iter().find(|condition| lifts.contains(&condition.policy));
         let permitted_by = permits(&subject, &name, because.map(|condition| condition.because.as_str()));
         AbleToApprove { name, lifts, policies: permitted_by }
     });
-    let able = able.collect();
-    Ok(WhoCanApprove {
+    WhoCanApprove {
         answer,
-        able,
+        able: able.collect(),
         reasons,
-        approvals: subject.approvals(platform, &conditions),
+        approvals,
         action: subject.thought.action.action.id.clone(),
         run: subject.run.as_ref().map(|run| run.id),
         resource: subject.thought.resource.clone(),
         requester: subject.principal,
-    })
+    }
 }
 
 /// Ids of the policies that permit this person to approve.

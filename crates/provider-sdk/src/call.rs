@@ -316,6 +316,10 @@ fn plan(desk: &Desk, work: &Work<'_>) -> impl Future<Output = Answer> + Send + '
     let planned = async move {
         let plan = plan.ok_or_else(|| ActionError::failed("this action makes no plans"))?;
         let plan = plan(context, input).await?;
+        if let Some(name) = plan.repeated_facts().into_iter().next() {
+            let detail = format!("the plan has more than one fact called `{name}`, and no gateway takes it");
+            return Err(ActionError::failed(detail).next("make it one fact with a list, or name each apart"));
+        }
         serde_json::to_value(plan).map_err(|error| ActionError::failed(error.to_string()))
     };
     let done = async move { answered(planned.await) };

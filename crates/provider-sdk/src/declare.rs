@@ -59,6 +59,7 @@ pub(crate) struct Declared {
     pub(crate) concurrency: Option<String>,
     pub(crate) cool_down: Option<String>,
     pub(crate) undo: Option<Value>,
+    pub(crate) confirm: bool,
     pub(crate) long: bool,
     pub(crate) resumable: bool,
     pub(crate) idempotent: bool,
@@ -165,6 +166,7 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
             concurrency: None,
             cool_down: None,
             undo: None,
+            confirm: false,
             long: false,
             resumable: false,
             idempotent: false,
@@ -278,6 +280,13 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
     ) -> Self {
         let with: BTreeMap<&str, &str> = with.into_iter().collect();
         self.current.undo = Some(serde_json::json!({"operation": operation.into(), "with": with}));
+        self
+    }
+
+    /// Whoever asks for it on a terminal is asked first whether they mean it, as before whatever removes something. A
+    /// courtesy to them: it keeps nobody from it, which is what [`approval`](Self::approval) and policies are for.
+    pub fn confirm(mut self) -> Self {
+        self.current.confirm = true;
         self
     }
 

@@ -147,6 +147,7 @@ fn extension(action: &Declared) -> Value {
     say("concurrency", action.concurrency.as_ref().map(|template| json!(template)));
     say("cool_down", action.cool_down.as_ref().map(|time| json!(time)));
     say("undo", action.undo.clone());
+    say("confirm", action.confirm.then(|| json!(true)));
     say("long", action.long.then(|| json!(true)));
     say("resumable", action.resumable.then(|| json!(true)));
     say("idempotent", action.idempotent.then(|| json!(true)));

@@ -87,8 +87,11 @@ async fn plan_stop(_: Context, stop: Stop) -> Result<Plan, ActionError> {
     if stop.pid == 13 {
         return Err(ActionError::refused("13 is never stopped"));
     }
-    Ok(Plan::new(format!("Stop {} on {}", stop.pid, stop.identifier))
-        .bound_to(json!({"pid": stop.pid, "é": "ü"})))
+    let plan = Plan::new(format!("Stop {} on {}", stop.pid, stop.identifier));
+    if stop.pid == 14 {
+        return Ok(plan.fact("lock", "a").fact("lock", "b"));
+    }
+    Ok(plan.bound_to(json!({"pid": stop.pid, "é": "ü"})))
 }
 
 async fn wait(shop: Shop, _: Context, _: NoInput) -> Result<Value, ActionError> {
@@ -203,6 +206,8 @@ async fn what_a_handler_answers_is_told_and_a_panic_is_no_end() {
     );
     let problem = bench.plan("stop", json!({"identifier": "a", "pid": 13})).await.unwrap_err();
     assert_eq!((problem.status, problem.detail.as_str()), (403, "13 is never stopped"));
+    let problem = bench.plan("stop", json!({"identifier": "a", "pid": 14})).await.unwrap_err();
+    assert!(problem.detail.contains("more than one fact called `lock`"), "{problem:?}");
     assert_eq!(
         bench.plan("copy", json!({"identifier": "a", "pid": 1})).await.unwrap_err().code,
         "not-offered"

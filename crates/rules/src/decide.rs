@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     Policies, Rule,
     policies::Slice,
-    question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason},
+    question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason, Why},
     request::{Asked, ask},
     resource::check_resource,
 };
@@ -30,7 +30,7 @@ impl Policies {
             Ok(input) => input,
             Err(unfit) => {
                 let sentence = format!("the policies cannot judge this input: {unfit}");
-                return Decision::refused(None, sentence, Some("correct the input".to_owned()));
+                return Decision::refused(Why::CannotJudge, sentence, Some("correct the input".to_owned()));
             }
         };
         let mut context = vec![
@@ -54,7 +54,7 @@ impl Policies {
     pub fn may_approve(&self, question: &ApproveQuestion<'_>) -> Decision {
         let ApproveQuestion { approver, requester, action, resource, environment, .. } = *question;
         if let Some(reason) = crate::lift::built_in(approver, requester) {
-            return Decision::refused(None, reason.to_string(), None);
+            return Decision::refused(Why::Forbidden, reason.to_string(), None);
         }
         let mut context = vec![
             text("environment", environment),
@@ -73,7 +73,7 @@ impl Policies {
         let BreakGlassQuestion { principal, action, resource, environment, .. } = *question;
         if principal.agent.is_some() || principal.kind != PrincipalKind::Person {
             let sentence = "only a person breaks the glass, and no agent does so for them".to_owned();
-            return Decision::refused(None, sentence, None);
+            return Decision::refused(Why::Forbidden, sentence, None);
         }
         let mut context = vec![
             text("environment", environment),
@@ -130,13 +130,14 @@ impl Policies {
         lifted: Lifted<'_>,
     ) -> Decision {
         if let Err(error) = check_resource(resource) {
-            return Decision::refused(None, error.to_string(), Some("correct the input".to_owned()));
+            let next = Some("correct the input".to_owned());
+            return Decision::refused(Why::CannotJudge, error.to_string(), next);
         }
         let asked = match ask(&self.names, &self.registry, slice, principal, resource, context) {
             Ok(asked) => asked,
             Err(why) => {
                 let sentence = format!("the policies could not be asked ({why}), so the answer is no");
-                return Decision::refused(None, sentence, Some(KEEPERS.to_owned()));
+                return Decision::refused(Why::CannotJudge, sentence, Some(KEEPERS.to_owned()));
             }
         };
         let forbids = match self.satisfied(&slice.forbids, &asked) {
@@ -202,7 +203,7 @@ impl Policies {
                         error.inner()
                     ),
                     next: Some(KEEPERS.to_owned()),
-                    wants_reason: false,
+                    kind: Why::CannotJudge,
                 }
             })
             .collect();
@@ -222,7 +223,8 @@ impl Policies {
             Some(team) => format!("ask team {team}, which owns it, or propose a policy that permits it"),
             None => "propose a policy that permits it; the registry names no owner to ask".to_owned(),
         };
-        Decision::refused(None, format!("no policy permits {principal} to {what}"), Some(next))
+        let sentence = format!("no policy permits {principal} to {what}");
+        Decision::refused(Why::NotPermitted, sentence, Some(next))
     }
 
     /// One condition, or one for each part of `@by("… and …")`.
@@ -260,7 +262,7 @@ fn unwritten(rule: &Rule, reason: Option<&str>) -> Option<Reason> {
         policy: Some(rule.id.clone()),
         sentence: format!("this needs {lacks}{why}"),
         next: Some(format!("give `--reason \"…\"`; what to write: {}", writing.template)),
-        wants_reason: true,
+        kind: Why::Unwritten,
     })
 }
 
@@ -269,13 +271,17 @@ pub(crate) fn forbidden(rule: &Rule) -> Reason {
         policy: Some(rule.id.clone()),
         sentence: rule.description.clone().unwrap_or_else(|| format!("the policy `{}` forbids it", rule.id)),
         next: rule.next.clone(),
-        wants_reason: false,
+        kind: Why::Forbidden,
     }
 }
 
 pub(crate) fn unknown(name: &str) -> Decision {
     let sentence = format!("the policies do not know `{name}`, so the answer is no");
-    Decision::refused(None, sentence, Some("look into the catalogue for what there is".to_owned()))
+    Decision::refused(
+        Why::CannotJudge,
+        sentence,
+        Some("look into the catalogue for what there is".to_owned()),
+    )
 }
 
 pub(crate) fn text(name: &str, value: &str) -> (String, RestrictedExpression) {

@@ -48,11 +48,11 @@ mod source;
 
 pub use calendar::Calendar;
 pub use fault::Fault;
-pub use lift::LiftRefusal;
+pub use lift::{LiftRefusal, Waiting};
 pub use nearest::did_you_mean;
 pub use outlook::{Foresight, Prospect};
 pub use policies::{Defaults, Policies};
-pub use question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason};
+pub use question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Question, Reason, Why};
 pub use registry::{Person, Registry, Service, Team, UNOWNED};
 pub use resource::{MAX_DEPTH, MAX_LENGTH, ResourceError, check_resource, lies_under, resource_of};
 pub use rule::{Lifting, Rule, Writing};

@@ -1,6 +1,6 @@
 //! Who can lift the conditions of a run.
 
-use guichet_contract::{Approval, Principal, PrincipalKind, Run};
+use guichet_contract::{Approval, Effect, Principal, PrincipalKind, Run};
 use jiff::Timestamp;
 
 use crate::{
@@ -27,6 +27,43 @@ pub enum LiftRefusal {
     },
 }
 
+/// What waits for people: as much of a run as decides who they are. Also what is only thought of waits so, and what was
+/// skipped in an emergency.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// Who asked.
+    pub requester: &'a Principal,
+    /// Id of the action.
+    pub action: &'a str,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// On what.
+    pub resource: &'a str,
+    /// Where.
+    pub environment: &'a str,
+    /// The conditions.
+    pub approvals: &'a [Approval],
+}
+
+impl<'a> Waiting<'a> {
+    /// What this run waits for, or waited for.
+    pub fn of(run: &'a Run) -> Self {
+        Self::on(run, &run.approvals)
+    }
+
+    /// This run, as if these were its conditions.
+    pub fn on(run: &'a Run, approvals: &'a [Approval]) -> Self {
+        Self {
+            requester: &run.requested_by,
+            action: run.action.as_str(),
+            effect: run.effect,
+            resource: &run.resource,
+            environment: &run.environment,
+            approvals,
+        }
+    }
+}
+
 /// What no policy can allow.
 pub(crate) fn built_in(approver: &Principal, requester: &Principal) -> Option<LiftRefusal> {
     if approver.agent.is_some() {
@@ -45,7 +82,7 @@ pub(crate) fn built_in(approver: &Principal, requester: &Principal) -> Option<Li
 }
 
 impl Policies {
-    /// The conditions of a run that this principal can lift: ids of their policies, at least one. They must be in a
+    /// The conditions that this principal can lift: ids of their policies, at least one. They must be in a
     /// team the condition names, and the policies must let them `approve`. Neither its expiry nor what others decided
     /// counts here; `now` is for who is on call.
     ///
@@ -54,21 +91,21 @@ impl Policies {
     pub fn can_lift(
         &self,
         approver: &Principal,
-        run: &Run,
+        waiting: &Waiting<'_>,
         now: Timestamp,
     ) -> Result<Vec<String>, LiftRefusal> {
-        if let Some(refusal) = built_in(approver, &run.requested_by) {
+        if let Some(refusal) = built_in(approver, waiting.requester) {
             return Err(refusal);
         }
         let teams = self.registry.with_parents(&approver.teams);
-        let theirs: Vec<&Approval> = run
+        let theirs: Vec<&Approval> = waiting
             .approvals
             .iter()
             .filter(|approval| approval.teams.iter().any(|team| teams.contains(team.as_str())))
             .collect();
         if theirs.is_empty() {
             return Err(LiftRefusal::NotAnApprover {
-                sentence: not_theirs(approver, run),
+                sentence: not_theirs(approver, waiting),
                 policies: Vec::new(),
             });
         }
@@ -77,11 +114,11 @@ impl Policies {
         for approval in theirs {
             let decision = self.may_approve(&ApproveQuestion {
                 approver,
-                requester: &run.requested_by,
-                action: run.action.as_str(),
-                effect: run.effect,
-                resource: &run.resource,
-                environment: &run.environment,
+                requester: waiting.requester,
+                action: waiting.action,
+                effect: waiting.effect,
+                resource: waiting.resource,
+                environment: waiting.environment,
                 because: Some(&approval.because),
                 now,
             });
@@ -108,16 +145,16 @@ impl Policies {
     }
 }
 
-fn not_theirs(approver: &Principal, run: &Run) -> String {
-    if run.approvals.is_empty() {
+fn not_theirs(approver: &Principal, waiting: &Waiting<'_>) -> String {
+    if waiting.approvals.is_empty() {
         return "this run waits for no approval".to_owned();
     }
     let mut teams: Vec<&str> =
-        run.approvals.iter().flat_map(|approval| &approval.teams).map(String::as_str).collect();
+        waiting.approvals.iter().flat_map(|approval| &approval.teams).map(String::as_str).collect();
     teams.sort_unstable();
     teams.dedup();
     if teams.is_empty() {
-        return format!("nobody can approve this run: the registry names no owner of {}", run.resource);
+        return format!("nobody can approve this run: the registry names no owner of {}", waiting.resource);
     }
     format!("{} is in none of the teams that can approve this run ({})", approver.name, teams.join(", "))
 }

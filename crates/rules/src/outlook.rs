@@ -8,7 +8,7 @@ use crate::{
     Policies, Rule,
     decide::{forbidden, text, unknown},
     policies::Slice,
-    question::{Condition, Decision, Reason},
+    question::{Condition, Decision, Reason, Why},
     request::{Asked, ask},
 };
 
@@ -62,7 +62,7 @@ impl Policies {
             Ok(asked) => asked,
             Err(why) => {
                 let sentence = format!("the policies could not be asked ({why}), so the answer is no");
-                return (Foresight::Decided(Decision::refused(None, sentence, None)), Vec::new());
+                return (Foresight::Decided(Decision::refused(Why::CannotJudge, sentence, None)), Vec::new());
             }
         };
         match self.foreseen(slice, &asked, prospect) {
@@ -91,15 +91,19 @@ impl Policies {
             let on = prospect.resource.map_or_else(String::new, |resource| format!(" on `{resource}`"));
             let sentence =
                 format!("no policy permits {principal} to do `{}`{on} in {environment}", action.id);
-            return decided(Decision::refused(None, sentence, None));
+            return decided(Decision::refused(Why::NotPermitted, sentence, None));
         }
         let resource = prospect.resource.unwrap_or_default();
         let conditions: Vec<Condition> =
             forbids.sure.iter().flat_map(|rule| self.conditions(rule, resource)).collect();
-        if permits.sure.is_empty() || !forbids.open.is_empty() {
+        // What holds until the requester writes something depends on what they will write.
+        let unwritten: Vec<&Rule> =
+            forbids.sure.iter().copied().filter(|rule| rule.writing.is_some()).collect();
+        if permits.sure.is_empty() || !forbids.open.is_empty() || !unwritten.is_empty() {
             let waits = !permits.sure.is_empty() && forbids.open.iter().all(|rule| rule.is_soft());
             let open = if permits.sure.is_empty() { permits.open } else { Vec::new() };
-            let mut ids: Vec<String> = open.iter().chain(&forbids.open).map(|rule| rule.id.clone()).collect();
+            let all = open.iter().chain(&forbids.open).chain(&unwritten);
+            let mut ids: Vec<String> = all.map(|rule| rule.id.clone()).collect();
             ids.sort();
             return Ok((Foresight::Depends(ids), if waits { conditions } else { Vec::new() }));
         }
@@ -124,7 +128,7 @@ impl Policies {
             Ok(scopes) => self.satisfied_among(&scopes, asked, |_| true)?,
             Err(error) => {
                 let sentence = format!("the policies could not be asked ({error}), so the answer is no");
-                return Err(vec![Reason { policy: None, sentence, next: None, wants_reason: false }]);
+                return Err(vec![Reason { policy: None, sentence, next: None, kind: Why::CannotJudge }]);
             }
         };
         Ok(Held { sure, open })
@@ -153,12 +157,18 @@ impl Policies {
                         if call { reach.call } else { reach.resource && prospect.resource.is_none() }
                     })
                 };
-                let because = match (reads(true), reads(false)) {
-                    (true, true) => "depends on its input and on what it acts on",
-                    (false, true) => "depends on what it acts on",
-                    _ => "depends on its input",
-                };
-                Outlook { answer: Answer::Depends, because: Some(because.to_owned()), policies }
+                let writes =
+                    policies.iter().filter_map(|id| self.rules.get(id)).any(|rule| rule.writing.is_some());
+                let parts: Vec<&str> = [
+                    (reads(true) || !(reads(false) || writes), "on its input"),
+                    (reads(false), "on what it acts on"),
+                    (writes, "on the reason that is given"),
+                ]
+                .into_iter()
+                .filter_map(|(holds, part)| holds.then_some(part))
+                .collect();
+                let because = format!("depends {}", parts.join(" and "));
+                Outlook { answer: Answer::Depends, because: Some(because), policies }
             }
         }
     }

@@ -56,6 +56,7 @@ pub struct Policies {
     warnings: Vec<Fault>,
     schema_text: String,
     version: Digest,
+    defaults: Defaults,
     pub(crate) memory: Memory,
 }
 
@@ -165,6 +166,7 @@ impl Policies {
             warnings,
             schema_text,
             version,
+            defaults,
             memory: Memory::default(),
         })
     }
@@ -172,6 +174,11 @@ impl Policies {
     /// Digest of what the company decides by: the policy files, the registry and the defaults.
     pub fn version(&self) -> &Digest {
         &self.version
+    }
+
+    /// What holds where these policies do not say.
+    pub fn defaults(&self) -> Defaults {
+        self.defaults
     }
 
     /// What is not wrong but surely not meant: a policy that can never apply, a provider that asks for the approval of

@@ -95,10 +95,18 @@ impl Decision {
         matches!(self, Self::Allowed { .. })
     }
 
-    pub(crate) fn refused(policy: Option<&str>, sentence: String, next: Option<String>) -> Self {
-        Self::Refused {
-            reasons: vec![Reason { policy: policy.map(str::to_owned), sentence, next, wants_reason: false }],
-        }
+    /// Whether it is a no only because nothing permits it: who can, and whom to ask, is what to tell then.
+    pub fn is_by_default(&self) -> bool {
+        matches!(self, Self::Refused { reasons } if reasons.iter().all(|reason| reason.kind == Why::NotPermitted))
+    }
+
+    /// Whether it is a no only as long as the requester has not written what is asked for.
+    pub fn wants_reason(&self) -> bool {
+        matches!(self, Self::Refused { reasons } if reasons.iter().all(|reason| reason.kind == Why::Unwritten))
+    }
+
+    pub(crate) fn refused(kind: Why, sentence: String, next: Option<String>) -> Self {
+        Self::Refused { reasons: vec![Reason { policy: None, sentence, next, kind }] }
     }
 }
 
@@ -111,8 +119,21 @@ pub struct Reason {
     pub sentence: String,
     /// What to do next.
     pub next: Option<String>,
-    /// Whether all it wants is something written by the requester.
-    pub wants_reason: bool,
+    /// Of what kind it is.
+    pub kind: Why,
+}
+
+/// Of what kind a reason against something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A policy, or what is built in, says no.
+    Forbidden,
+    /// No policy says yes.
+    NotPermitted,
+    /// Something is to be written by the requester.
+    Unwritten,
+    /// The policies could not be asked, or not about this.
+    CannotJudge,
 }
 
 /// A condition that people can lift.

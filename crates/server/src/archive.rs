@@ -1,45 +1,42 @@
-//! An archived segment of the ledger as a folder:
-//!
-//! - `records.ndjson`: the entries, one a line, exactly as they were hashed;
-//! - `archive.json`: the log's name, index of the first entry and of the one after the last;
-//! - `checkpoint` and `keys`: a signed note of the log up to the last entry, and the keys that signed it;
-//! - `tile/…`: the tiles, in the paths of C2SP tlog-tiles.
+//! An archived segment of the ledger as a folder, for the gateway's user alone: records hold the inputs of runs. What is in
+//! it, and how it is verified, is told in `guichet_ledger::archive`.
 
 use std::{
-    fs::{self, File},
-    io::{BufRead as _, BufReader, BufWriter, Write as _},
-    path::{Path, PathBuf},
+    collections::BTreeSet,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{BufWriter, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{self, Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail, ensure};
-use guichet_ledger::{self as ledger, KeySet, TileReader, tile_path};
+use anyhow::{Context as _, ensure};
+use guichet_ledger::{
+    Contents, KeySet, TILE_WIDTH,
+    archive::{CHECKPOINT, CONTENTS, KEYS, RECORDS},
+    tile_path, verify_archive,
+};
 use guichet_operations::prune_records::Segment;
 use guichet_store::Store;
-use serde::{Deserialize, Serialize};
 
 /// Records that are read at once.
 const BATCH: usize = 4_096;
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Contents {
-    origin: String,
-    first: u64,
-    until: u64,
-}
-
-/// Writes the segment into `folder`, which must not exist or be empty, reads it back from there, and verifies it.
+/// Writes the segment into `folder`, which must not exist or be empty, reads it back from there, and verifies it. When this
+/// returns, all of it is on the disk, its names too: what is deleted after that is in the archive whatever happens.
 ///
 /// # Errors
 /// A folder that cannot be written, or an archive that does not verify: then it is left for people to look at.
 pub async fn write(store: &dyn Store, keys: &KeySet, segment: &Segment, folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let folder = path::absolute(folder).with_context(|| folder.display().to_string())?;
+    let mut made = Folders::default();
+    made.make(&folder)?;
     ensure!(
-        fs::read_dir(folder)?.next().is_none(),
+        fs::read_dir(&folder)?.next().is_none(),
         "{} is not empty: an archive has a folder of its own",
         folder.display()
     );
-    let path = folder.join("records.ndjson");
-    let mut file = BufWriter::new(File::create_new(&path)?);
+    let path = folder.join(RECORDS);
+    let mut file = BufWriter::new(create_private(&path)?);
     let mut next = segment.first;
     while next < segment.until {
         let leaves = store.leaves(next, BATCH).await?;
@@ -57,26 +54,21 @@ pub async fn write(store: &dyn Store, keys: &KeySet, segment: &Segment, folder: 
     file.into_inner()?.sync_all()?;
     for (level, index) in &segment.tiles {
         let hashes = store.tile(*level, *index).await?;
-        let hashes = hashes.with_context(|| format!("{} is missing", tile_path(*level, *index, 256)))?;
+        let full = u16::try_from(TILE_WIDTH)?;
+        let hashes = hashes.with_context(|| format!("{} is missing", tile_path(*level, *index, full)))?;
         let width = u16::try_from(hashes.len() / 32)?;
         let path = folder.join(tile_path(*level, *index, width));
-        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        made.make(path.parent().unwrap_or(&folder))?;
         write_durably(&path, &hashes)?;
     }
     let contents = Contents { origin: keys.name().to_owned(), first: segment.first, until: segment.until };
-    write_durably(&folder.join("checkpoint"), segment.note.as_bytes())?;
+    write_durably(&folder.join(CHECKPOINT), segment.note.as_bytes())?;
     let public: Vec<String> = keys.verifiers().iter().map(ToString::to_string).collect();
-    write_durably(&folder.join("keys"), (public.join("\n") + "\n").as_bytes())?;
-    write_durably(&folder.join("archive.json"), serde_json::to_string_pretty(&contents)?.as_bytes())?;
-    File::open(folder)?.sync_all()?;
-    ensure!(verify(folder, keys)? == (segment.first, segment.until), "the archive holds other records");
+    write_durably(&folder.join(KEYS), (public.join("\n") + "\n").as_bytes())?;
+    write_durably(&folder.join(CONTENTS), serde_json::to_string_pretty(&contents)?.as_bytes())?;
+    made.sync(&folder)?;
+    ensure!(verify(&folder, keys)? == (segment.first, segment.until), "the archive holds other records");
     Ok(())
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut file = File::create_new(path).with_context(|| path.display().to_string())?;
-    file.write_all(bytes)?;
-    Ok(file.sync_all()?)
 }
 
 /// Verifies an archive from its files alone. Gives the first index and the one after the last.
@@ -84,31 +76,42 @@ fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// # Errors
 /// What is wrong with it.
 pub fn verify(folder: &Path, keys: &KeySet) -> anyhow::Result<(u64, u64)> {
-    let contents: Contents = serde_json::from_str(&fs::read_to_string(folder.join("archive.json"))?)?;
-    let checkpoint = keys.open(&fs::read_to_string(folder.join("checkpoint"))?)?;
-    if (checkpoint.size, &checkpoint.origin) != (contents.until, &contents.origin) {
-        bail!("the archive's checkpoint is not that of its contents");
-    }
-    let lines = BufReader::with_capacity(1 << 16, File::open(folder.join("records.ndjson"))?).split(b'\n');
-    let leaves = (contents.first..).zip(lines).map(|(index, line)| line.map(|line| (index, line)));
-    let tiles = Folder { root: folder.to_owned(), until: contents.until };
-    ledger::verify_segment(contents.first, leaves, &checkpoint, &tiles)?;
+    let (contents, _) = verify_archive(|file| File::open(folder.join(file)), &keys.verifiers())?;
     Ok((contents.first, contents.until))
 }
 
-/// Tiles as files.
-struct Folder {
-    root: PathBuf,
-    until: u64,
+/// The folders in which names were added.
+#[derive(Default)]
+struct Folders(BTreeSet<PathBuf>);
+
+impl Folders {
+    /// Makes a folder, and those above it that are not there, for its user alone.
+    fn make(&mut self, folder: &Path) -> anyhow::Result<()> {
+        // A name is added to the parent of each that is made.
+        let missing = folder.ancestors().take_while(|folder| !folder.exists());
+        self.0.extend(missing.filter_map(Path::parent).map(Path::to_owned));
+        self.0.insert(folder.to_owned());
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.with_context(|| format!("{} cannot be made", folder.display()))
+    }
+
+    /// Brings the names to the disk, also that of `top`, which may have been there before.
+    fn sync(self, top: &Path) -> anyhow::Result<()> {
+        for folder in self.0.iter().map(PathBuf::as_path).chain(top.parent()) {
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.with_context(|| format!("{} cannot be brought to the disk", folder.display()))?;
+        }
+        Ok(())
+    }
 }
 
-impl TileReader for Folder {
-    fn tile(&self, level: u8, index: u64) -> Option<Vec<u8>> {
-        // Full, or as wide as it was when the segment ended, or wider.
-        let hashes = self.until >> (8 * u32::from(level));
-        let least = u16::try_from((hashes - (index << 8).min(hashes)).min(256)).ok()?;
-        (least.max(1)..=256)
-            .rev()
-            .find_map(|width| fs::read(self.root.join(tile_path(level, index, width))).ok())
-    }
+fn create_private(path: &Path) -> anyhow::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.with_context(|| path.display().to_string())
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut file = create_private(path)?;
+    file.write_all(bytes)?;
+    Ok(file.sync_all()?)
 }

@@ -13,8 +13,8 @@ use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
-    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, reconcile_run, reload_settings,
-    seal_records,
+    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, index_records, reconcile_run,
+    reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Jobs as _, Lane, Store, sqlite::SqliteStore};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -178,6 +178,7 @@ impl Assembled {
             tasks.spawn(teller.work(stop.clone()));
         }
         tasks.spawn(reloader.work(stop.clone()));
+        tasks.spawn(index_records::work(Arc::clone(&store), stop.clone()));
         stop.cancelled().await;
         draining.cancel();
         while tasks.join_next().await.is_some() {}

@@ -11,7 +11,8 @@ use std::{
 
 use guichet_contract::Occasion;
 use guichet_notify::{
-    ChannelSettings, Kind, MailSettings, Tls, WebhookSettings, mail, settings, signature::Key,
+    ChannelSettings, ChatFormat, ChatSettings, Kind, MailSettings, Tls, WebhookSettings, mail, settings,
+    signature::Key,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -46,6 +47,10 @@ pub(crate) struct RawNotify {
     url: Option<Spanned<String>>,
     secret_env: Option<Spanned<String>>,
     secret_file: Option<Spanned<PathBuf>>,
+    // chat
+    format: Option<Spanned<String>>,
+    url_env: Option<Spanned<String>>,
+    url_file: Option<Spanned<PathBuf>>,
 }
 
 /// The channels, and every fault with the byte where it is.
@@ -122,22 +127,27 @@ struct Reading<'a, F> {
 impl<F: FnMut(usize, String)> Reading<'_, F> {
     fn kind(mut self) -> Option<Kind> {
         let (at, kind) = (self.channel.kind.span().start, self.channel.kind.get_ref().clone());
-        let (mail, hook) = (self.mail_fields(), self.webhook_fields());
+        let (mail, hook, chat) = (self.mail_fields(), self.webhook_fields(), self.chat_fields());
         match kind.as_str() {
             "console" => {
-                self.none_of("console", mail.into_iter().chain(hook));
+                self.none_of("console", mail.into_iter().chain(hook).chain(chat));
                 Some(Kind::Console)
             }
             "smtp" => {
-                self.none_of("smtp", hook);
+                self.none_of("smtp", hook.into_iter().chain(chat));
                 self.mail().map(Kind::Smtp)
             }
             "webhook" => {
-                self.none_of("webhook", mail);
+                self.none_of("webhook", mail.into_iter().chain(chat));
                 self.webhook().map(Kind::Webhook)
             }
+            "chat" => {
+                self.none_of("chat", mail.into_iter().chain(hook));
+                self.chat().map(Kind::Chat)
+            }
             other => {
-                (self.fault)(at, format!("no channel is of kind `{other}`; there is console, smtp, webhook"));
+                let why = format!("no channel is of kind `{other}`; there is console, smtp, webhook, chat");
+                (self.fault)(at, why);
                 None
             }
         }
@@ -164,6 +174,15 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
             ("url", start(channel.url.as_ref())),
             ("secret_env", start(channel.secret_env.as_ref())),
             ("secret_file", start(channel.secret_file.as_ref())),
+        ]
+    }
+
+    fn chat_fields(&self) -> Vec<(&'static str, Option<usize>)> {
+        let channel = &self.channel;
+        vec![
+            ("format", start(channel.format.as_ref())),
+            ("url_env", start(channel.url_env.as_ref())),
+            ("url_file", start(channel.url_file.as_ref())),
         ]
     }
 
@@ -242,7 +261,8 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
 
     fn credentials(&mut self) -> Option<(String, secrecy::SecretString)> {
         let at = start(self.channel.user.as_ref());
-        let password = self.secret("password_env", "password_file");
+        let (env, file) = (self.channel.password_env.clone(), self.channel.password_file.clone());
+        let password = self.secret(("password_env", env), ("password_file", file));
         match (at, password) {
             (None, None) => None,
             (Some(_), Some((_, password))) => {
@@ -265,19 +285,17 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
     fn webhook(&mut self) -> Option<WebhookSettings> {
         let given = self.channel.url.take();
         let url = self.needed("url", given);
-        if let Some((at, url)) = &url {
-            let good = url
-                .parse::<http::Uri>()
-                .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-            if !good {
-                (self.fault)(*at, format!("`{url}` is not of the form https://host/path"));
-            }
+        if let Some((at, url)) = &url
+            && scheme_and_host(url).is_none()
+        {
+            (self.fault)(*at, format!("`{url}` is not of the form https://host/path"));
         }
         if self.channel.secret_env.is_none() && self.channel.secret_file.is_none() {
             let at = self.channel.name.span().start;
             (self.fault)(at, "a channel of kind `webhook` needs `secret_env` or `secret_file`".into());
         }
-        let (at, text) = self.secret("secret_env", "secret_file")?;
+        let (env, file) = (self.channel.secret_env.clone(), self.channel.secret_file.clone());
+        let (at, text) = self.secret(("secret_env", env), ("secret_file", file))?;
         let mut keys = Vec::new();
         for secret in text.split_whitespace() {
             match Key::parse(secret) {
@@ -292,14 +310,40 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
         Some(WebhookSettings { url, keys })
     }
 
+    fn chat(&mut self) -> Option<ChatSettings> {
+        let given = self.channel.format.take();
+        let format = self.needed("format", given).and_then(|(at, format)| match format.as_str() {
+            "slack" => Some(ChatFormat::Slack),
+            "teams" => Some(ChatFormat::Teams),
+            other => {
+                (self.fault)(at, format!("no chat is called `{other}`; there is slack, teams"));
+                None
+            }
+        });
+        let (env, file) = (self.channel.url_env.clone(), self.channel.url_file.clone());
+        if env.is_none() && file.is_none() {
+            let at = self.channel.name.span().start;
+            (self.fault)(at, "a channel of kind `chat` needs `url_env` or `url_file`".into());
+        }
+        let (at, url) = self.secret(("url_env", env), ("url_file", file))?;
+        // It is a secret: no fault may show it.
+        match scheme_and_host(&url) {
+            None => (self.fault)(at, "the address in it is not of the form https://host/path".into()),
+            Some((false, host)) if !is_loopback(&host) => {
+                (self.fault)(at, "the address in it is a secret and would go in the clear: use https".into());
+            }
+            Some(_) => return Some(ChatSettings { url: url.into(), format: format? }),
+        }
+        None
+    }
+
     /// What stands in a variable or a file, without the white space around it, and where it is named.
     #[expect(clippy::disallowed_methods, reason = "this is the settings room")]
-    fn secret(&mut self, env_field: &str, file_field: &str) -> Option<(usize, String)> {
-        let (env, file) = if env_field == "secret_env" {
-            (&self.channel.secret_env, &self.channel.secret_file)
-        } else {
-            (&self.channel.password_env, &self.channel.password_file)
-        };
+    fn secret(
+        &mut self,
+        (env_field, env): (&str, Option<Spanned<String>>),
+        (file_field, file): (&str, Option<Spanned<PathBuf>>),
+    ) -> Option<(usize, String)> {
         match (env, file) {
             (None, None) => None,
             (Some(_), Some(file)) => {
@@ -330,6 +374,17 @@ impl<F: FnMut(usize, String)> Reading<'_, F> {
     }
 }
 
+/// Whether an address is of `https` rather than `http`, and its host.
+fn scheme_and_host(url: &str) -> Option<(bool, String)> {
+    let uri = url.parse::<http::Uri>().ok()?;
+    let is_https = match uri.scheme_str()? {
+        "https" => true,
+        "http" => false,
+        _ => return None,
+    };
+    Some((is_https, uri.host()?.to_owned()))
+}
+
 fn start<T>(given: Option<&Spanned<T>>) -> Option<usize> {
     given.map(|given| given.span().start)
 }
@@ -350,6 +405,8 @@ mod tests {
         let file = folder.path().join("guichet.toml");
         std::fs::write(folder.path().join("good"), KEY).unwrap();
         std::fs::write(folder.path().join("bad"), "hunter2").unwrap();
+        std::fs::write(folder.path().join("chat"), "https://chat.test/hunter2\n").unwrap();
+        std::fs::write(folder.path().join("clear"), "http://chat.test/hunter2").unwrap();
         std::fs::write(&file, format!("environment = \"staging\"\n[[notify]]\n{channel}")).unwrap();
         let faults = Config::load(&file).err().unwrap_or_default();
         faults.iter().map(|fault| format!("{}:{} {}", fault.line, fault.column, fault.message)).collect()
@@ -359,7 +416,24 @@ mod tests {
     fn each_fault_has_its_place() {
         let hook = "name = \"a\"\nkind = \"webhook\"\nurl = \"https://x/y\"\n";
         let mail = "name = \"a\"\nkind = \"smtp\"\nserver = \"mail.test\"\nfrom = \"a@b.test\"\n";
+        let chat = "name = \"a\"\nkind = \"chat\"\n";
         let cases = [
+            (format!("{chat}url_file = \"chat\""), "3:8 a channel of kind `chat` needs `format`"),
+            (
+                format!("{chat}format = \"slack\""),
+                "3:8 a channel of kind `chat` needs `url_env` or `url_file`",
+            ),
+            (format!("{chat}format = \"irc\"\nurl_file = \"chat\""), "5:10 no chat is called `irc`"),
+            (
+                format!("{chat}format = \"teams\"\nurl_file = \"bad\""),
+                "6:12 the address in it is not of the form",
+            ),
+            (
+                format!("{chat}format = \"teams\"\nurl_file = \"clear\""),
+                "6:12 the address in it is a secret and",
+            ),
+            (format!("{chat}url = \"https://x/y\""), "5:7 a channel of kind `chat` has no `url`"),
+            (format!("{hook}format = \"slack\""), "6:10 a channel of kind `webhook` has no `format`"),
             ("name = \"A\"\nkind = \"console\"".to_owned(), "3:8 a channel is named"),
             ("name = \"a\"\nkind = \"pager\"".to_owned(), "4:8 no channel is of kind `pager`"),
             (
@@ -405,6 +479,7 @@ mod tests {
         }
         assert_eq!(faults(&format!("{hook}secret_file = \"good\"")), Vec::<String>::new());
         assert_eq!(faults(mail), Vec::<String>::new());
+        assert_eq!(faults(&format!("{chat}format = \"slack\"\nurl_file = \"chat\"")), Vec::<String>::new());
         let twice = faults("name = \"a\"\nkind = \"console\"\n[[notify]]\nname = \"a\"\nkind = \"console\"");
         assert!(twice[0].starts_with("6:8 there are two channels called `a`"), "{twice:?}");
     }

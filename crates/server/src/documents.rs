@@ -13,7 +13,7 @@ use guichet_dispatch::{Document, DocumentError, Provider};
 use guichet_operations::reload_settings::{self, Source};
 use serde_json::Value;
 
-use crate::sources;
+use crate::{sources, whole_file::write_whole};
 
 /// The documents in force.
 pub struct Documents {
@@ -121,8 +121,7 @@ impl Documents {
         let Some(source) = self.current.get(name) else { return };
         let path = self.folder.join(format!("{name}.json"));
         let written = fs::create_dir_all(&self.folder)
-            .and_then(|()| fs::write(path.with_extension("new"), source.document.to_string()))
-            .and_then(|()| fs::rename(path.with_extension("new"), &path));
+            .and_then(|()| write_whole(&path, source.document.to_string().as_bytes(), 0o644));
         if let Err(error) = written {
             tracing::warn!(provider = name, %error, "the document could not be kept for the next start");
         }

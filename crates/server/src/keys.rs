@@ -1,9 +1,9 @@
 //! The gateway's own keys, made at the first start, readable by its user alone.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::Arc,
 };
@@ -11,6 +11,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use guichet_identity::{KeyRing, secret};
 use guichet_ledger::{KeySet, Signer};
+
+use crate::whole_file::write_whole;
 
 /// Keys of provider tokens, one PASERK a line, the signing one first. To rotate: put a new one (`k4.secret.…`) first
 /// and restart; remove the old one an hour later.
@@ -51,14 +53,33 @@ pub fn add_ledger_key(folder: &Path, environment: &str) -> anyhow::Result<String
     public_half(environment, &new)
 }
 
-/// Only the first key signs from the next start on. Gives the public halves of those that were dropped.
-pub fn drop_old_ledger_keys(folder: &Path, environment: &str) -> anyhow::Result<Vec<String>> {
+/// Only the first key signs from the next start on. Gives the public halves of those that were dropped. `newest` is the
+/// newest checkpoint of the store, if there is one.
+///
+/// # Errors
+/// A newest checkpoint that the first key did not sign, as long as the gateway was not started with it: then one of the
+/// others is the only key that opens the log, and without it nothing more could be sealed.
+pub fn drop_old_ledger_keys(
+    folder: &Path,
+    environment: &str,
+    newest: Option<&str>,
+) -> anyhow::Result<Vec<String>> {
     let path = folder.join(LEDGER_KEY);
     ledger_keys(folder, environment)?;
     let text = read_or_make(&path, new_seed)?;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let current = lines.next().unwrap_or_default().to_owned();
     let dropped = lines.map(|seed| public_half(environment, seed)).collect::<Result<Vec<_>, _>>()?;
+    if dropped.is_empty() {
+        return Ok(dropped);
+    }
+    if let Some(note) = newest {
+        let signer = Signer::from_seed(format!("guichet/{environment}"), seed(&current)?)?;
+        KeySet::from(signer).open(note).context(
+            "the newest checkpoint does not open with the new key alone, so no key was dropped; start the gateway once, \
+             so that the new key signs beside the old one, and stop it again",
+        )?;
+    }
     write_secret(&path, &current)?;
     Ok(dropped)
 }
@@ -115,21 +136,7 @@ fn read_or_make(path: &Path, make: impl FnOnce() -> anyhow::Result<String>) -> a
 
 /// Written whole or not at all: a crash leaves no half of a key.
 fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
-    let unfinished = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .with_context(|| format!("{} cannot be written", unfinished.display()))?;
-    writeln!(file, "{text}")?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+    write_whole(path, format!("{text}\n").as_bytes(), 0o600).context("a key cannot be written")
 }
 
 /// The folder, made when it is not there, for its user alone.

@@ -16,6 +16,7 @@ pub mod record_export;
 pub mod reload;
 pub mod sources;
 pub mod telemetry;
+mod whole_file;
 pub mod witness;
 
 pub use assemble::{Assembled, assemble};

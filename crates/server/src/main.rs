@@ -49,7 +49,7 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
-    /// Look after the audit trail; the gateway must be stopped.
+    /// Look after the audit trail; the gateway must be stopped, but for `new-key`.
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Make the hash of a password for a [[user]] of the configuration.

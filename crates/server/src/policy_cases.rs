@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guichet_admission::{Asked, Thought, World, ask::approvers};
-use guichet_contract::{Clock, Principal, PrincipalKind, Surface};
+use guichet_contract::{Approval, Clock, Principal, PrincipalKind, Surface};
 use guichet_rules::{Condition, Decision, Fault, Foresight, Reason, did_you_mean};
 use serde::Deserialize;
 use serde_json::Value;
@@ -163,7 +163,7 @@ impl Trial<'_> {
                 self.world.registry.with_parents(&given).into_iter().map(str::to_owned).collect();
         }
         match thought.ask(&self.world.policies, &principal) {
-            Foresight::Decided(decision) => self.judge(&thought, &principal, &decision, clock),
+            Foresight::Decided(decision) => self.judge(&thought, &principal, &decision),
             // With an input everything is known.
             Foresight::Depends(policies) => {
                 self.fault(case.expect.referenced, &format!("it depends on {}", policies.join(", ")));
@@ -190,7 +190,7 @@ impl Trial<'_> {
         }
     }
 
-    fn judge(&mut self, thought: &Thought, principal: &Principal, decision: &Decision, clock: &dyn Clock) {
+    fn judge(&mut self, thought: &Thought, principal: &Principal, decision: &Decision) {
         let case = self.case;
         let (answer, by) = match decision {
             Decision::Allowed { policies, .. } => ("allowed", policies.clone()),
@@ -221,11 +221,12 @@ impl Trial<'_> {
                 Decision::NeedsApproval { conditions, .. } => conditions,
                 _ => &[],
             };
-            let run = thought.imagine(self.world, principal, conditions, clock);
+            let approvals: Vec<Approval> =
+                conditions.iter().map(|condition| condition.clone().into_approval(thought.now)).collect();
             let members = self.world.registry.teams().flat_map(|team| team.members.iter().cloned());
             let people: BTreeSet<String> =
                 members.filter(|name| !self.around.programs.contains(name)).collect();
-            let able = approvers(self.world, &run, thought.now, people);
+            let able = approvers(self.world, &thought.waiting(principal, &approvals), thought.now, people);
             let found: BTreeSet<&str> = able.iter().map(|(name, _)| name.as_str()).collect();
             let expected: BTreeSet<&str> = expected.iter().map(|person| person.value.as_str()).collect();
             if found != expected {

@@ -6,8 +6,7 @@
 //! arrived can be held against the ledger.
 
 use std::{
-    fs::{self, File},
-    io::Write as _,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -15,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use guichet_contract::{Clock, Record, RecordVerdict};
-use guichet_store::{Store, Wake};
+use guichet_store::{Store, next_record};
 use opentelemetry::{
     InstrumentationScope, SpanId, TraceId,
     logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity},
@@ -25,11 +24,16 @@ use opentelemetry_sdk::{
     Resource,
     logs::{LogBatch, LogExporter as _, SdkLogRecord, SdkLogger, SdkLoggerProvider},
 };
-use tokio::{sync::broadcast::error::RecvError, time};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-/// Records of one call.
+use crate::whole_file::write_whole;
+
+/// Records of one call at most.
 const BATCH: usize = 512;
+/// Text of one call, bytes: a call ends with the record that reaches this. Servers that speak gRPC take 4 MiB unless they
+/// are told otherwise, and a record is some ten kilobytes at most.
+const BATCH_BYTES: usize = 1 << 20;
 /// New records are gathered for so long.
 const GATHER: Duration = Duration::from_secs(1);
 /// How long a collector may take.
@@ -45,7 +49,35 @@ pub struct RecordExport {
     exporter: LogExporter,
     logger: SdkLogger,
     clock: Arc<dyn Clock>,
-    position: PathBuf,
+    position: Position,
+}
+
+/// How far the collector came, kept in the data folder.
+pub struct Position(PathBuf);
+
+impl Position {
+    /// That of the data folder `data`.
+    pub fn of(data: &Path) -> Self {
+        Self(data.join("otlp-records.position"))
+    }
+
+    /// Index of the first record that no collector has taken.
+    ///
+    /// # Errors
+    /// A file that holds something else, or cannot be read.
+    pub fn read(&self) -> anyhow::Result<u64> {
+        match fs::read_to_string(&self.0) {
+            Ok(text) => text.trim().parse().with_context(|| {
+                format!("{} holds no number; remove it to send all records again", self.0.display())
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error).with_context(|| self.0.display().to_string()),
+        }
+    }
+
+    fn keep(&self, next: u64) -> anyhow::Result<()> {
+        write_whole(&self.0, format!("{next}\n").as_bytes(), 0o644).context("how far the export came")
+    }
 }
 
 impl RecordExport {
@@ -71,15 +103,15 @@ impl RecordExport {
             &Resource::builder().with_service_name("guichetd").with_attribute(deployed).build(),
         );
         let logger = SdkLoggerProvider::builder().build().logger("guichet.ledger");
-        Ok(Self { store, exporter, logger, clock, position: data.join("otlp-records.position") })
+        Ok(Self { store, exporter, logger, clock, position: Position::of(data) })
     }
 
     /// Sends what was not sent yet, then each new record, until `stop`.
     pub async fn work(self, stop: CancellationToken) {
         let mut wakes = self.store.wakes();
-        let mut pause = PAUSE;
+        let (mut pause, mut at_once) = (PAUSE, BATCH);
         loop {
-            let failed = match self.send_new(&stop).await {
+            let failed = match self.send_new(&mut at_once, &stop).await {
                 Ok(()) => {
                     pause = PAUSE;
                     false
@@ -96,20 +128,14 @@ impl RecordExport {
                 if failed {
                     return time::sleep(pause).await;
                 }
-                loop {
-                    match wakes.recv().await {
-                        Ok(Wake::Record) | Err(RecvError::Lagged(_)) => break,
-                        Ok(_) => {}
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
+                next_record(&mut wakes).await;
                 time::sleep(GATHER).await;
             };
             tokio::select! {
                 () = next => {}
                 () = stop.cancelled() => {
                     // The last ones; what is not taken now is at the next start.
-                    let _ = time::timeout(GATHER, self.send_new(&CancellationToken::new())).await;
+                    let _ = time::timeout(GATHER, self.send_new(&mut at_once, &CancellationToken::new())).await;
                     return;
                 }
             }
@@ -119,18 +145,32 @@ impl RecordExport {
         }
     }
 
-    async fn send_new(&self, stop: &CancellationToken) -> anyhow::Result<()> {
-        let mut next = self.sent()?;
+    /// `at_once` records in one call at most. Halved when a call fails, down to one, so that one that is too large for this
+    /// collector does not stop all that come after it; doubled again when one succeeds.
+    async fn send_new(&self, at_once: &mut usize, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut next = self.position.read()?;
         while !stop.is_cancelled() {
-            let leaves = self.store.leaves(next, BATCH).await?;
-            let Some((last, _)) = leaves.last() else { return Ok(()) };
-            let after = last + 1;
+            let mut leaves = self.store.leaves(next, *at_once).await?;
+            leaves.truncate(of_one_call(&leaves));
+            let (Some((first, _)), Some((last, _))) = (leaves.first(), leaves.last()) else { return Ok(()) };
+            let (after, sent) = (last + 1, leaves.len());
+            if *first > next {
+                tracing::warn!(
+                    from = next,
+                    until = first,
+                    "records were pruned before a collector took them; their archive has them"
+                );
+            }
             let scope = InstrumentationScope::builder("guichet.ledger").build();
             let records: Vec<SdkLogRecord> =
                 leaves.into_iter().map(|(index, text)| self.log_record(index, text)).collect();
             let borrowed: Vec<_> = records.iter().map(|record| (record, &scope)).collect();
-            self.exporter.export(LogBatch::new(&borrowed)).await?;
-            self.keep(after)?;
+            if let Err(error) = self.exporter.export(LogBatch::new(&borrowed)).await {
+                *at_once = (sent / 2).max(1);
+                return Err(error.into());
+            }
+            *at_once = (*at_once * 2).min(BATCH);
+            self.position.keep(after)?;
             next = after;
         }
         Ok(())
@@ -173,23 +213,36 @@ impl RecordExport {
         log.set_body(text.into());
         log
     }
+}
 
-    /// Index of the first record that no collector has taken.
-    fn sent(&self) -> anyhow::Result<u64> {
-        match fs::read_to_string(&self.position) {
-            Ok(text) => text.trim().parse().with_context(|| {
-                format!("{} holds no number; remove it to send all records again", self.position.display())
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(error).with_context(|| self.position.display().to_string()),
+/// So many of the leaves make one call: at least one, and no more text than [`BATCH_BYTES`] before the last of them.
+fn of_one_call(leaves: &[(u64, String)]) -> usize {
+    let mut bytes = 0;
+    let fits = leaves.iter().take_while(|(_, text)| {
+        let fits = bytes < BATCH_BYTES;
+        bytes += text.len();
+        fits
+    });
+    fits.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_ends_at_the_record_that_fills_it() {
+        let leaves = |sizes: &[usize]| -> Vec<_> {
+            (0..).zip(sizes).map(|(index, size)| (index, "x".repeat(*size))).collect()
+        };
+        for (sizes, taken) in [
+            (&[][..], 0),
+            (&[400; 512][..], 512),
+            (&[16 << 10; 512][..], 64),
+            (&[5 << 20, 1][..], 1),
+            (&[1, 5 << 20, 1][..], 2),
+        ] {
+            assert_eq!(of_one_call(&leaves(sizes)), taken);
         }
-    }
-
-    fn keep(&self, next: u64) -> anyhow::Result<()> {
-        let unfinished = self.position.with_extension("new");
-        let mut file = File::create(&unfinished)?;
-        writeln!(file, "{next}")?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &self.position).with_context(|| self.position.display().to_string())
     }
 }

@@ -116,7 +116,7 @@ impl Reloader {
                 }
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
-                        "listen, data, environment, channels, limits, telemetry, ledger and providers take effect at the next start"
+                        "listen, data, environment, channels, review_seconds, limits, telemetry, ledger and providers take effect at the next start"
                     );
                 }
                 self.config.users = new.users;
@@ -179,9 +179,13 @@ impl Reloader {
 
 /// What only a restart takes over, in a form that can be compared.
 fn fixed_at_start(config: &Config) -> String {
-    let Config { environment, listen, limits, telemetry, ledger, providers, channels, .. } = config;
+    let Config {
+        environment, listen, review_seconds, limits, telemetry, ledger, providers, channels, ..
+    } = config;
     let data = config.data.display();
-    format!("{environment} {listen} {data} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}")
+    format!(
+        "{environment} {listen} {data} {review_seconds} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}"
+    )
 }
 
 fn told(faults: &[String]) {

@@ -7,8 +7,8 @@
 //! between are left out, because the newest covers them.
 
 use std::{
-    fs::OpenOptions,
-    io::{self, Write as _},
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,7 +16,7 @@ use std::{
 
 use guichet_dispatch::transport::HttpClient;
 use guichet_gateway::metrics::{Metrics, WitnessLabels};
-use guichet_ledger::parse_unverified;
+use guichet_ledger::{CUT_OFF, parse_unverified};
 use tokio::{sync::watch, task::JoinSet, time};
 
 use crate::config::WitnessConfig;
@@ -120,10 +120,70 @@ impl Witness {
     }
 }
 
-/// Appends a checkpoint and an empty line, durably. The last line of a note is never empty, so that the file is read
-/// back checkpoint by checkpoint.
+/// Appends a checkpoint and an empty line, durably: `guichet_ledger::split_notes` reads the file back. What a crash or a
+/// full disk left of the one before is closed first, so that it does not spoil this one.
 fn append(path: &Path, note: &str) -> io::Result<()> {
+    let mending = mending(path)?;
     let mut file = OpenOptions::new().append(true).create(true).mode(0o644).open(path)?;
-    file.write_all(format!("{note}\n").as_bytes())?;
-    file.sync_data()
+    let before = file.metadata()?.len();
+    let written = file.write_all(format!("{mending}{note}\n").as_bytes()).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // Where a file only takes appends this fails, and the next one closes what is left.
+        let _ = file.set_len(before);
+    }
+    written
+}
+
+/// What must follow the end of the file for the next checkpoint to stand alone.
+fn mending(path: &Path) -> io::Result<String> {
+    // Asked before it is opened: opening a pipe would wait for whoever writes to it.
+    let length = match fs::metadata(path) {
+        Ok(found) if found.is_file() => found.len(),
+        Ok(_) => return Ok(String::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(error),
+    };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        // It can only be written: then it is what it is.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(String::new()),
+        Err(error) => return Err(error),
+    };
+    file.seek(SeekFrom::Start(length.saturating_sub(2)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    Ok(match end.as_slice() {
+        [] | [b'\n', b'\n'] => String::new(),
+        [.., b'\n'] => "\n".to_owned(),
+        _ => format!("{CUT_OFF}\n\n"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use guichet_ledger::{KeySet, Signer, Tree, split_notes};
+
+    use super::*;
+
+    #[test]
+    fn what_was_cut_off_anywhere_spoils_no_other_checkpoint() {
+        let signer = |seed| Signer::from_seed("guichet/staging", [seed; 32]).unwrap();
+        let keys = KeySet::new(signer(2), vec![signer(1)]).unwrap();
+        let notes: Vec<String> = (1..4).map(|size| keys.sign(&Tree { size, ..Tree::EMPTY })).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("witness");
+        append(&path, &notes[0]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..=notes[1].len() {
+            let torn = [&whole, &notes[1].as_bytes()[..cut]].concat();
+            fs::write(&path, torn).unwrap();
+            append(&path, &notes[2]).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            let sizes: Vec<u64> =
+                split_notes(&text).iter().map(|note| keys.open(note).unwrap().size).collect();
+            // Cut off within the signatures, where one of them is whole, it is a checkpoint all the same.
+            assert!([&[1, 3][..], &[1, 2, 3]].contains(&&sizes[..]), "cut at {cut}: {sizes:?} in {text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use guichet_contract::{
     record::LedgerRecord,
 };
 use jiff::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 use uuid::Uuid;
 
 use crate::work::{CommitError, Delivery, Job, Lane, Token, UnitOfWork};
@@ -118,8 +118,14 @@ pub trait Events {
 pub trait Reviews {
     /// Of this run, open or closed.
     async fn review(&self, run: RunId) -> Result<Option<Review>, StoreError>;
-    /// Open ones that are due before this moment, the most urgent first, at most `limit`.
-    async fn open_reviews(&self, due_before: Timestamp, limit: usize) -> Result<Vec<Review>, StoreError>;
+    /// Open ones that are due before this moment, the most urgent first, at most `limit`; behind `after` (due, run), the
+    /// last one of the call before, when it is given.
+    async fn open_reviews(
+        &self,
+        due_before: Timestamp,
+        after: Option<(Timestamp, RunId)>,
+        limit: usize,
+    ) -> Result<Vec<Review>, StoreError>;
 }
 
 /// Durable work.
@@ -228,6 +234,17 @@ pub enum Wake {
 pub trait Wakes {
     /// From now on. A receiver that lags is told so and reads anew.
     fn wakes(&self) -> broadcast::Receiver<Wake>;
+}
+
+/// Waits until the ledger has new records, or may have: some wakes were missed. For ever when the store is gone.
+pub async fn next_record(wakes: &mut broadcast::Receiver<Wake>) {
+    loop {
+        match wakes.recv().await {
+            Ok(Wake::Record) | Err(RecvError::Lagged(_)) => return,
+            Ok(_) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 /// A store: all nouns, and one way to write.

@@ -6,8 +6,17 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::{Router, body::Bytes, extract::State, routing::post};
-use reqwest::{StatusCode, header::HeaderMap};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, HeaderValue, RETRY_AFTER},
+};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +45,8 @@ struct Inside {
     posted: Mutex<Vec<Posted>>,
     /// Status and how long it takes; the last one stays.
     answers: Mutex<Vec<(u16, Duration)>>,
+    /// `Retry-After` of every answer.
+    retry_after: Mutex<Option<HeaderValue>>,
 }
 
 /// A receiver that is served.
@@ -61,6 +72,12 @@ impl Receiver {
         Ok(Self { url: format!("{base}/hook"), inside, stop })
     }
 
+    /// From now on every answer asks not to be asked again before so many seconds.
+    pub fn ask_for_pauses(&self, seconds: u64) {
+        *self.inside.retry_after.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(HeaderValue::from(seconds));
+    }
+
     /// All that was posted so far, in order.
     pub fn posted(&self) -> Vec<Posted> {
         self.inside.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -78,7 +95,7 @@ impl Drop for Receiver {
     }
 }
 
-async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes) -> Response {
     let event = serde_json::from_slice(&body).unwrap_or_default();
     inside.posted.lock().unwrap_or_else(PoisonError::into_inner).push(Posted { headers, body, event });
     let (status, after) = {
@@ -90,5 +107,9 @@ async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes
         }
     };
     tokio::time::sleep(after).await;
-    StatusCode::from_u16(status).unwrap_or(StatusCode::NO_CONTENT)
+    let mut response = StatusCode::from_u16(status).unwrap_or(StatusCode::NO_CONTENT).into_response();
+    if let Some(pause) = inside.retry_after.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        response.headers_mut().insert(RETRY_AFTER, pause);
+    }
+    response
 }

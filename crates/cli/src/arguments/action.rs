@@ -145,6 +145,9 @@ fn page(action: &Action) -> String {
 pub(crate) fn told(action: &Action) -> String {
     let effect = match action.effect {
         guichet_contract::Effect::Read => "read: looks, changes nothing",
+        guichet_contract::Effect::Change if action.confirm => {
+            "change: can be changed back; you are asked before"
+        }
         guichet_contract::Effect::Change => "change: can be changed back",
         guichet_contract::Effect::Destroy => "destroy: removes something; you are asked before",
     };

@@ -85,14 +85,15 @@ pub(crate) fn of_action(effect_is_read: bool) -> Vec<Arg> {
                 .action(ArgAction::SetTrue)
                 .help("Show what would happen and who must approve; change nothing"),
         );
-        arguments.push(
-            Arg::new("break-glass")
-                .long("break-glass")
-                .action(ArgAction::SetTrue)
-                .help("In an emergency: go on without approvals; needs --reason, is marked and reviewed"),
-        );
-        arguments.extend(waiting());
     }
+    // A read may need an approval too, and then is a run like any other.
+    arguments.push(
+        Arg::new("break-glass")
+            .long("break-glass")
+            .action(ArgAction::SetTrue)
+            .help("In an emergency: go on without approvals; needs --reason, is marked and reviewed"),
+    );
+    arguments.extend(waiting());
     arguments.into_iter().map(|argument| argument.help_heading(HEADING)).collect()
 }
 

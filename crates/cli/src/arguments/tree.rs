@@ -1,6 +1,9 @@
 //! The whole grammar: built-in commands and the tree of the catalogue's commands.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use clap::{ColorChoice, Command};
 use guichet_contract::{ActionId, Catalogue};
@@ -67,6 +70,8 @@ fn is_word(word: &str) -> bool {
 pub(crate) struct Tree {
     pub(crate) command: Command,
     pub(crate) places: Places,
+    /// An action that was typed cannot be read from the cache; its command has no flags.
+    pub(crate) lacks_an_action: bool,
 }
 
 #[derive(Default)]
@@ -79,6 +84,8 @@ struct Node<'a> {
 struct Wanted<'a> {
     catalogue: &'a Remembered,
     words: Option<&'a [String]>,
+    /// One of them could not be read.
+    lacks_an_action: Cell<bool>,
 }
 
 impl Wanted<'_> {
@@ -121,15 +128,17 @@ impl Tree {
         root = globals::add(root, settings);
         root = root.subcommands(builtin::commands(settings));
         let mut groups = Vec::new();
+        let mut lacks_an_action = false;
         for (word, node) in &top.below {
             groups.push(((*word).to_owned(), about(node)));
             if let Some(catalogue) = catalogue {
-                let wanted = Wanted { catalogue, words };
+                let wanted = Wanted { catalogue, words, lacks_an_action: Cell::new(false) };
                 root = root.subcommand(branch(word, node, &mut vec![(*word).to_owned()], &wanted));
+                lacks_an_action |= wanted.lacks_an_action.get();
             }
         }
         root = help::frame(root, settings, &groups, catalogue.is_some());
-        Self { command: root, places }
+        Self { command: root, places, lacks_an_action }
     }
 }
 
@@ -139,10 +148,10 @@ fn branch(word: &str, node: &Node<'_>, path: &mut Vec<String>, wanted: &Wanted<'
         return command;
     }
     if let Some(entry) = node.action {
-        // Its line may have gone since the outline was read; then the command has no flags, and the catalogue is asked
-        // for anew before anybody is told that one is unknown.
-        if let Some(action) = wanted.catalogue.action(entry.id.as_str()) {
-            command = action::fill(command, &action, path);
+        // Its line may have gone since the outline was read, or be of another version's making.
+        match wanted.catalogue.action(entry.id.as_str()) {
+            Some(action) => command = action::fill(command, &action, path),
+            None => wanted.lacks_an_action.set(true),
         }
         command = command.args_conflicts_with_subcommands(true);
     } else {

@@ -4,7 +4,7 @@ use clap::ArgMatches;
 use guichet_client::Secret;
 
 use crate::{
-    cache,
+    cache::{self, Asking},
     commands::{Cx, text},
     credentials::{Credential, Credentials},
     exit::Exit,
@@ -55,7 +55,7 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
                 .note("note: GUICHET_TOKEN is set and goes before this session; unset it to use the session");
         }
         let client = client.with_token(Some(session.token));
-        if let Err(failure) = cache::refresh(&client, &cx.settings, &context).await {
+        if let Err(failure) = cache::refresh(&client, &cx.settings, &context, Asking::IfNewer).await {
             printer.note(&format!("note: the catalogue could not be brought: {}", failure.summary()));
         }
         Ok(Exit::Done)

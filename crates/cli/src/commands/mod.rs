@@ -29,7 +29,7 @@ use jiff::Timestamp;
 
 use crate::{
     arguments::{self, Places, example::command_line, schema::members},
-    cache::{self, Remembered},
+    cache::{self, Asking, Remembered},
     exit::Exit,
     failure::Failure,
     printer::Printer,
@@ -73,7 +73,7 @@ impl Cx {
             if self.should_refresh(&result)
                 && let Ok(context) = self.settings.context()
             {
-                let refreshing = cache::refresh(&client, &self.settings, context);
+                let refreshing = cache::refresh(&client, &self.settings, context, Asking::IfNewer);
                 match tokio::time::timeout(REFRESH_AFTER, refreshing).await {
                     Ok(Ok(Some(_))) => printer.detail("the catalogue was refreshed"),
                     Ok(Ok(None)) => {}
@@ -99,13 +99,15 @@ impl Cx {
         if let Some(catalogue) = self.remembered().and_then(|catalogue| catalogue.whole()) {
             return Ok(catalogue);
         }
-        refresh_catalogue(&self.settings)?.and_then(|catalogue| catalogue.whole()).ok_or_else(|| {
-            Failure::new(
-                Exit::Failed,
-                "No catalogue",
-                "the gateway says that nothing is new, and nothing is known",
-            )
-        })
+        refresh_catalogue(&self.settings, Asking::Anew)?.and_then(|catalogue| catalogue.whole()).ok_or_else(
+            || {
+                Failure::new(
+                    Exit::Failed,
+                    "No catalogue",
+                    "the gateway gives none, and none that is remembered can be read",
+                )
+            },
+        )
     }
 
     fn remembered(&self) -> Option<Remembered> {
@@ -126,14 +128,16 @@ impl Cx {
     }
 }
 
-/// Asks the gateway for a newer catalogue, outside any other work.
-pub(crate) fn refresh_catalogue(settings: &Settings) -> Result<Option<Remembered>, Failure> {
+/// Asks the gateway for its catalogue, outside any other work.
+pub(crate) fn refresh_catalogue(settings: &Settings, asking: Asking) -> Result<Option<Remembered>, Failure> {
     let context = settings.context()?;
     let client = settings.client()?;
     runtime()?.block_on(async {
-        tokio::time::timeout(REFRESH_FIRST, cache::refresh(&client, settings, context)).await.unwrap_or_else(
-            |_| Err(Failure::new(Exit::Unreachable, "Gateway unreachable", "it did not answer in time")),
-        )
+        tokio::time::timeout(REFRESH_FIRST, cache::refresh(&client, settings, context, asking))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure::new(Exit::Unreachable, "Gateway unreachable", "it did not answer in time"))
+            })
     })
 }
 
@@ -173,9 +177,15 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "version" => version::run(cx, printer),
         _ => {
             let (words, leaf) = walk(first, below);
-            let action = cx.places.action_at(&words).and_then(|id| cx.known_action(id.as_str()));
-            let action =
-                action.ok_or_else(|| Failure::usage(format!("`{}` is no command", words.join(" "))))?;
+            let line = words.join(" ");
+            let id = cx.places.action_at(&words);
+            let id = id.ok_or_else(|| Failure::usage(format!("`{line}` is no command")))?;
+            let action = cx.known_action(id.as_str()).ok_or_else(|| {
+                let what =
+                    format!("what is remembered of `{line}` cannot be read, and the gateway gives no other");
+                Failure::new(Exit::Unreachable, "No catalogue", what)
+                    .next("try again when the gateway answers")
+            })?;
             perform::run(cx, &action, &words, leaf, printer)
         }
     }

@@ -2,12 +2,16 @@
 
 use clap::ArgMatches;
 use guichet_client::RunFilter;
-use guichet_contract::{Clock as _, Run, RunState, SystemClock};
+use guichet_contract::{Run, RunState};
 use serde_json::json;
 
 use crate::{
     arguments::globals,
-    commands::{Cx, now, perform::follow, subcommand, text},
+    commands::{
+        Cx, now,
+        perform::{follow, submit},
+        subcommand, text,
+    },
     exit::Exit,
     failure::Failure,
     printer::{
@@ -41,8 +45,11 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
                 Ok(Exit::Done)
             }
             "undo" => {
-                let key = SystemClock.new_uuid().to_string();
-                let undoing = client.undo_run(run, globals::reason(matches), &key).await?;
+                let given = globals::reason(matches).map(str::to_owned);
+                let undo = async |reason: Option<&str>| {
+                    submit::once(printer, async |key| client.undo_run(run, reason, key).await).await
+                };
+                let undoing = submit::with_reason(printer, given, undo).await?;
                 printer.note(&format!("undoing with run {}", undoing.id.short()));
                 if matches.get_flag("no-wait") {
                     printer.done(&undoing, &format!("submitted: run {}", undoing.id.short()));

@@ -32,6 +32,13 @@ pub(super) async fn hold(
 ) -> Result<Held, Failure> {
     let part = client.export_records(0).await?;
     let first = part.first;
+    if first > 0 && first >= checkpoint.size {
+        return Err(broken(format!(
+            "none of the {} signed entries is given: the gateway says that those before {first} were archived",
+            checkpoint.size
+        ))
+        .next("verify the archives (`--archive`), and ask the gateway's operator: an archive never takes the last entry"));
+    }
     // Where the beginning was archived, its tiles take its place. They need not be believed: see `verify_from`.
     let mut tiles = Tiles { client, size: checkpoint.size, known: HashMap::new() };
     let edge = tiles.read(|tiles| Edge::from_tiles(first, tiles)).await?;

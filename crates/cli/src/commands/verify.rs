@@ -14,7 +14,7 @@ use std::{
 use clap::ArgMatches;
 use guichet_client::Client;
 use guichet_ledger::{
-    Checkpoint, Edge, Fault, NoteError, Opened, Report, TileReader, Tree, Verifier, open_with_any, tile_path,
+    Edge, Fault, NoteError, Opened, Report, Tree, Verifier, open_with_any, split_notes, verify_archive,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -89,22 +89,45 @@ fn note_in(flag: &str, path: &str) -> Result<String, Failure> {
     files::read(Path::new(path))?.ok_or_else(|| Failure::usage(format!("--{flag}: there is no file {path}")))
 }
 
-/// The trees of `--against`, each signed by one of the keys.
+/// The trees of `--against`, each signed by one of the keys. A file may hold many checkpoints, one after the other, as
+/// that of a witness does.
 fn earlier(matches: &ArgMatches, keys: &[Verifier]) -> Result<Vec<Tree>, Failure> {
-    let paths = matches.get_many::<String>("against").into_iter().flatten();
-    let open = |path: &String| {
-        let opened = open_with_any(&note_in("against", path)?, keys);
-        let opened = opened.map_err(|error| broken(format!("--against {path}: {error}")))?;
-        Ok(opened.checkpoint.tree())
-    };
-    paths.map(open).collect()
+    let mut trees = Vec::new();
+    for path in matches.get_many::<String>("against").into_iter().flatten() {
+        // What a crash cut off may end within a character.
+        let bytes = std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("--against: {path} cannot be read: {error}")))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut notes = split_notes(&text);
+        if notes.is_empty() {
+            // Not one checkpoint: what is wrong with it is told of all of it.
+            notes.push(&text);
+        }
+        for (number, note) in (1_usize..).zip(&notes) {
+            let opened = open_with_any(note, keys).map_err(|error| {
+                let which = match notes.len() {
+                    1 => String::new(),
+                    many => format!("checkpoint {number} of {many}: "),
+                };
+                let failure = broken(format!("--against {path}: {which}{error}"));
+                match error {
+                    NoteError::OtherKeys { .. } => failure.next(
+                        "if the log's key was replaced since it was signed, give both: --key OLD --key NEW",
+                    ),
+                    _ => failure,
+                }
+            })?;
+            trees.push(opened.checkpoint.tree());
+        }
+    }
+    Ok(trees)
 }
 
-fn is_long_enough(matches: &ArgMatches, checkpoint: &Checkpoint) -> Result<(), Failure> {
+/// `size` entries are signed.
+fn is_long_enough(matches: &ArgMatches, size: u64) -> Result<(), Failure> {
     match matches.get_one::<u64>("at-least") {
-        Some(least) if checkpoint.size < *least => Err(broken(format!(
-            "it was cut off: {} entries are signed, and there were at least {least}",
-            checkpoint.size
+        Some(least) if size < *least => Err(broken(format!(
+            "it was cut off: {size} entries are signed, and there were at least {least}"
         ))
         .next(
             "keep the checkpoint as evidence (`guichet audit checkpoint`), and ask the gateway's operator",
@@ -117,7 +140,7 @@ fn offline(file: &str, matches: &ArgMatches, printer: &Printer) -> Result<Exit, 
     let note = note_in("checkpoint", text(matches, "checkpoint").unwrap_or_default())?;
     let keys = verifiers(&given_keys(matches)?.unwrap_or_default())?;
     let checkpoint = open(&note, &keys)?.checkpoint;
-    is_long_enough(matches, &checkpoint)?;
+    is_long_enough(matches, checkpoint.size)?;
     let before = earlier(matches, &keys)?;
     let leaves = lines_of(file, "file")?;
     let report = guichet_ledger::verify_from(Edge::new(), leaves, &checkpoint, &before);
@@ -133,44 +156,21 @@ fn lines_of(file: &str, flag: &str) -> Result<Lines, Failure> {
     Ok(Box::new((0..).zip(lines).map(|(index, line)| line.map(|line| (index, line)))))
 }
 
-/// What `guichetd ledger prune` says of an archive.
-#[derive(Deserialize)]
-struct Contents {
-    first: u64,
-    until: u64,
-}
-
 fn archive(folder: &Path, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
-    let read = |name: &str| note_in("archive", &folder.join(name).display().to_string());
-    let contents: Contents = serde_json::from_str(&read("archive.json")?)
-        .map_err(|error| broken(format!("its archive.json: {error}")))?;
-    let keys = verifiers(&given_keys(matches)?.unwrap_or_default())?;
-    let checkpoint = open(&read("checkpoint")?, &keys)?.checkpoint;
-    is_long_enough(matches, &checkpoint)?;
-    if checkpoint.size != contents.until {
-        return Err(broken("its checkpoint is not that of the records in it"));
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!("--archive: there is no folder {}", folder.display())));
     }
-    let lines = lines_of(&folder.join("records.ndjson").display().to_string(), "archive")?;
-    let leaves = lines.map(|line| line.map(|(index, text)| (contents.first + index, text)));
-    let tiles = Tiles(folder);
-    let report = guichet_ledger::verify_segment(contents.first, leaves, &checkpoint, &tiles)
+    let keys = verifiers(&given_keys(matches)?.unwrap_or_default())?;
+    let (contents, report) = verify_archive(|file| File::open(folder.join(file)), &keys)
         .map_err(|fault| broken(fault.to_string()))?;
+    is_long_enough(matches, report.size)?;
     printer.note(&format!(
         "note: this archive holds the entries {} to {}",
         contents.first,
-        contents.until - 1
+        contents.until.saturating_sub(1)
     ));
     tell(&report, None, printer);
     Ok(Exit::Done)
-}
-
-/// Tiles as files, full ones or not.
-struct Tiles<'a>(&'a Path);
-
-impl TileReader for Tiles<'_> {
-    fn tile(&self, level: u8, index: u64) -> Option<Vec<u8>> {
-        (1..=256).rev().find_map(|width| std::fs::read(self.0.join(tile_path(level, index, width))).ok())
-    }
 }
 
 async fn online(cx: &Cx, client: &Client, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
@@ -198,7 +198,7 @@ async fn online(cx: &Cx, client: &Client, matches: &ArgMatches, printer: &Printe
     let keys = verifiers(&known)?;
     let note = client.checkpoint().await?;
     let Opened { checkpoint, signed_by } = open(&note, &keys)?;
-    is_long_enough(matches, &checkpoint)?;
+    is_long_enough(matches, checkpoint.size)?;
     // A memory under other keys says nothing about these.
     let remembered = match memory.map(|memory| open_with_any(&memory.checkpoint, &keys)) {
         None | Some(Err(NoteError::OtherKeys { .. })) => None,
@@ -239,6 +239,11 @@ async fn online(cx: &Cx, client: &Client, matches: &ArgMatches, printer: &Printe
     let memory = serde_json::to_vec(&memory).map_err(|error| Failure::file(&path, error))?;
     files::write(&path, &memory)?;
     tell(&report, remembered.map(|tree| tree.size), printer);
+    if report.first > 0 {
+        let last = report.first - 1;
+        printer
+            .note(&format!("note: entries 0 to {last} were not given: verify their archives (`--archive`)"));
+    }
     Ok(Exit::Done)
 }
 
@@ -256,14 +261,18 @@ fn tell(report: &Report, since: Option<u64>, printer: &Printer) {
         let _ = write!(text, "{byte:02x}");
         text
     });
+    let entries = match report.given() {
+        Some((first, last)) if first > 0 => format!("{first} to {last}"),
+        _ => report.size.to_string(),
+    };
     let card = Card::default()
         .with("Ledger", report.origin.clone())
-        .with("Entries", report.size.to_string())
+        .with("Entries", entries)
         .with("Root", root.clone())
         .maybe("Extends", since.map(|size| format!("the {size} entries that were verified here before")))
         .maybe("Not yet signed", (report.beyond > 0).then(|| report.beyond.to_string()));
     let whole = json!({
-        "verified": true, "origin": report.origin, "size": report.size, "root": root,
+        "verified": true, "origin": report.origin, "first": report.first, "size": report.size, "root": root,
         "beyond": report.beyond, "verified_before": since,
     });
     printer.card(&whole, &card);

@@ -143,12 +143,17 @@ impl Card {
         card.with("Binding", run.binding.short())
     }
 
-    /// Of a plan that is not yet a run.
-    pub(crate) fn of_plan(planned: &Planned, action: &Action, environment: &str, command: &str) -> Self {
-        let mut card = Self::default()
+    /// Of what is typed, with nothing else known of it.
+    pub(crate) fn of_action(action: &Action, environment: &str, command: &str) -> Self {
+        Self::default()
             .with("Environment", environment)
             .with("Action", format!("{} ({})", action.title, action.effect.as_str()))
-            .with("Command", command);
+            .with("Command", command)
+    }
+
+    /// Of a plan that is not yet a run.
+    pub(crate) fn of_plan(planned: &Planned, action: &Action, environment: &str, command: &str) -> Self {
+        let mut card = Self::of_action(action, environment, command);
         card = match &planned.plan {
             Some(plan) => card.plan(Some(plan)),
             None => card.with("What happens", "the provider offers no plan for this action"),

@@ -86,6 +86,11 @@ impl Printer {
         }
     }
 
+    /// Whether results are for people: what can be mended by asking is asked then.
+    pub(crate) fn is_for_people(&self) -> bool {
+        self.format == Format::Table
+    }
+
     /// Where the command goes; shown above tables on a terminal.
     pub(crate) fn set_environment(&mut self, place: Option<String>) {
         self.place = place;

@@ -50,6 +50,25 @@ fn a_whole_ledger_verifies_and_is_remembered() {
     assert!(!err.contains("taken on trust"), "{err}");
 }
 
+#[test]
+fn what_was_not_given_is_not_called_verified() {
+    let fake = with_ledger();
+    fake.part.lock().unwrap().pruned = 3;
+    let (exit, out, err) = fake.run(&["audit", "verify"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(out.contains("3 to 4"), "{out}");
+    assert!(err.contains("verified: entries 3 to 4 are exactly those"), "{err}");
+    assert!(err.contains("entries 0 to 2 were not given: verify their archives (`--archive`)"), "{err}");
+    let (_, out, _) = fake.run(&["audit", "verify", "-o", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&told["first"], &told["size"]), (&3.into(), &5.into()));
+    // A gateway that gives nothing at all has shown nothing.
+    fake.part.lock().unwrap().pruned = 5;
+    let (exit, out, err) = fake.run(&["audit", "verify"]);
+    assert_eq!((exit, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("none of the 5 signed entries is given"), "{err}");
+}
+
 /// What was done, the leaves after it, the seed of the key that signed anew, and what is told.
 type Deed = (&'static str, Vec<String>, Option<u8>, &'static str);
 
@@ -166,6 +185,89 @@ fn a_checkpoint_from_elsewhere_shows_a_fork_and_a_truncation() {
     let offline = ["--file", &export, "--checkpoint", &newest, "--against"];
     assert_eq!(verify(&[&offline[..], &[&earlier]].concat()).0, 0);
     assert_eq!(verify(&[&offline[..], &[&fork]].concat()).0, 1);
+}
+
+/// As `guichetd` writes it for a witness: each checkpoint with an empty line after it.
+#[test]
+fn the_file_of_a_witness_is_taken_with_all_that_is_in_it() {
+    let fake = with_ledger();
+    let leaves = signed_leaves();
+    let mut edited = leaves.clone();
+    edited[1] = edited[1].replace('1', "7");
+    let note = |seed: u8, leaves: &[String]| {
+        let mut other = Part::default();
+        other.sign(seed, leaves);
+        other.checkpoint
+    };
+    let file = fake.home().join("witness").display().to_string();
+    let key = fake.part.lock().unwrap().signer.as_ref().unwrap().verifier().to_string();
+    let verify = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        let (exit, _, err) = fake.run(&["audit", "verify", "--key", &key, "--against", &file]);
+        (exit, err)
+    };
+    let kept = format!("{}\n{}\n", note(1, &leaves[..2]), note(1, &leaves[..4]));
+    let (exit, err) = verify(kept.as_bytes());
+    assert_eq!(exit, 0, "{err}");
+    // A crash cut one off within a character; the next was appended behind it.
+    let cut = note(1, &leaves[..3]);
+    let torn = &cut.as_bytes()[..=cut.find('—').unwrap()];
+    assert!(std::str::from_utf8(torn).is_err());
+    let next = note(1, &leaves);
+    let (exit, err) = verify(&[kept.as_bytes(), torn, b" (cut off)\n\n", next.as_bytes(), b"\n"].concat());
+    assert_eq!(exit, 0, "{err}");
+    // None of them is left out.
+    for (other, told) in [
+        (note(1, &edited[..3]), "(a fork)"),
+        (note(9, &leaves[..3]), "checkpoint 3 of 4: the checkpoint bears no signature of"),
+    ] {
+        let (exit, err) = verify(format!("{kept}{other}\n{next}\n").as_bytes());
+        assert_eq!(exit, 1, "{err}");
+        assert!(err.contains(told), "{err}");
+    }
+    let (exit, err) = verify(b"no checkpoint at all\n");
+    assert_eq!(exit, 1);
+    assert!(err.contains("this is no checkpoint"), "{err}");
+    let missing = fake.run(&["audit", "verify", "--key", &key, "--against", "nowhere"]);
+    assert_eq!(missing.0, 2, "{}", missing.2);
+}
+
+#[test]
+fn an_archive_verifies_without_any_gateway() {
+    let fake = Fake::start();
+    let leaves: Vec<String> = (0..256).map(|index| format!("{{\"n\":{index}}}")).collect();
+    let mut part = Part::default();
+    part.sign(1, &leaves);
+    let key = part.keys.clone();
+    let folder = fake.home().join("archive");
+    std::fs::create_dir_all(folder.join("tile/0")).unwrap();
+    std::fs::create_dir_all(folder.join("tile/1/000.p")).unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    let tree = guichet_ledger::append(
+        &guichet_ledger::Tree::EMPTY,
+        &leaves.iter().map(String::as_bytes).collect::<Vec<_>>(),
+        &std::collections::BTreeMap::new(),
+    );
+    for (level, index, hashes) in tree.unwrap().tiles {
+        let width = u16::try_from(hashes.len() / 32).unwrap();
+        write(&guichet_ledger::tile_path(level, index, width), &hashes);
+    }
+    write("records.ndjson", (leaves.join("\n") + "\n").as_bytes());
+    write("checkpoint", part.checkpoint.as_bytes());
+    write("archive.json", br#"{"origin": "guichet.example/staging", "first": 0, "until": 256}"#);
+    let folder = folder.display().to_string();
+    let verify =
+        |more: &[&str]| fake.run(&[&["audit", "verify", "--archive", &folder, "--key", &key], more].concat());
+    let (exit, _, err) = verify(&["--at-least", "256"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(err.contains("this archive holds the entries 0 to 255"), "{err}");
+    assert_eq!(verify(&["--at-least", "257"]).0, 1);
+    write("archive.json", br#"{"origin": "guichet.example/production", "first": 0, "until": 256}"#);
+    let (exit, _, err) = verify(&[]);
+    assert_eq!(exit, 1);
+    assert!(err.contains("its checkpoint is not that of the records in it"), "{err}");
+    let nowhere = fake.run(&["audit", "verify", "--archive", "nowhere", "--key", &key]);
+    assert_eq!(nowhere.0, 2, "{}", nowhere.2);
 }
 
 #[test]

@@ -92,6 +92,31 @@ fn an_answer_lost_on_the_way_makes_no_second_run() {
 }
 
 #[test]
+fn an_answer_lost_on_the_way_undoes_once() {
+    let fake = Fake::start();
+    fake.part.lock().unwrap().submissions.extend([None, None]);
+    let (exit, out, err) = fake.run(&["runs", "undo", "1a2b3c4d", "--no-wait", "-o", "json"]);
+    assert_eq!(exit, 0, "{err}");
+    let seen = fake.seen("POST /v1/runs/1a2b3c4d/undo");
+    let keys: Vec<_> = seen.iter().map(|seen| seen.headers["idempotency-key"].clone()).collect();
+    assert_eq!(keys.len(), 3);
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    let run: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(run["idempotency_key"], keys[0].to_str().unwrap());
+}
+
+#[test]
+fn a_reason_that_is_missing_is_told_where_nobody_can_be_asked() {
+    let fake = Fake::start();
+    let wanted = Problem::new(code::REASON_REQUIRED, "a ticket is needed").next("like OPS-123");
+    fake.part.lock().unwrap().submissions.push_back(Some(wanted));
+    let (exit, _, err) = fake.run(&["rds", "drop-index", "--index", "x"]);
+    assert_eq!(exit, 1);
+    assert!(err.contains("a ticket is needed") && err.contains("next: like OPS-123"), "{err}");
+    assert_eq!(fake.seen("POST /v1/actions/postgres.drop-index/runs").len(), 1);
+}
+
+#[test]
 fn a_refusal_is_not_sent_again() {
     let fake = Fake::start();
     fake.part.lock().unwrap().submissions.push_back(Some(Problem::new(code::REFUSED, "no")));

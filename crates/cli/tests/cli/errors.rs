@@ -25,7 +25,7 @@ fn what_is_mistyped_is_told_with_what_is_near() {
 #[test]
 fn an_unknown_command_may_be_new_and_is_looked_for_once() {
     let fake = Fake::start();
-    let mut catalogue = crate::fake::catalogue();
+    let mut catalogue = crate::offered::catalogue();
     catalogue.actions[0].command = vec!["demo".to_owned(), "shout".to_owned()];
     let newer = guichet_contract::Catalogue::new("staging", {
         catalogue.actions[0].version = guichet_contract::Digest::of_bytes(b"two");

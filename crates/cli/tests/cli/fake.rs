@@ -23,6 +23,8 @@ use guichet_contract::{
 use guichet_ledger::Signer;
 use serde_json::{Value, json};
 
+use crate::offered::catalogue;
+
 /// What the gateway remembers and what it is told to do.
 #[derive(Default)]
 pub(crate) struct Part {
@@ -38,6 +40,8 @@ pub(crate) struct Part {
     /// How the run is once its last connection was read.
     pub(crate) run_at_the_end: Option<Run>,
     pub(crate) leaves: Vec<String>,
+    /// So many of them were archived, or so it says.
+    pub(crate) pruned: usize,
     pub(crate) signer: Option<Signer>,
     /// What `GET /v1/ledger/key` says.
     pub(crate) keys: String,
@@ -186,6 +190,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/approvals", get(list_runs))
         .route("/v1/runs/{run}", get(get_run))
         .route("/v1/runs/{run}/events", get(events))
+        .route("/v1/runs/{run}/undo", post(undo))
         .route("/v1/runs/{run}/{verb}", post(decide))
         .route("/v1/records", get(records))
         .route("/v1/providers", get(providers))
@@ -310,6 +315,8 @@ async fn submit(
     let lose_answer = part.submissions.pop_front().is_some();
     match action.as_str() {
         "demo.echo" => return Json(json!({"result": body["input"]})).into_response(),
+        // Those of the vault are read with an approval.
+        "postgres.queries" if body["input"]["identifier"] == "vault" => {}
         "postgres.queries" => return Json(json!({"result": queries()})).into_response(),
         _ => {}
     }
@@ -317,7 +324,7 @@ async fn submit(
     let repeated =
         part.run.as_ref().is_some_and(|run| run.idempotency_key.is_some() && run.idempotency_key == key);
     if !repeated {
-        let needs_approval = action == "postgres.cancel-query";
+        let needs_approval = ["postgres.cancel-query", "postgres.queries"].contains(&action.as_str());
         let state = if needs_approval { RunState::AwaitingApproval } else { RunState::Queued };
         let mut run = run_of(&action, &body["input"], state);
         run.reason = body["reason"].as_str().map(str::to_owned);
@@ -330,6 +337,20 @@ async fn submit(
     let run = part.run.clone().unwrap();
     let status = if repeated { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, [(header::LOCATION, format!("/v1/runs/{}", run.id))], Json(run)).into_response()
+}
+
+/// The run that undoes, which comes to its end.
+async fn undo(State(part): State<Shared>, headers: HeaderMap) -> Response {
+    let mut part = lock(&part);
+    match part.submissions.pop_front() {
+        Some(Some(problem)) => return refuse(problem),
+        Some(None) => return (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
+        None => {}
+    }
+    let mut run = run_of("postgres.cancel-query", &json!({}), RunState::Queued);
+    run.idempotency_key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
+    part.run = Some(run.clone());
+    (StatusCode::ACCEPTED, Json(run)).into_response()
 }
 
 async fn list_runs(State(part): State<Shared>) -> Json<Value> {
@@ -406,9 +427,12 @@ async fn key(State(part): State<Shared>) -> String {
 }
 
 /// At most three lines at once, so that a reader must come back.
-async fn export(State(part): State<Shared>, Query(query): Query<Vec<(String, String)>>) -> String {
+async fn export(State(part): State<Shared>, Query(query): Query<Vec<(String, String)>>) -> Response {
+    let part = lock(&part);
     let from: usize = query.iter().find(|(name, _)| name == "from").unwrap().1.parse().unwrap();
-    lock(&part).leaves.iter().skip(from).take(3).fold(String::new(), |text, leaf| text + leaf + "\n")
+    let from = from.max(part.pruned);
+    let text = part.leaves.iter().skip(from).take(3).fold(String::new(), |text, leaf| text + leaf + "\n");
+    ([("guichet-first-index", from.to_string())], text).into_response()
 }
 
 /// The hashes of what the checkpoint covers, as they were when it was signed.
@@ -493,6 +517,7 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         broken_glass: None,
         cool_down_seconds: 0,
         undoes: None,
+        undone_by: None,
         undo: None,
         starts_at: None,
         waits_until: None,
@@ -523,63 +548,4 @@ pub(crate) fn event(seq: u64, kind: &Value) -> String {
     let mut data = json!({"run": run_id(), "seq": seq, "at": "2026-11-21T08:01:00Z"});
     data.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
     format!("id: {seq}\nevent: {}\ndata: {data}\n\n", kind["kind"].as_str().unwrap())
-}
-
-/// The actions of the tests: a read with a view, a change that needs approval, a destroy, and every kind of flag.
-pub(crate) fn catalogue() -> Catalogue {
-    let action = |value: Value| serde_json::from_value(value).unwrap();
-    let version = Digest::of_bytes(b"one");
-    let http = json!({"method": "POST", "path": "/x", "parameters": []});
-    Catalogue::new(
-        "staging",
-        vec![
-            action(json!({
-                "id": "postgres.queries", "provider": "postgres", "operation": "queries", "version": version,
-                "command": ["rds", "queries"], "title": "List running queries", "effect": "read",
-                "timeout_seconds": 5, "http": http,
-                "view": {"rows": "/queries", "columns": ["pid", "user", "seconds", "query"],
-                         "tree": {"depth": "depth", "column": "pid"}},
-                "input": {"type": "object", "properties": {
-                    "identifier": {"type": "string", "description": "Instance"}}, "required": ["identifier"]},
-                "options": {"identifier": {"operation": "instances"}},
-            })),
-            action(json!({
-                "id": "postgres.cancel-query", "provider": "postgres", "operation": "cancel-query",
-                "version": version, "command": ["rds", "cancel-query"], "title": "Cancel a running query",
-                "description": "Asks the backend to stop its query.\nThe connection stays.", "effect": "change",
-                "approval": {"by": "team:dba", "count": 1, "because": "cancelling someone's query"}, "plan": true,
-                "resource": "postgres/{identifier}", "timeout_seconds": 30, "http": http,
-                "input": {"type": "object", "properties": {
-                    "identifier": {"type": "string", "description": "Instance"},
-                    "pid": {"type": "integer", "minimum": 1, "description": "Process id of the backend"},
-                    "force": {"type": "boolean", "default": true, "description": "Also when it is nearly done"}},
-                    "required": ["identifier", "pid"]},
-                "options": {"identifier": {"operation": "instances"},
-                            "pid": {"operation": "queries", "with": {"identifier": "identifier"}}},
-                "examples": [{"title": "Free the checkout", "input": {"identifier": "shop", "pid": 14024}}],
-            })),
-            action(json!({
-                "id": "postgres.drop-index", "provider": "postgres", "operation": "drop-index", "version": version,
-                "command": ["rds", "drop-index"], "title": "Drop an index", "effect": "destroy", "plan": true,
-                "timeout_seconds": 30, "http": http,
-                "input": {"type": "object", "properties": {"index": {"type": "string"}}, "required": ["index"]},
-            })),
-            action(json!({
-                "id": "demo.echo", "provider": "demo", "operation": "echo", "version": version,
-                "command": ["demo", "echo"], "title": "Give back the input", "effect": "read",
-                "timeout_seconds": 5, "http": http,
-                "input": {"type": "object", "properties": {
-                    "text": {"type": "string", "default": "hello"},
-                    "wholeNumber": {"type": "integer", "maximum": 10},
-                    "ratio": {"type": "number"},
-                    "quick": {"type": "boolean"},
-                    "safe": {"type": "boolean", "default": true},
-                    "size": {"enum": ["small", "large"]},
-                    "tags": {"type": "array", "items": {"type": "string"}},
-                    "labels": {"type": "object"},
-                    "timeout": {"type": "integer", "description": "Seconds"},
-                    "password": {"type": "string", "format": "password"}}},
-            })),
-        ],
-    )
 }

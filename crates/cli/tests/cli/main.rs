@@ -15,6 +15,7 @@ mod contexts;
 mod errors;
 mod fake;
 mod help;
+mod offered;
 mod policy;
 mod reads;
 mod signing;

@@ -8,7 +8,10 @@ use axum::{
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::fake::{Fake, catalogue, run_id};
+use crate::{
+    fake::{Fake, run_id},
+    offered::catalogue,
+};
 
 /// The gateway's part in this.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -4,6 +4,7 @@
 use std::{process::Command, time::Duration};
 
 use expectrl::{Eof, Expect as _, session::OsSession};
+use guichet_contract::{Problem, code};
 use serde_json::json;
 
 use crate::fake::Fake;
@@ -63,6 +64,70 @@ fn what_cannot_be_undone_is_asked_after_the_plan_was_shown() {
     session.expect("nothing was done").unwrap();
     assert_eq!(exit_code(session), Some(7));
     assert_eq!(fake.seen("POST /v1/actions/postgres.drop-index/runs").len(), 0);
+}
+
+#[test]
+fn a_change_that_wants_it_and_a_broken_glass_are_asked_about() {
+    let fake = Fake::start();
+    let cancel =
+        ["rds", "cancel-query", "--identifier", "shop", "--pid", "7", "--reason", "stuck", "--no-wait"];
+    let mut session = on_terminal(&fake, &[&cancel[..], &["--break-glass"]].concat());
+    session.expect("Do this in staging, without the approvals it needs?").unwrap();
+    session.send("n\r").unwrap();
+    assert_eq!(exit_code(session), Some(7));
+    // Of a read there is no plan: what is typed is shown.
+    let glass = ["rds", "queries", "--identifier", "vault", "--reason", "stuck", "--break-glass"];
+    let mut session = on_terminal(&fake, &glass);
+    session.expect("guichet rds queries --identifier vault").unwrap();
+    session.expect("without the approvals it needs?").unwrap();
+    session.send("n\r").unwrap();
+    assert_eq!(exit_code(session), Some(7));
+    {
+        let mut part = fake.part.lock().unwrap();
+        let actions = &mut part.catalogue.as_mut().unwrap().actions;
+        actions
+            .iter_mut()
+            .filter(|action| action.operation == "cancel-query")
+            .for_each(|action| action.confirm = true);
+    }
+    std::fs::remove_file(fake.cache("catalogue.jsonl")).unwrap();
+    let mut session = on_terminal(&fake, &cancel);
+    session.expect("Cancel the query of pid").unwrap();
+    session.expect("Do this in staging?").unwrap();
+    session.send("n\r").unwrap();
+    assert_eq!(exit_code(session), Some(7));
+    assert_eq!(
+        fake.seen("POST /v1/actions/postgres.").iter().filter(|seen| seen.line.ends_with("/runs")).count(),
+        0
+    );
+    let mut session = on_terminal(&fake, &[&cancel[..], &["--yes", "--break-glass"]].concat());
+    session.expect("awaiting approval").unwrap();
+    assert_eq!(exit_code(session), Some(10));
+}
+
+#[test]
+fn a_reason_that_a_policy_wants_is_asked_for() {
+    let fake = Fake::start();
+    let wanted = || Some(Problem::new(code::REASON_REQUIRED, "a ticket is needed").next("like OPS-123"));
+    fake.part.lock().unwrap().submissions.extend([wanted(), wanted()]);
+    let drop = ["rds", "drop-index", "--index", "x", "--no-wait", "--yes"];
+    let mut session = on_terminal(&fake, &drop);
+    session.expect("a ticket is needed").unwrap();
+    session.expect("Reason:").unwrap();
+    session.expect("like OPS-123").unwrap();
+    session.send("it is slow\r").unwrap();
+    session.expect("a ticket is needed").unwrap();
+    session.expect("Reason:").unwrap();
+    session.send("OPS-7, it is slow\r").unwrap();
+    session.expect("is queued").unwrap();
+    assert_eq!(exit_code(session), Some(0));
+    let seen = fake.seen("POST /v1/actions/postgres.drop-index/runs");
+    let reasons: Vec<_> = seen.iter().map(|seen| seen.body["reason"].clone()).collect();
+    assert_eq!(reasons, [json!(null), json!("it is slow"), json!("OPS-7, it is slow")]);
+    // A program reads the answer.
+    fake.part.lock().unwrap().submissions.push_back(wanted());
+    let session = on_terminal(&fake, &[&drop[..], &["-o", "json"]].concat());
+    assert_eq!(exit_code(session), Some(1));
 }
 
 #[test]

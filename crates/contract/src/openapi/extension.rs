@@ -16,7 +16,7 @@ use super::{
     place::At,
 };
 
-const OPERATION: [&str; 17] = [
+const OPERATION: [&str; 18] = [
     "command",
     "title",
     "effect",
@@ -26,6 +26,7 @@ const OPERATION: [&str; 17] = [
     "concurrency",
     "cool_down",
     "undo",
+    "confirm",
     "long",
     "resumable",
     "idempotent",
@@ -52,6 +53,7 @@ pub(super) struct OperationExtension {
     pub(super) concurrency: Option<String>,
     pub(super) cool_down_seconds: Option<u32>,
     pub(super) undo: Option<Undo>,
+    pub(super) confirm: bool,
     pub(super) long: bool,
     pub(super) resumable: bool,
     pub(super) idempotent: bool,
@@ -87,6 +89,7 @@ pub(super) fn operation(at: &At<'_>, findings: &mut Findings) -> OperationExtens
         concurrency: fields.text("concurrency"),
         cool_down_seconds: fields.seconds("cool_down", 1, 7 * DAY),
         undo: fields.at("undo").and_then(|at| undo(&at, fields.findings)),
+        confirm: fields.boolean("confirm").unwrap_or_default(),
         long: fields.boolean("long").unwrap_or_default(),
         resumable: fields.boolean("resumable").unwrap_or_default(),
         idempotent: fields.boolean("idempotent").unwrap_or_default(),

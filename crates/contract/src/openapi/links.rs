@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::action::{Effect, Options, Undo, required_members};
+use crate::{
+    action::{Effect, Options, Undo, required_members},
+    redact,
+};
 
 use super::{
     finding::{Findings, did_you_mean},
@@ -76,6 +79,20 @@ fn check_undo(
             );
         }
         let of_input = from.strip_prefix("/input/").and_then(|rest| rest.split('/').next());
+        let is_secret = match of_input {
+            Some(name) => redact::may_hide_member(ours, name, draft.action.sensitive),
+            // Facts of a plan are for every approver's eyes; of a result nothing is known but what the action says.
+            None => draft.action.sensitive && !from.starts_with("/plan"),
+        };
+        if is_secret && !redact::may_hide_member(theirs, to, target.action.sensitive) {
+            findings.fault(
+                &place,
+                format!(
+                    "`{from}` is sensitive and `{to}` of `{operation}` is not, so it would be shown there; mark it \
+                     `sensitive: true`, or leave it out"
+                ),
+            );
+        }
         if let Some(name) = of_input.filter(|name| member(ours, name).is_none()) {
             findings.fault(
                 &place,

@@ -112,6 +112,7 @@ pub(super) fn read(
         concurrency: said.concurrency,
         cool_down_seconds: said.cool_down_seconds.unwrap_or_default(),
         undo: said.undo,
+        confirm: said.confirm,
         long: said.long || said.resumable,
         resumable: said.resumable,
         idempotent: said.idempotent,

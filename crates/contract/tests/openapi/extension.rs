@@ -6,7 +6,7 @@ use guichet_contract::{
 };
 use serde_json::{Value, json};
 
-use super::{at, document, one_fault, only, posting, strict};
+use super::{at, body, document, one_fault, only, posting, strict};
 
 fn saying(extension: Value) -> Value {
     posting(json!({"x-guichet": extension}), json!({}))
@@ -37,7 +37,7 @@ fn everything_is_read() {
             "approval": {"by": "team:data-platform", "count": 2, "because": "data is lost", "expires": "2h"},
             "plan": true, "resource": "kafka/{cluster}/topics/{topic}", "concurrency": "{cluster}/{topic}",
             "cool_down": "10m", "undo": {"operation": "deleteTopic", "with": {"cluster": "/input/cluster", "topic": "/result/name"}},
-            "long": true, "timeout": "15m", "sensitive": true,
+            "confirm": true, "long": true, "timeout": "15m", "sensitive": true,
             "examples": [{"title": "One topic", "input": {"cluster": "default", "topic": "x"}}],
         },
     });
@@ -70,7 +70,7 @@ fn everything_is_read() {
     assert_eq!((delete.plan, delete.long, delete.sensitive, delete.timeout_seconds), (true, true, true, 900));
     assert_eq!(delete.resource.as_deref(), Some("kafka/{cluster}/topics/{topic}"));
     assert_eq!(delete.concurrency.as_deref(), Some("{cluster}/{topic}"));
-    assert_eq!(delete.cool_down_seconds, 600);
+    assert_eq!((delete.cool_down_seconds, delete.confirm, list.confirm), (600, true, false));
     let undo = delete.undo.as_ref().unwrap();
     assert_eq!((undo.operation.as_str(), undo.with["topic"].as_str()), ("deleteTopic", "/result/name"));
     assert_eq!(
@@ -296,4 +296,36 @@ fn commands_have_one_to_six_words() {
     ] {
         assert_eq!(only(&saying(json!({"command": command}))).command, words);
     }
+}
+
+#[test]
+fn an_undo_carries_no_secret_into_the_open() {
+    let vault = |sensitive: bool, put: Value, from: &str, take: Value| {
+        let operation = |id: &str, member: Value, more: Value| {
+            let schema = json!({"type": "object", "properties": {"key": member}});
+            json!({"post": {"operationId": id, "x-guichet": more, "requestBody": body(schema)}})
+        };
+        let undo = json!({"sensitive": sensitive, "undo": {"operation": "take", "with": {"key": from}}});
+        let take = operation("take", take, json!({}));
+        document(json!({"/put": operation("put", put, undo), "/take": take}), json!({}))
+    };
+    let open = || json!({"type": "string"});
+    let secret = || json!({"type": "string", "x-guichet": {"sensitive": true}});
+    let holds = json!({"type": "object", "properties": {"inside": {"type": "string", "writeOnly": true}}});
+    for (sensitive, put, from) in [
+        (false, secret(), "/input/key"),
+        (false, holds, "/input/key"),
+        (true, open(), "/input/key"),
+        (true, open(), "/result/key"),
+    ] {
+        let place = "/paths/~1put/post/x-guichet/undo/with/key";
+        one_fault(
+            &vault(sensitive, put.clone(), from, open()),
+            place,
+            "is sensitive and `key` of `take` is not",
+        );
+        strict(&vault(sensitive, put, from, secret()));
+    }
+    strict(&vault(true, open(), "/plan/key", open()));
+    strict(&vault(false, open(), "/input/key", open()));
 }

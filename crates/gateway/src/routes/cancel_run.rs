@@ -10,23 +10,14 @@ use axum::{
 use guichet_contract::Run;
 use guichet_operations::cancel_run;
 use http::Method;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::{
     answer::Refused,
     api::Endpoint,
     extract::{Caller, JsonBody},
+    routes::Why,
     state::Gateway,
 };
-
-/// Why.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Why {
-    /// Why, if there is something to say.
-    reason: Option<String>,
-}
 
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new(

@@ -59,7 +59,7 @@ async fn handle(
     let first = read_records::export_leaves(&gateway.platform, &call, which.from, BATCH, true).await?;
     let begins = first.first().map_or(which.from, |(index, _)| *index);
     let parts = stream::try_unfold(Some(first), move |part| {
-        let (gateway, call) = (Arc::clone(&gateway), call.clone());
+        let (gateway, call) = (Arc::clone(&gateway), Arc::clone(&call));
         async move { next_part(&gateway, &call, part).await }
     });
     let mut response = Body::from_stream(parts).into_response();

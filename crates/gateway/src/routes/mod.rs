@@ -36,6 +36,9 @@ pub mod who_can_approve;
 
 use guichet_contract::{Problem, code};
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::{answer::Refused, api::Endpoint};
 
 /// Every endpoint with a name of its own. The providers' own paths are in [`provider_paths`].
@@ -82,6 +85,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         probes::readyz(),
         probes::metrics(),
     ]
+}
+
+/// Why.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// Why, if there is something to say.
+    pub(crate) reason: Option<String>,
 }
 
 /// Rows of a page when the caller does not say.

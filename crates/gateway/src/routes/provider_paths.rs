@@ -3,7 +3,7 @@
 use axum::{body::Body, extract::Request, response::Response};
 use guichet_contract::{Problem, code};
 use guichet_operations::{
-    Attempt, Forwarded, RestCall, perform_read,
+    Attempt, Call, Forwarded, RestCall, perform_read,
     submit_run::{self, Manner},
 };
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     answer::Refused,
-    extract::{Traceparent, call_of, idempotency_key, read_body},
+    extract::{idempotency_key, read_body},
     routes::submit_run::answer,
     state::Gateway,
 };
@@ -21,11 +21,10 @@ use crate::{
 pub(crate) const TEMPLATE: &str = "/providers/{provider}/{*path}";
 
 /// Passes a provider's own path through the door.
-pub(crate) async fn handle(gateway: &Gateway, request: Request) -> Result<Response, Refused> {
+pub(crate) async fn handle(gateway: &Gateway, call: &Call, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
-    let call = call_of(&parts.headers, parts.extensions.get::<Traceparent>());
     let platform = &gateway.platform;
-    let caller = platform.door.identify(&call).await?;
+    let caller = platform.door.identify(call).await?;
     let (provider, path) = split(parts.uri.path());
     let rest = RestCall {
         provider,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     answer::Refused,
     api::Endpoint,
-    extract::{Caller, JsonBody},
+    extract::{Caller, OpenBody},
     state::Gateway,
 };
 
@@ -53,7 +53,7 @@ pub(crate) fn endpoint() -> Endpoint {
 async fn handle(
     State(gateway): State<Arc<Gateway>>,
     Caller(call): Caller,
-    JsonBody(body): JsonBody<SignIn>,
+    OpenBody(body): OpenBody<SignIn>,
 ) -> Result<(StatusCode, Json<SignedIn>), Refused> {
     let platform = &gateway.platform;
     let (issued, principal) = sign_in::sign_in(platform, &call, &body.user, &body.password).await?;

@@ -10,24 +10,14 @@ use axum::{
 use guichet_contract::Run;
 use guichet_operations::undo_run;
 use http::Method;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::{
     answer::Refused,
     api::Endpoint,
     extract::{Caller, IdempotencyKey, JsonBody},
-    routes::submit_run::answer,
+    routes::{Why, submit_run::answer},
     state::Gateway,
 };
-
-/// Why.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Why {
-    /// Why it is undone.
-    reason: Option<String>,
-}
 
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new(

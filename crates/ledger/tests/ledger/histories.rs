@@ -79,7 +79,7 @@ fn what_is_left_of_a_log_is_verified_by_the_tiles_of_its_beginning() {
         };
         let edge = Edge::from_tiles(first, &log.tiles).unwrap();
         let report = verify_from(edge.clone(), left(), &log.checkpoint(), &[log.tree]).unwrap();
-        assert_eq!((report.size, report.root), (size, log.tree.root));
+        assert_eq!((report.first, report.size, report.root), (first, size, log.tree.root));
         // The edge is not believed: another one does not give the signed root.
         let mut tiles = log.tiles.clone();
         let (level, index) = guichet_ledger::edge_tiles(first).next().unwrap();

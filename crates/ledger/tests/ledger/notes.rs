@@ -1,7 +1,10 @@
 //! Checkpoints as signed notes: made by us and read by others, refused after any change.
 
 use crate::logs::{Log, signer};
-use guichet_ledger::{Checkpoint, KeyError, NoteError, Signer, Tree, Verifier, open, parse_unverified, sign};
+use guichet_ledger::{
+    CUT_OFF, Checkpoint, KeyError, NoteError, Signer, Tree, Verifier, open, parse_unverified, sign,
+    split_notes,
+};
 use signed_note::{Note, StandardSigner, StandardVerifier, VerifierList};
 
 #[test]
@@ -179,4 +182,29 @@ fn keys_are_read_as_the_specification_writes_them() {
         assert_eq!(Signer::generate(name, [1; 32]).unwrap_err(), KeyError::Name(name.to_owned()));
     }
     assert!(!format!("{:?}", signer()).contains("7, 7"), "the seed is not shown");
+}
+
+#[test]
+fn notes_that_were_appended_to_one_another_are_told_apart() {
+    let signer = signer();
+    let notes: Vec<String> = [1, 5, 300].map(|size| sign(&Log::of(size).tree, &signer)).into();
+    let file = notes.join("\n") + "\n";
+    assert_eq!(split_notes(&file), notes);
+    assert_eq!(split_notes(&notes[0]), [notes[0].as_str()], "one note as it is");
+    assert_eq!(split_notes(&format!("\n\n{}\n\n\n{}", notes[0], notes[1])), notes[..2]);
+    // One that was cut off, closed as whoever appends the next does it.
+    for cut in (0..notes[1].len()).filter(|cut| notes[1].is_char_boundary(*cut)) {
+        let torn = &notes[1][..cut];
+        let closed = match torn.as_bytes() {
+            [] | [.., b'\n', b'\n'] => torn.to_owned(),
+            [.., b'\n'] => format!("{torn}\n"),
+            _ => format!("{torn}{CUT_OFF}\n\n"),
+        };
+        let file = format!("{}\n{closed}{}\n", notes[0], notes[2]);
+        assert_eq!(split_notes(&file), [notes[0].as_str(), &notes[2]], "{file}");
+        assert_eq!(split_notes(&format!("{}\n{torn}", notes[0])), [notes[0].as_str()], "{torn}");
+    }
+    for text in ["", "\n", "\n\n\n\n", "nothing", "— a b\n\n— c d\n\n"] {
+        assert!(split_notes(text).is_empty(), "{text:?}");
+    }
 }

@@ -33,7 +33,7 @@ fn an_untouched_log_is_as_signed() {
         let mut log = Log::of(size);
         let checkpoint = log.checkpoint();
         let report = verify(log.leaves(), &checkpoint).unwrap();
-        assert_eq!((report.size, report.root, report.beyond), (size, log.tree.root, 0));
+        assert_eq!((report.first, report.size, report.root, report.beyond), (0, size, log.tree.root, 0));
         assert_eq!(first_difference(log.leaves(), &checkpoint, &log.tiles), Ok(None));
         // The older checkpoint still holds when the log has grown.
         log.grow(3);

@@ -55,6 +55,7 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         broken_glass: None,
         cool_down_seconds: 0,
         undoes: None,
+        undone_by: None,
         undo: None,
         starts_at: None,
         waits_until: None,

@@ -1,10 +1,10 @@
 //! Who can lift what, and what nobody can remove.
 
-use guichet_contract::{Action, Approvers, Principal, PrincipalKind, Run, approval::all_lifted};
+use guichet_contract::{Action, Approvers, Principal, PrincipalKind, approval::all_lifted};
 use guichet_rules::{ApproveQuestion, Decision, LiftRefusal, Policies};
 use serde_json::json;
 
-use crate::world::{action, ask, catalogue_of, load, now, person, policies, registry, run_of};
+use crate::world::{Kept, action, ask, catalogue_of, kept, load, now, person, policies, registry};
 
 const SHOP: &str = "postgres/shop";
 const OPEN: &str = "@id(\"all\") permit (principal, action, resource);\n";
@@ -19,8 +19,8 @@ fn with(action: &Action, text: &str) -> Policies {
     load(&[("a.cedar", text)], &catalogue_of(vec![action.clone()]), &registry()).unwrap()
 }
 
-fn waiting(policies: &Policies, requester: &Principal, action: &Action, resource: &str) -> Run {
-    run_of(requester, action, resource, "staging", ask(policies, requester, action, resource, "staging"))
+fn waiting(policies: &Policies, requester: &Principal, action: &Action, resource: &str) -> Kept {
+    kept(requester, action, resource, "staging", ask(policies, requester, action, resource, "staging"))
 }
 
 #[test]
@@ -94,24 +94,32 @@ fn who_can_lift() {
     let agent_of = |person: &Principal| Principal { agent: Some("assistant".to_owned()), ..person.clone() };
     let account = |person: &Principal| Principal { kind: PrincipalKind::ServiceAccount, ..person.clone() };
 
-    assert_eq!(open.can_lift(&omar, &run, now()).unwrap(), ["provider:postgres.terminate-backend"]);
-    assert_eq!(open.can_lift(&dana, &run, now()), Err(LiftRefusal::OwnRun));
-    assert_eq!(open.can_lift(&agent_of(&omar), &run, now()), Err(LiftRefusal::Agent));
-    assert_eq!(open.can_lift(&agent_of(&dana), &run, now()), Err(LiftRefusal::Agent));
+    assert_eq!(open.can_lift(&omar, &run.waiting(), now()).unwrap(), ["provider:postgres.terminate-backend"]);
+    assert_eq!(open.can_lift(&dana, &run.waiting(), now()), Err(LiftRefusal::OwnRun));
+    assert_eq!(open.can_lift(&agent_of(&omar), &run.waiting(), now()), Err(LiftRefusal::Agent));
+    assert_eq!(open.can_lift(&agent_of(&dana), &run.waiting(), now()), Err(LiftRefusal::Agent));
     assert!(
-        open.can_lift(&account(&omar), &run, now()).unwrap_err().to_string().contains("only people decide")
+        open.can_lift(&account(&omar), &run.waiting(), now())
+            .unwrap_err()
+            .to_string()
+            .contains("only people decide")
     );
     assert!(
-        open.can_lift(&person("rita"), &run, now()).unwrap_err().to_string().contains("in none of the teams")
+        open.can_lift(&person("rita"), &run.waiting(), now())
+            .unwrap_err()
+            .to_string()
+            .contains("in none of the teams")
     );
 
     // What an agent of omar asked for, omar asked for.
     let by_agent = waiting(&open, &agent_of(&omar), &action, SHOP);
-    assert_eq!(open.can_lift(&omar, &by_agent, now()), Err(LiftRefusal::OwnRun));
+    assert_eq!(open.can_lift(&omar, &by_agent.waiting(), now()), Err(LiftRefusal::OwnRun));
 
     // In the team, but no policy lets them approve; or one forbids it.
     let closed = with(&action, act);
-    let Err(LiftRefusal::NotAnApprover { sentence, policies }) = closed.can_lift(&omar, &run, now()) else {
+    let Err(LiftRefusal::NotAnApprover { sentence, policies }) =
+        closed.can_lift(&omar, &run.waiting(), now())
+    else {
         panic!()
     };
     assert_eq!(
@@ -125,7 +133,8 @@ fn who_can_lift() {
             "{act}{approve}@id(\"not-omar\") forbid (principal == Person::\"omar\", action == Action::\"approve\", resource) when {{ context.effect == \"destroy\" && context.requester == \"dana\" && context.action like \"postgres.*\" && context has because }};"
         ),
     );
-    let Err(LiftRefusal::NotAnApprover { policies, .. }) = forbidding.can_lift(&omar, &run, now()) else {
+    let Err(LiftRefusal::NotAnApprover { policies, .. }) = forbidding.can_lift(&omar, &run.waiting(), now())
+    else {
         panic!()
     };
     assert_eq!(policies, ["not-omar"]);
@@ -161,7 +170,7 @@ fn without_an_owner_nobody_can_lift_and_it_says_so() {
     assert!(run.approvals[0].teams.is_empty());
     // Not even who claims the team that stands for no owner.
     for approver in [person("omar"), Principal::person("sly").in_teams(["unowned"])] {
-        let refusal = policies.can_lift(&approver, &run, now()).unwrap_err();
+        let refusal = policies.can_lift(&approver, &run.waiting(), now()).unwrap_err();
         assert_eq!(
             refusal.to_string(),
             "nobody can approve this run: the registry names no owner of postgres/other"
@@ -184,20 +193,20 @@ fn each_lifts_only_what_is_theirs() {
     let policies = with(&action, &text);
     let run = waiting(&policies, &person("dana"), &action, SHOP);
     assert_eq!(run.approvals.len(), 2);
-    assert_eq!(policies.can_lift(&person("omar"), &run, now()).unwrap(), ["mine"]);
+    assert_eq!(policies.can_lift(&person("omar"), &run.waiting(), now()).unwrap(), ["mine"]);
     assert_eq!(
-        policies.can_lift(&person("rita"), &run, now()).unwrap(),
+        policies.can_lift(&person("rita"), &run.waiting(), now()).unwrap(),
         ["provider:postgres.terminate-backend"]
     );
     let both = Principal::person("both").in_teams(["dba", "reporting"]);
     assert_eq!(
-        policies.can_lift(&both, &run, now()).unwrap(),
+        policies.can_lift(&both, &run.waiting(), now()).unwrap(),
         ["mine", "provider:postgres.terminate-backend"]
     );
     let mine = run.approvals.iter().find(|approval| approval.policy == "mine").unwrap();
     assert_eq!(mine.count, 2);
     assert_eq!(mine.expires_at.to_string(), "2026-01-02T04:34:05Z");
-    assert!(!all_lifted(&run.approvals, &run.decisions));
+    assert!(!all_lifted(&run.approvals, &[]));
 }
 
 #[test]
@@ -219,7 +228,7 @@ fn a_run_that_waits_for_nothing_is_not_lifted() {
     let mut run = waiting(&policies, &person("dana"), &action, SHOP);
     run.approvals.clear();
     assert_eq!(
-        policies.can_lift(&person("omar"), &run, now()).unwrap_err().to_string(),
+        policies.can_lift(&person("omar"), &run.waiting(), now()).unwrap_err().to_string(),
         "this run waits for no approval"
     );
 }

@@ -18,6 +18,9 @@ const POLICY: &str = r#"
 @id("shop-two") @approval("it is the shop") @by("owner") forbid (principal == Person::"omar", action == Action::"postgres.terminate-backend", resource)
   when { context.input.identifier == "shop" };
 @id("omar") permit (principal == Person::"omar", action in Action::"destroy", resource);
+@id("say-why") @reason("what broke") forbid (principal == Person::"dana", action == Action::"postgres.activity", resource in Resource::"postgres/shop");
+@id("say-why-too") @reason("what broke") @ticket("why") forbid (principal == Person::"stranger", action == Action::"postgres.activity", resource);
+@id("together") @approval("it is read") @by("owner") @reason("what broke") forbid (principal == Person::"rita", action == Action::"postgres.activity", resource);
 @id("no-mcp") @description("not by agents") forbid (principal, action in Action::"destroy", resource) when { context.surface == "mcp" };
 "#;
 
@@ -104,7 +107,13 @@ fn an_outlook_says_why() {
         (outlook.answer, outlook.because.unwrap_or_default())
     };
     let said = |answer, because: &str| (answer, because.to_owned());
-    assert_eq!(look("dana", "postgres.activity", Surface::Cli), said(Answer::Allowed, ""));
+    assert_eq!(look("omar", "postgres.activity", Surface::Cli), said(Answer::Allowed, ""));
+    let writes = look("stranger", "postgres.activity", Surface::Cli);
+    assert_eq!(writes, said(Answer::Depends, "depends on the reason that is given"));
+    let where_and_why = look("dana", "postgres.activity", Surface::Cli);
+    let because = "depends on what it acts on and on the reason that is given";
+    assert_eq!(where_and_why, said(Answer::Depends, because));
+    assert_eq!(look("rita", "postgres.activity", Surface::Cli), said(Answer::NeedsApproval, "it is read"));
     let depends = look("dana", "postgres.cancel-query", Surface::Cli);
     assert_eq!(depends, said(Answer::Depends, "depends on its input"));
     let stranger = look("stranger", "postgres.cancel-query", Surface::Cli);

@@ -1,7 +1,7 @@
 //! A small catalogue and short ways to ask, for the tests of this room.
 
-use guichet_contract::{Action, Catalogue, Digest, Principal, Run, RunId, RunState, Surface};
-use guichet_rules::{Decision, Defaults, Fault, Policies, Question, Registry};
+use guichet_contract::{Action, Approval, Catalogue, Digest, Principal, Surface};
+use guichet_rules::{Decision, Defaults, Fault, Policies, Question, Registry, Waiting};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -104,52 +104,43 @@ pub(crate) fn now() -> Timestamp {
     "2026-01-02T14:50:00Z".parse().unwrap()
 }
 
-/// A run that waits for what a decision asked for.
-pub(crate) fn run_of(
+/// What somebody asked for, and what it waits for.
+pub(crate) struct Kept {
+    requester: Principal,
+    action: Action,
+    resource: String,
+    environment: String,
+    pub(crate) approvals: Vec<Approval>,
+}
+
+impl Kept {
+    pub(crate) fn waiting(&self) -> Waiting<'_> {
+        Waiting {
+            requester: &self.requester,
+            action: self.action.id.as_str(),
+            effect: self.action.effect,
+            resource: &self.resource,
+            environment: &self.environment,
+            approvals: &self.approvals,
+        }
+    }
+}
+
+/// Waits for what a decision asked for.
+pub(crate) fn kept(
     requester: &Principal,
     action: &Action,
     resource: &str,
     environment: &str,
     decision: Decision,
-) -> Run {
+) -> Kept {
     let Decision::NeedsApproval { conditions, .. } = decision else { panic!("{decision:?}") };
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
-    let digest = Digest::of_bytes(b"x");
-    let id: RunId = serde_json::from_value(json!("01890a5d-ac96-774b-bcce-b302099a8057")).unwrap();
-    Run {
-        id,
-        action: action.id.clone(),
-        action_version: action.version.clone(),
-        command: action.command.clone(),
-        title: action.title.clone(),
-        effect: action.effect,
-        environment: environment.to_owned(),
-        state: RunState::AwaitingApproval,
-        requested_by: requester.clone(),
-        surface: Surface::Cli,
-        reason: None,
-        input: input(),
+    Kept {
+        requester: requester.clone(),
+        action: action.clone(),
         resource: resource.to_owned(),
-        owner: None,
-        plan: None,
-        policy_version: digest.clone(),
-        salt: None,
-        binding: digest,
+        environment: environment.to_owned(),
         approvals: conditions.into_iter().map(|one| one.into_approval(now)).collect(),
-        decisions: Vec::new(),
-        broken_glass: None,
-        cool_down_seconds: 0,
-        undoes: None,
-        undo: None,
-        starts_at: None,
-        waits_until: None,
-        cancel_asked: None,
-        created_at: now,
-        expires_at: None,
-        started_at: None,
-        finished_at: None,
-        outcome: None,
-        trace_id: None,
-        idempotency_key: None,
     }
 }

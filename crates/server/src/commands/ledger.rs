@@ -2,20 +2,20 @@
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use guichet_contract::SystemClock;
 use guichet_operations::{
-    prune_records::{find_segment, prune_records},
+    prune_records::{Segment, find_segment, prune_records},
     seal_records::seal_records,
 };
 use guichet_store::{
-    Store as _,
+    Checkpoints as _, Store as _,
     sqlite::{SqliteStore, drop_search_index},
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::say;
-use crate::{archive, config::Config, keys};
+use crate::{archive, config::Config, keys, record_export::Position};
 
 /// Archives the records from before a day or moment, verifies the archive, and deletes them from the store.
 ///
@@ -24,34 +24,52 @@ use crate::{archive, config::Config, keys};
 pub fn prune(file: &Path, before: &str, folder: &Path) -> anyhow::Result<ExitCode> {
     let config = load(file)?;
     let before = moment(before)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")?;
-    runtime.block_on(prune_before(&config, before, folder))
+    runtime()?.block_on(prune_before(&config, before, folder))
 }
 
 async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyhow::Result<ExitCode> {
     let ledger_keys = keys::ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
-    let path = config.data.join("guichet.sqlite");
-    let store = SqliteStore::open(&path).context("the store cannot be opened; stop the gateway first")?;
+    let store = open(config)?;
     seal_records(&store, &ledger_keys, &SystemClock).await?;
     let Some(segment) = find_segment(&store, &ledger_keys, before).await? else {
         say(&format!("nothing to prune: fewer than 256 sealed records are older than {before}"));
         store.close().await;
         return Ok(ExitCode::SUCCESS);
     };
+    is_exported(config, &segment)?;
     archive::write(&store, &ledger_keys, &segment, folder).await?;
     let root = segment.note.lines().nth(2).unwrap_or_default();
     let archived = format!("archived in {}, root {root}", folder.display());
     prune_records(&store, &SystemClock, &config.environment, &segment, &archived).await?;
     seal_records(&store, &ledger_keys, &SystemClock).await?;
     store.close().await;
-    drop_search_index(&path);
+    drop_search_index(&config.data.join("guichet.sqlite")).context(
+        "the records are archived, verified and pruned, but the search index, which has words of theirs, cannot be \
+         removed; remove guichet.sqlite.search, or start the gateway, which makes it anew",
+    )?;
     say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
     say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
     Ok(ExitCode::SUCCESS)
 }
 
-/// A new key signs first from the next start on, the old one beside it.
+/// Records that leave the store can no longer be sent to the collector.
+fn is_exported(config: &Config, segment: &Segment) -> anyhow::Result<()> {
+    if config.telemetry.otlp_records.is_none() {
+        return Ok(());
+    }
+    let sent = Position::of(&config.data).read()?;
+    ensure!(
+        sent >= segment.until,
+        "[telemetry] otlp_records: the collector has taken the records before {sent}, and those before {} would be pruned; \
+         nothing was pruned. Start the gateway and wait until the number in otlp-records.position is that, or prune \
+         without the collector: take `otlp_records` out of the configuration for this command",
+        segment.until
+    );
+    Ok(())
+}
+
+/// A new key signs first from the next start on, the old one beside it. A gateway that runs is not disturbed: it read its
+/// keys when it started.
 ///
 /// # Errors
 /// A key file that cannot be read or written.
@@ -67,10 +85,19 @@ pub fn new_key(file: &Path) -> anyhow::Result<ExitCode> {
 /// Only the newest key signs from the next start on.
 ///
 /// # Errors
-/// A key file that cannot be read or written.
+/// A gateway that runs; a newest checkpoint that the newest key did not sign; a key file that cannot be read or written.
 pub fn drop_old_keys(file: &Path) -> anyhow::Result<ExitCode> {
     let config = load(file)?;
-    let dropped = keys::drop_old_ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
+    runtime()?.block_on(drop_keys(&config))
+}
+
+async fn drop_keys(config: &Config) -> anyhow::Result<ExitCode> {
+    let folder = keys::folder(&config.data)?;
+    let store = open(config)?;
+    let newest = store.latest_checkpoint().await?.map(|(_, note)| note);
+    let dropped = keys::drop_old_ledger_keys(&folder, &config.environment, newest.as_deref());
+    store.close().await;
+    let dropped = dropped?;
     for key in &dropped {
         say(&format!("dropped {key}"));
     }
@@ -78,6 +105,16 @@ pub fn drop_old_keys(file: &Path) -> anyhow::Result<ExitCode> {
         say("there is one key only; nothing was changed");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The store, which no gateway may have open.
+fn open(config: &Config) -> anyhow::Result<SqliteStore> {
+    SqliteStore::open(&config.data.join("guichet.sqlite"))
+        .context("the store cannot be opened; stop the gateway first")
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("no async runtime")
 }
 
 fn load(file: &Path) -> anyhow::Result<Config> {

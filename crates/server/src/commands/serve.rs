@@ -1,6 +1,6 @@
 //! `guichetd serve`: until SIGTERM or Ctrl-C, then drained.
 
-use std::{fs, path::Path, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 use guichet_contract::SystemClock;
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{assemble::assemble, config::Config, telemetry};
+use crate::{assemble::assemble, config::Config, telemetry, whole_file::write_whole};
 
 /// Serves.
 ///
@@ -39,10 +39,7 @@ async fn serve_config(config: &Config, ready_file: Option<&Path>) -> anyhow::Res
     let served = tokio::spawn(assembled.serve(listener, settings, stop.clone()));
     if let Some(path) = ready_file {
         let text = serde_json::json!({"url": url}).to_string();
-        let unfinished = path.with_extension("new");
-        fs::write(&unfinished, text)
-            .and_then(|()| fs::rename(&unfinished, path))
-            .context("the ready file cannot be written")?;
+        write_whole(path, text.as_bytes(), 0o644).context("the ready file cannot be written")?;
     }
     tracing::info!(url, environment = config.environment, "guichetd answers");
     stopped().await?;

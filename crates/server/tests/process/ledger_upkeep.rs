@@ -4,12 +4,14 @@
 use std::{
     convert::Infallible,
     fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::Output,
     sync::{Arc, Mutex},
 };
 
 use axum::{Router, http::StatusCode, routing::post};
-use guichet_ledger::{Edge, KeySet, LedgerError, Signer, Verifier, open, verify, verify_from};
+use guichet_ledger::{Edge, KeySet, LedgerError, Signer, Verifier, open, split_notes, verify, verify_from};
 use guichet_server::archive;
 use guichet_store::{Checkpoints as _, Records as _, Store as _, sqlite::SqliteStore};
 use serde_json::Value;
@@ -65,12 +67,8 @@ async fn witnesses_get_each_checkpoint_also_after_they_were_away() {
     gateway.ask_to_stop();
     assert!(gateway.ended().await.success());
     let file = fs::read_to_string(gateway.path("witness")).unwrap();
-    // Each ends in an empty line; the first empty line within it stands before the signatures.
-    let mut notes: Vec<String> = Vec::new();
-    let parts: Vec<&str> = file.split("\n\n").collect();
-    for pair in parts.chunks_exact(2) {
-        notes.push(format!("{}\n\n{}\n", pair[0], pair[1]));
-    }
+    let notes: Vec<String> = split_notes(&file).into_iter().map(str::to_owned).collect();
+    assert_eq!(file, notes.join("\n") + "\n", "nothing is passed over");
     let sizes: Vec<u64> = notes.iter().map(|note| open(note, &key).unwrap().size).collect();
     assert!(sizes.len() >= 2 && sizes.is_sorted_by(|a, b| a < b), "{sizes:?}");
     assert_eq!(seen.lock().unwrap().last(), notes.last(), "both have the last one");
@@ -90,7 +88,19 @@ async fn a_key_is_replaced_and_the_log_goes_on() {
     let made = gateway.output(&["ledger", "new-key", "--config"]);
     assert!(made.status.success(), "{made:?}");
     let new: Verifier = String::from_utf8(made.stdout).unwrap().lines().next().unwrap().parse().unwrap();
-    gateway.kill_and_start().await;
+    // Until the new key has signed, the old one is the only one that opens the log.
+    let key_file = gateway.path("data/keys/ledger.key");
+    let both = fs::read_to_string(&key_file).unwrap();
+    let refused = |gateway: &Gateway, told: &str| {
+        let refused = gateway.output(&["ledger", "drop-old-keys", "--config"]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains(told), "{said}");
+        assert_eq!(fs::read_to_string(&key_file).unwrap(), both);
+    };
+    refused(&gateway, "stop the gateway first");
+    gateway.kill();
+    refused(&gateway, "start the gateway once, so that the new key signs beside the old one");
+    gateway.start().await;
     assert_eq!(keys_of(&dana).await, [new.clone(), old.clone()]);
     let size = open(&before, &old).unwrap().size;
     let both = until("a checkpoint that both signed", || async {
@@ -108,9 +118,10 @@ async fn a_key_is_replaced_and_the_log_goes_on() {
     let named = |line: &&str| line.contains("start_gateway") && line.contains(&new.to_string());
     assert!(export.lines().any(|line| named(&line)), "{export}");
 
+    stopped(&mut gateway).await;
     let dropped = gateway.output(&["ledger", "drop-old-keys", "--config"]);
     assert!(String::from_utf8(dropped.stdout).unwrap().contains(&old.to_string()));
-    gateway.kill_and_start().await;
+    gateway.start().await;
     assert_eq!(keys_of(&dana).await, std::slice::from_ref(&new));
     until("a checkpoint that the new key alone signed", || async {
         open(&checkpoint(&dana).await, &old).is_err().then_some(())
@@ -132,6 +143,24 @@ fn prune(gateway: &Gateway, before: &str, archive: &str) -> Output {
 async fn stopped(gateway: &mut Gateway) {
     gateway.ask_to_stop();
     assert!(gateway.ended().await.success());
+}
+
+/// How many files and folders there are, each for its user alone.
+fn closed_to_others(folder: &Path) -> usize {
+    let inside = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let within: usize = inside
+        .map(|path| {
+            if path.is_dir() {
+                return closed_to_others(&path);
+            }
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{path:?} has mode {mode:o}");
+            1
+        })
+        .sum();
+    let mode = fs::metadata(folder).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700, "{folder:?} has mode {mode:o}");
+    within + 1
 }
 
 fn ledger_keys(gateway: &Gateway) -> KeySet {
@@ -169,6 +198,14 @@ async fn old_records_are_archived_and_both_parts_verify() {
     assert!(!refused.status.success() && said.contains("the ledger was changed"), "{said}");
     edit("\"Staging\"", "\"staging\"");
 
+    // Records that a collector shall have and does not have yet stay.
+    gateway.log_records_to("http://127.0.0.1:1");
+    let refused = prune(&gateway, "2100-01-01", "archive");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("has taken the records before 0"), "{said}");
+    assert!(!gateway.path("archive").exists());
+    gateway.write("data/otlp-records.position", "256\n");
+
     let pruned = prune(&gateway, "2100-01-01", "archive");
     assert!(pruned.status.success(), "{pruned:?}");
     assert!(String::from_utf8(pruned.stdout).unwrap().contains("records 0 to 255 archived in"));
@@ -176,6 +213,7 @@ async fn old_records_are_archived_and_both_parts_verify() {
     let keys = ledger_keys(&gateway);
     let folder = gateway.path("archive");
     assert_eq!(archive::verify(&folder, &keys).unwrap(), (0, 256));
+    assert!(closed_to_others(&folder) > 5, "files and folders");
     let text = fs::read_to_string(folder.join("records.ndjson")).unwrap();
     assert_eq!(text.lines().count(), 256);
     for changed in

@@ -30,7 +30,7 @@ fn the_starter_policies_answer_as_their_cases_say() {
     let output = test_folders(&starter("policy"));
     let said = said(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert_eq!(said, "15 cases of policy in 1 file: all hold\nall is well\n");
+    assert_eq!(said, "21 cases of policy in 1 file: all hold\nall is well\n");
 }
 
 #[test]

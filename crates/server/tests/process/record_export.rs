@@ -14,9 +14,10 @@ use axum::{
 use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::{Gateway, until};
+use crate::gateway::{Gateway, SECRET, until};
 
 /// What a collector says over gRPC: an empty message and status 0, or a status alone.
 fn said(status: &'static str) -> Response<Body> {
@@ -87,5 +88,47 @@ async fn every_record_is_sent_at_least_once_and_not_all_over_again() {
     let again = taken.lock().unwrap().concat();
     assert!(!holds(&again, "search number7"), "what was taken is not sent again");
     assert!(holds(&again, "start_gateway") && holds(&again, "guichet.record.index"));
+    stop.cancel();
+}
+
+/// A collector refuses what is larger than it takes; one large batch must not stop the export for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_for_the_collector_is_sent_in_smaller_parts() {
+    const TAKEN_BYTES: usize = 200_000;
+    let taken = Arc::new(Mutex::new(Vec::<Bytes>::new()));
+    let refused = Arc::new(AtomicUsize::new(0));
+    let router = Router::new().route(
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        post({
+            let (taken, refused) = (Arc::clone(&taken), Arc::clone(&refused));
+            move |body: Bytes| async move {
+                if body.len() > TAKEN_BYTES {
+                    refused.fetch_add(1, Ordering::SeqCst);
+                    return said("8");
+                }
+                taken.lock().unwrap().push(body);
+                said("0")
+            }
+        }),
+    );
+    let stop = CancellationToken::new();
+    let url = guichet_testkit::bench::serve(router, &stop).await.unwrap();
+    let mut gateway = Gateway::started("", "").await;
+    let dana = gateway.sign_in("dana").await;
+    for number in 0..40 {
+        let place = format!("number{number} {}", "x".repeat(7_000));
+        dana.submitted("vault.put-secret", json!({"place": place, "value": SECRET})).await;
+    }
+    gateway.ask_to_stop();
+    assert!(gateway.ended().await.success());
+    gateway.log_records_to(&url);
+    gateway.start().await;
+    until("the last of them", || async {
+        holds(&taken.lock().unwrap().concat(), "number39 xxx").then_some(())
+    })
+    .await;
+    assert!(refused.load(Ordering::SeqCst) > 0, "all of them at once were too many");
+    let all = taken.lock().unwrap().concat();
+    assert!((0..40).all(|number| holds(&all, &format!("number{number} xxx"))));
     stop.cancel();
 }

@@ -64,5 +64,11 @@ async fn who_is_no_longer_in_the_configuration_is_out_at_once() {
 
     let text = std::fs::read_to_string(gateway.path("guichet.toml")).unwrap();
     gateway.write("guichet.toml", &format!("{text}[limits]\nruns_at_once = 1\n"));
-    gateway.logged(&["limits, telemetry, ledger and providers take effect at the next start"]).await;
+    let warned = "take effect at the next start";
+    gateway.logged(&["review_seconds, limits, telemetry, ledger and providers", warned]).await;
+    // What is not taken over is told of each.
+    let warnings = || gateway.log().lines().filter(|line| line.contains(warned)).count();
+    let before = warnings();
+    gateway.write("guichet.toml", &format!("{text}[approval]\nreview_seconds = 60\n"));
+    until("another warning", || async { (warnings() > before).then_some(()) }).await;
 }

@@ -57,6 +57,7 @@ pub fn run_in(state: RunState) -> Run {
         broken_glass: None,
         cool_down_seconds: 0,
         undoes: None,
+        undone_by: None,
         undo: None,
         starts_at: None,
         waits_until: None,

@@ -60,6 +60,7 @@ macro_rules! conformance_suite {
                 a_strange_cursor_is_refused
                 short_ids_find_their_runs
                 open_runs_are_counted
+                a_run_is_undone_once
                 a_run_under_way_rests_and_is_asked_to_stop
             }
             events {

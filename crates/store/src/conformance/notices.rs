@@ -23,6 +23,7 @@ fn notice() -> Notice {
         state: RunState::Rejected,
         closed: ["p1".to_owned(), "p2".to_owned()].into(),
         open: ["p3".to_owned()].into(),
+        asked: ["ada".to_owned()].into(),
     }
 }
 

@@ -44,12 +44,17 @@ pub async fn open_reviews_come_by_urgency(premises: &impl Premises) {
         store.commit(work).await.unwrap();
     }
     let due = async |before: i64, limit: usize| {
-        let reviews = store.open_reviews(second(before), limit).await.unwrap();
+        let reviews = store.open_reviews(second(before), None, limit).await.unwrap();
         reviews.iter().map(|review| review.due_at).collect::<Vec<_>>()
     };
     assert_eq!(due(100, 10).await, [second(10), second(20), second(30)]);
     assert_eq!(due(100, 2).await, [second(10), second(20)]);
     assert_eq!(due(20, 10).await, [second(10)], "due before, not at");
+    let mut read = Vec::new();
+    while let [review] = &*store.open_reviews(second(100), read.last().copied(), 1).await.unwrap() {
+        read.push((review.due_at, review.run));
+    }
+    assert_eq!(read.iter().map(|(due, _)| *due).collect::<Vec<_>>(), [second(10), second(20), second(30)]);
     let work = UnitOfWork::new().with(Change::CloseReview { run: runs[1].0.id, closed: closed("omar") });
     store.commit(work).await.unwrap();
     assert_eq!(due(100, 10).await, [second(20), second(30)]);

@@ -266,6 +266,41 @@ pub async fn open_runs_are_counted(premises: &impl Premises) {
     );
 }
 
+pub async fn a_run_is_undone_once(premises: &impl Premises) {
+    let store = premises.open().await;
+    let done = run_in(RunState::Succeeded);
+    insert(&*store, &done).await;
+    let undoing = |state| Run { undoes: Some(done.id), ..run_in(state) };
+    let by = async || store.run(done.id).await.unwrap().unwrap().undone_by;
+    // What came to nothing undid nothing.
+    for state in
+        [RunState::Failed, RunState::Cancelled, RunState::Rejected, RunState::Expired, RunState::Voided]
+    {
+        insert(&*store, &undoing(state)).await;
+    }
+    assert_eq!(by().await, None);
+    let racers = (0..4).map(|_| {
+        let (store, run) = (Arc::clone(&store), undoing(RunState::Queued));
+        async move { store.commit(UnitOfWork::new().insert_run(run)).await }
+    });
+    assert_eq!(wins(at_once(racers).await), 1);
+    let first = by().await.unwrap();
+    let what = conflict(store.commit(UnitOfWork::new().insert_run(undoing(RunState::Queued))).await);
+    assert!(what.contains(&done.id.to_string()) && what.contains(&first.to_string()), "{what}");
+    // It is undone as long as nobody says otherwise.
+    store.commit(unit(moved(first, RunState::Queued, RunState::Cancelled))).await.unwrap();
+    assert_eq!(by().await, None);
+    for state in [RunState::AwaitingApproval, RunState::Running, RunState::Succeeded] {
+        let other = run_in(RunState::Succeeded);
+        insert(&*store, &other).await;
+        insert(&*store, &Run { undoes: Some(other.id), ..run_in(state) }).await;
+        assert!(store.run(other.id).await.unwrap().unwrap().undone_by.is_some(), "{state}");
+        conflict(
+            store.commit(UnitOfWork::new().insert_run(Run { undoes: Some(other.id), ..run_in(state) })).await,
+        );
+    }
+}
+
 pub async fn a_run_under_way_rests_and_is_asked_to_stop(premises: &impl Premises) {
     let store = premises.open().await;
     let run = run_in(RunState::Running);

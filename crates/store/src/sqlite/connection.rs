@@ -34,13 +34,16 @@ pub(super) fn to_read(path: &Path) -> Result<Connection, Fault> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// One that reads the store and, under the name `search`, its index, which must exist.
+/// One that reads the store and, under the name `search`, its index. An index that cannot be used is left out: then whoever
+/// asks it is told, and everything else goes on.
 pub(super) fn to_search(path: &Path, index: &Path) -> Result<Connection, Fault> {
     let connection = to_read(path)?;
     let Some(index) = index.to_str() else {
         return Err(Fault::Corrupt("the path of the store must be UTF-8".to_owned()));
     };
-    connection.execute("ATTACH DATABASE ?1 AS search", [index])?;
+    if let Err(error) = connection.execute("ATTACH DATABASE ?1 AS search", [index]) {
+        tracing::warn!(%error, index, "the search index cannot be used; searches read the records themselves");
+    }
     Ok(connection)
 }
 

@@ -17,6 +17,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0005_reviews", include_str!("schema/0005_reviews.sql")),
     ("0020_search", include_str!("schema/0020_search.sql")),
     ("0030_notices", include_str!("schema/0030_notices.sql")),
+    ("0040_undone", include_str!("schema/0040_undone.sql")),
     ("0050_long_runs", include_str!("schema/0050_long_runs.sql")),
 ];
 

@@ -40,7 +40,10 @@ mod tests;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -49,7 +52,11 @@ use tokio::sync::broadcast;
 
 pub use self::{backup::backup, search_index::drop_search_index};
 use self::{
-    fault::Fault, ownership::Ownership, readers::Readers, records::Leaf, search_index::Indexer,
+    fault::Fault,
+    ownership::Ownership,
+    readers::Readers,
+    records::Leaf,
+    search_index::{IndexFault, Indexer},
     writer::Writer,
 };
 use crate::{
@@ -65,11 +72,20 @@ const WAKES_KEPT: usize = 1024;
 /// Dropping it writes what was handed over and waits for that; [`Store::close`] does the same without blocking.
 pub struct SqliteStore {
     path: PathBuf,
-    readers: Readers,
-    /// None once closed.
-    indexer: Arc<Mutex<Option<Indexer>>>,
+    readers: Arc<Readers>,
+    indexing: Arc<Mutex<Indexing>>,
+    /// A search could not use the index.
+    index_is_damaged: Arc<AtomicBool>,
     writer: Writer,
     wakes: broadcast::Sender<Wake>,
+}
+
+/// Who writes the search index.
+enum Indexing {
+    Open(Box<Indexer>),
+    /// The index was damaged, and could not be made anew yet.
+    Lost,
+    Closed,
 }
 
 impl SqliteStore {
@@ -84,8 +100,9 @@ impl SqliteStore {
         let (wakes, _) = broadcast::channel(WAKES_KEPT);
         Ok(Self {
             path: path.to_owned(),
-            readers: Readers::new(path),
-            indexer: Arc::new(Mutex::new(Some(indexer))),
+            readers: Arc::new(Readers::new(path)),
+            indexing: Arc::new(Mutex::new(Indexing::Open(Box::new(indexer)))),
+            index_is_damaged: Arc::default(),
             writer: Writer::start(connection, path, ownership, wakes.clone())?,
             wakes,
         })
@@ -105,20 +122,46 @@ impl SqliteStore {
         self.readers.read(work).await
     }
 
+    /// A search was refused by the index. If it is damaged, the next call of [`Self::index`] makes it anew.
+    fn index_refused(&self, fault: &Fault) {
+        if !search_index::is_damage(fault) {
+            tracing::debug!(?fault, "the search index could not be asked; the records were read themselves");
+        } else if !self.index_is_damaged.swap(true, Ordering::Relaxed) {
+            tracing::warn!(?fault, "the search index is damaged; it is made anew from the records");
+        }
+    }
+
     /// Makes more records quick to find, on a thread that may block.
     async fn index(&self, limit: u64) -> Result<u64, StoreError> {
-        let indexer = Arc::clone(&self.indexer);
-        let indexing = tokio::task::spawn_blocking(move || {
-            let mut indexer = indexer.lock().unwrap_or_else(PoisonError::into_inner);
-            indexer.as_mut().map(|indexer| indexer.go_on(columns::integer(limit)))
+        let (indexing, readers) = (Arc::clone(&self.indexing), Arc::clone(&self.readers));
+        let (path, damaged) = (self.path.clone(), Arc::clone(&self.index_is_damaged));
+        let indexed = tokio::task::spawn_blocking(move || {
+            let mut indexing = indexing.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(*indexing, Indexing::Closed) {
+                return Err(StoreError::Closed);
+            }
+            if damaged.load(Ordering::Relaxed) {
+                *indexing = Indexing::Lost;
+            }
+            if matches!(*indexing, Indexing::Lost) {
+                let made = Indexer::open_new(&path)
+                    .map_err(|fault| fault.into_store_error(&search_index::path_of(&path)))?;
+                *indexing = Indexing::Open(Box::new(made));
+                readers.renew();
+                damaged.store(false, Ordering::Relaxed);
+            }
+            let Indexing::Open(indexer) = &mut *indexing else { return Err(StoreError::Closed) };
+            match indexer.go_on(columns::integer(limit)) {
+                Ok(waiting) => columns::count(waiting).map_err(|fault| fault.into_store_error(&path)),
+                Err(IndexFault::Records(fault)) => Err(fault.into_store_error(&path)),
+                Err(IndexFault::Index(fault)) => {
+                    damaged.fetch_or(search_index::is_damage(&fault), Ordering::Relaxed);
+                    Err(fault.into_store_error(&search_index::path_of(&path)))
+                }
+            }
         });
-        match indexing.await {
-            Ok(Some(waiting)) => waiting
-                .and_then(columns::count)
-                .map_err(|fault| fault.into_store_error(&search_index::path_of(&self.path))),
-            Ok(None) => Err(StoreError::Closed),
-            Err(_) => Err(StoreError::Engine("indexing was cut off before it was done".to_owned())),
-        }
+        let cut_off = || StoreError::Engine("indexing was cut off before it was done".to_owned());
+        indexed.await.unwrap_or_else(|_| Err(cut_off()))
     }
 
     /// Writes through the writer thread, alone in its savepoint.
@@ -166,7 +209,7 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.readers.close().await;
-        self.indexer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = Indexing::Closed;
         self.writer.close().await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rusqlite::Connection;
@@ -23,15 +23,31 @@ pub(super) struct Readers {
 struct Shared {
     path: PathBuf,
     turns: Arc<Semaphore>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
+}
+
+/// Connections that nobody uses, all opened since the search index was made anew last.
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    /// How often it was made anew.
+    age: u64,
 }
 
 impl Shared {
-    fn take_idle(&self) -> Option<Connection> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    fn give_back(&self, connection: Connection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    /// A connection, if there is one, and the age of those that are opened now.
+    fn take_idle(&self) -> (Option<Connection>, u64) {
+        let mut idle = self.idle();
+        (idle.connections.pop(), idle.age)
+    }
+    fn give_back(&self, connection: Connection, age: u64) {
+        let mut idle = self.idle();
+        if idle.age == age {
+            idle.connections.push(connection);
+        }
     }
 }
 
@@ -41,7 +57,7 @@ impl Readers {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
                 turns: Arc::new(Semaphore::new(READERS)),
-                idle: Mutex::new(Vec::with_capacity(READERS)),
+                idle: Mutex::default(),
             }),
         }
     }
@@ -57,12 +73,13 @@ impl Readers {
         let reading = tokio::task::spawn_blocking(move || {
             // Held here and not by the caller, who may go away while SQLite still reads.
             let _turn = turn;
-            let connection = match shared.take_idle() {
+            let (connection, age) = shared.take_idle();
+            let connection = match connection {
                 Some(connection) => connection,
                 None => connection::to_search(&shared.path, &search_index::path_of(&shared.path))?,
             };
             let said = work(&connection);
-            shared.give_back(connection);
+            shared.give_back(connection, age);
             said
         });
         match reading.await {
@@ -77,6 +94,13 @@ impl Readers {
             turns.forget();
             self.shared.turns.close();
         }
-        while self.shared.take_idle().is_some() {}
+        self.renew();
+    }
+
+    /// From now on connections are opened anew: those there are know a search index that is no longer used.
+    pub(super) fn renew(&self) {
+        let mut idle = self.shared.idle();
+        idle.age += 1;
+        idle.connections.clear();
     }
 }

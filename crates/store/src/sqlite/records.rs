@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use guichet_contract::{Record, record::LedgerRecord};
+use guichet_ledger::TILE_WIDTH;
 use rusqlite::{Connection, params};
 
 use super::{
@@ -68,13 +69,19 @@ pub(super) fn next_index(connection: &Connection) -> Result<i64, Fault> {
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
+/// The index of the first record that is there; 0 when there is none.
+pub(super) fn first_index(connection: &Connection) -> Result<i64, Fault> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(min(log_index), 0) FROM records")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
 /// Deletes what lies before this index and is sealed.
 pub(super) fn prune(writing: &mut Writing<'_>, before: u64) -> Result<(), Fault> {
     let connection = writing.connection();
     let sealed: i64 =
         connection.query_row("SELECT coalesce(max(size), 0) FROM checkpoints", [], |row| row.get(0))?;
     let (before, there) = (integer(before), next_index(connection)?);
-    if before % 256 != 0 || before > sealed || before >= there {
+    if before % integer(TILE_WIDTH) != 0 || before > sealed || before >= there {
         return Err(Fault::Conflict(format!(
             "the records before {before} ({sealed} are sealed, {there} are there, and whole tiles are pruned)"
         )));
@@ -98,7 +105,12 @@ impl Records for SqliteStore {
         page: &PageRequest,
     ) -> Result<Page<LedgerRecord>, StoreError> {
         let (filter, page) = (filter.clone(), page.clone());
-        self.read(move |connection| search::list(connection, &filter, &page)).await
+        let (found, refused) =
+            self.read(move |connection| search::list(connection, &filter, &page, search::LOOKED_AT)).await?;
+        if let Some(fault) = refused {
+            self.index_refused(&fault);
+        }
+        Ok(found)
     }
 
     async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<(u64, String)>, StoreError> {
@@ -121,12 +133,7 @@ impl Records for SqliteStore {
     }
 
     async fn first_record(&self) -> Result<u64, StoreError> {
-        self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT coalesce(min(log_index), 0) FROM records")?;
-            count(statement.query_row([], |row| row.get(0))?)
-        })
-        .await
+        self.read(|connection| count(first_index(connection)?)).await
     }
 
     async fn record_count(&self) -> Result<u64, StoreError> {

@@ -46,7 +46,7 @@ pub(super) fn close(writing: &mut Writing<'_>, run: RunId, closed: &ReviewClosed
 const ONE: &str = "SELECT run, opened_at, due_at, closed_at, closed_by, words FROM reviews WHERE run = ?1";
 const ALL_OPEN: &str = "
     SELECT run, opened_at, due_at, closed_at, closed_by, words FROM reviews
-    WHERE closed_at IS NULL AND due_at < ?1 ORDER BY due_at, run LIMIT ?2";
+    WHERE closed_at IS NULL AND due_at < ?1 AND (due_at, run) > (?2, ?3) ORDER BY due_at, run LIMIT ?4";
 
 fn read(row: &Row<'_>) -> Result<Review, Fault> {
     let closed_at: Option<i64> = row.get(3)?;
@@ -73,10 +73,17 @@ impl Reviews for SqliteStore {
         .await
     }
 
-    async fn open_reviews(&self, due_before: Timestamp, limit: usize) -> Result<Vec<Review>, StoreError> {
+    async fn open_reviews(
+        &self,
+        due_before: Timestamp,
+        after: Option<(Timestamp, RunId)>,
+        limit: usize,
+    ) -> Result<Vec<Review>, StoreError> {
+        // Before all of them: no id is as short as the empty one.
+        let (due, run) = after.map_or((i64::MIN, String::new()), |(due, run)| (micros(due), run.to_string()));
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(ALL_OPEN)?;
-            let mut rows = statement.query(params![micros(due_before), integer(limit)])?;
+            let mut rows = statement.query(params![micros(due_before), due, run, integer(limit)])?;
             let mut reviews = Vec::new();
             while let Some(row) = rows.next()? {
                 reviews.push(read(row)?);

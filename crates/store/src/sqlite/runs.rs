@@ -19,12 +19,26 @@ const INSERT: &str = "
                       created_at, started_at, finished_at, outcome, body, waits_until, cancel_asked)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
-/// A new run. Conflict when its id or its requester's idempotency key exists.
+// The second time around it may undo what others have built upon; one that came to nothing does not count.
+const UNDONE_BY: &str = "
+    SELECT id FROM runs WHERE undoes IS NOT NULL AND undoes = ?1
+    AND state IN ('awaiting_approval', 'queued', 'running', 'succeeded')";
+
+/// A new run. Conflict when its id or its requester's idempotency key exists, or when the run that it undoes is undone
+/// already.
 pub(super) fn insert(writing: &mut Writing<'_>, run: &Run) -> Result<(), Fault> {
     let requester = &run.requested_by;
     let kind = serde_json::to_value(requester.kind)?;
-    let body = serde_json::to_string(&Run { decisions: Vec::new(), ..run.clone() })?;
+    let body = serde_json::to_string(&Run { decisions: Vec::new(), undone_by: None, ..run.clone() })?;
     let connection = writing.connection();
+    if let Some(undone) = run.undoes {
+        // Read and write are one step: this thread alone writes.
+        let mut statement = connection.prepare_cached(UNDONE_BY)?;
+        let by: Option<String> = statement.query_row([undone.to_string()], |row| row.get(0)).optional()?;
+        if let Some(by) = by {
+            return Err(Fault::Conflict(format!("run {undone} (run {by} undoes it already)")));
+        }
+    }
     connection
         .prepare_cached(INSERT)?
         .execute(params![
@@ -179,7 +193,11 @@ fn outcome_text(outcome: Option<&Outcome>) -> Result<Option<String>, serde_json:
 const SELECT: &str = "
     SELECT body, state, started_at, finished_at, outcome,
            (SELECT json_group_array(json(decisions.body) ORDER BY position) FROM decisions WHERE run = runs.id),
-           created_at, waits_until, cancel_asked
+           created_at,
+           (SELECT undoing.id FROM runs AS undoing
+            WHERE undoing.undoes IS NOT NULL AND undoing.undoes = runs.id
+              AND undoing.state IN ('awaiting_approval', 'queued', 'running', 'succeeded') LIMIT 1),
+           waits_until, cancel_asked
     FROM runs";
 
 /// A run as it stands: as submitted, with what has changed since.
@@ -190,9 +208,10 @@ fn read_row(row: &Row<'_>) -> Result<(Run, i64), Fault> {
     run.finished_at = moment_if_any(row.get(3)?)?;
     run.outcome = row.get::<_, Option<String>>(4)?.map(|text| serde_json::from_str(&text)).transpose()?;
     run.decisions = serde_json::from_str(row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?)?;
-    run.waits_until = moment_if_any(row.get(7)?)?;
+    run.undone_by = row.get::<_, Option<String>>(7)?.map(|id| word(&id)).transpose()?;
+    run.waits_until = moment_if_any(row.get(8)?)?;
     run.cancel_asked =
-        row.get::<_, Option<String>>(8)?.map(|text| serde_json::from_str(&text)).transpose()?;
+        row.get::<_, Option<String>>(9)?.map(|text| serde_json::from_str(&text)).transpose()?;
     Ok((run, row.get(6)?))
 }
 

@@ -17,48 +17,54 @@ use super::{
 use crate::{Page, PageRequest, RecordsFilter};
 
 /// Records that one page may look at. Some tenths of a second at the most.
-const LOOKED_AT: i64 = 100_000;
+pub(super) const LOOKED_AT: i64 = 100_000;
 /// Records that are read in one go where the index does not say which.
 const STRETCH: i64 = 1_024;
 
-/// A page of records.
+/// A page of records, for which at most about `looked_at` records are read; and why the index gave no answer, if it did not:
+/// then the records were read without it.
 pub(super) fn list(
     connection: &Connection,
     filter: &RecordsFilter,
     page: &PageRequest,
-) -> Result<Page<LedgerRecord>, Fault> {
+    looked_at: i64,
+) -> Result<(Page<LedgerRecord>, Option<Fault>), Fault> {
     let there = next_index(connection)?;
     let end = match &page.cursor {
         Some(text) => integer(cursor::read_record(text)?).min(there),
         None => there,
     };
     let mut search =
-        Search { connection, filter, most: cursor::limit(page), items: Vec::new(), may_look_at: LOOKED_AT };
+        Search { connection, filter, most: cursor::limit(page), items: Vec::new(), may_look_at: looked_at };
     let index = Attached(connection);
-    let indexed = index.records()?.min(there);
-
-    let mut reached = search.stretch(indexed.min(end), end)?;
+    let (range, mut refused) = match indexed(&index, filter) {
+        Ok(range) => (range, None),
+        Err(fault) => (Indexed::NOTHING, Some(fault)),
+    };
+    let mut reached = search.stretch(range.records.min(end), end)?;
     if reached == Reached::End {
-        let from = match filter.since {
-            Some(since) => index.first_since(micros(since))?.unwrap_or(indexed),
-            None => 0,
-        };
-        let until = match filter.until {
-            Some(until) => index.end_until(micros(until))?.unwrap_or(0),
-            None => indexed,
-        };
-        let (from, until) = (from, until.min(indexed).min(end));
+        let (from, until) = (range.from, range.until.min(range.records).min(end));
         reached = match question(filter) {
             _ if from >= until => Reached::End,
             None => search.stretch(from, until)?,
             Some(question) => {
-                let mut reached = Reached::End;
+                // The newest blocks come first: what is not reached yet lies before this.
+                let mut before = until;
+                let mut looked = Ok(Reached::End);
                 let blocks = (from / BLOCK, (until + BLOCK - 1) / BLOCK);
-                index.blocks(&question, blocks, |block| {
-                    reached = search.stretch((block * BLOCK).max(from), ((block + 1) * BLOCK).min(until))?;
-                    Ok(reached == Reached::End)
-                })?;
-                reached
+                let asked = index.blocks(&question, blocks, |block| {
+                    let begin = (block * BLOCK).max(from);
+                    looked = search.stretch(begin, ((block + 1) * BLOCK).min(before));
+                    before = begin;
+                    matches!(looked, Ok(Reached::End))
+                });
+                match (looked?, asked) {
+                    (Reached::End, Err(fault)) => {
+                        refused = Some(fault);
+                        search.stretch(from, before)?
+                    }
+                    (reached, _) => reached,
+                }
             }
         };
     }
@@ -66,7 +72,31 @@ pub(super) fn list(
         Reached::End => None,
         Reached::Record(before) => Some(cursor::of_record(count(before)?)),
     };
-    Ok(Page { items: search.items, next })
+    Ok((Page { items: search.items, next }, refused))
+}
+
+/// What the index knows: of so many records, from the first one, and that what is looked for lies between two of them.
+struct Indexed {
+    records: i64,
+    from: i64,
+    until: i64,
+}
+
+impl Indexed {
+    const NOTHING: Self = Self { records: 0, from: 0, until: 0 };
+}
+
+fn indexed(index: &Attached<'_>, filter: &RecordsFilter) -> Result<Indexed, Fault> {
+    let records = index.records()?;
+    let from = match filter.since {
+        Some(since) => index.first_since(micros(since))?.unwrap_or(records),
+        None => 0,
+    };
+    let until = match filter.until {
+        Some(until) => index.end_until(micros(until))?.unwrap_or(0),
+        None => records,
+    };
+    Ok(Indexed { records, from, until })
 }
 
 /// How far a search came.

@@ -1,7 +1,10 @@
 //! Which people, in which words, at which time: what a policy can ask for.
 
-use guichet_testkit::Effects;
-use serde_json::json;
+use std::sync::{Arc, Mutex};
+
+use guichet_testkit::{Effects, LeapingClock};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::world::{REGISTRY, setup};
 
@@ -169,4 +172,125 @@ async fn a_question_reaches_who_follows_and_decides_nothing() {
         .map(|one| one["reason"].as_str().unwrap())
         .collect();
     assert_eq!(words, ["yes, of this morning", "is there a backup?"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_that_is_longer_by_now_is_not_passed_over() {
+    let effects = Effects::default();
+    let policy = r#"
+@id("two-eyes") @approval("it is hot") @by("team:ops")
+forbid (principal, action == Action::"things.change-item", resource == Resource::"things/hot");
+@id("off-duty-waits") @cool_down("1h")
+forbid (principal, action == Action::"things.change-item", resource == Resource::"things/hot")
+unless { context.on_call.contains("ops") };
+"#;
+    let until =
+        guichet_contract::Clock::now(&guichet_contract::SystemClock) + jiff::SignedDuration::from_mins(10);
+    let rota = format!("on_call:\n  - {{team: ops, shifts: [{{person: dan, until: '{until}'}}]}}");
+    let registry = format!("{REGISTRY}\n{rota}");
+    let clock = LeapingClock::default();
+    let bench =
+        setup(&effects).policy("hot.cedar", policy).registry(&registry).clock(&clock).start().await.unwrap();
+    let (dan, omar) = (bench.sign_in("dan").await.unwrap(), bench.sign_in("omar").await.unwrap());
+    let run = dan.submit("things.change-item", json!({"name": "hot"})).await.unwrap().body;
+    assert_eq!((&run["state"], &run["cool_down_seconds"]), (&json!("awaiting_approval"), &json!(0)), "{run}");
+    clock.leap(20 * 60);
+    let id = run["id"].as_str().unwrap();
+    assert_eq!(omar.post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap().status, 200);
+    let ended = dan.end_of(id).await.unwrap();
+    assert_eq!((&ended["state"], effects.count("hot")), (&json!("voided"), 0), "{ended}");
+    let events = dan.get(&format!("/v1/records?run={id}&verb=void_run")).await.unwrap().body;
+    assert!(events.to_string().contains("a longer wait before it starts: 3600 s instead of 0 s"), "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_undone_is_undone_once() {
+    let effects = Effects::default();
+    let bench = setup(&effects).start().await.unwrap();
+    let (dan, omar) = (bench.sign_in("dan").await.unwrap(), bench.sign_in("omar").await.unwrap());
+    let run = dan.submit("things.destroy-item", json!({"name": "a"})).await.unwrap().body;
+    let id = run["id"].as_str().unwrap();
+    omar.post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap();
+    assert!(dan.end_of(id).await.unwrap()["undo"].is_object());
+    let undo = format!("/v1/runs/{id}/undo");
+    let key = [("Idempotency-Key", "once")];
+    let (one, other) = tokio::join!(
+        dan.call_with(Method::POST, &undo, Some(json!({})), &key),
+        dan.call_with(Method::POST, &undo, Some(json!({})), &[]),
+    );
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let keyed_won = one.status == 202;
+    let (won, lost) = if keyed_won { (&one, &other) } else { (&other, &one) };
+    assert_eq!((won.status.as_u16(), lost.status.as_u16()), (202, 409), "{} {}", won.body, lost.body);
+    assert_eq!(lost.code(), "wrong-state", "{}", lost.body);
+    let undoing = won.body["id"].as_str().unwrap();
+    dan.end_of(undoing).await.unwrap();
+    let late = dan.post(&undo, json!({})).await.unwrap();
+    assert_eq!((late.status.as_u16(), late.code()), (409, "wrong-state"), "{}", late.body);
+    assert!(late.body["next"].as_str().unwrap().contains(&undoing[undoing.len() - 8..]), "{}", late.body);
+    let shown = dan.get(&format!("/v1/runs/{id}")).await.unwrap().body;
+    assert_eq!((shown.get("undo"), &shown["undone_by"]), (None, &json!(undoing)), "{shown}");
+    assert_eq!(effects.count("a"), 2);
+    if keyed_won {
+        let again = dan.call_with(Method::POST, &undo, Some(json!({})), &key).await.unwrap();
+        assert_eq!((again.status.as_u16(), &again.body["id"]), (200, &json!(undoing)), "the same once more");
+    }
+}
+
+/// `vault.put` is sensitive and is undone by `vault.take`, which takes what it brought.
+fn vault(timeout: &str) -> Value {
+    let operation = |id: &str, input: Value, undo: Option<Value>| {
+        let mut extension = json!({"command": format!("vault {id}"), "sensitive": true, "resource": "things/vault", "timeout": timeout});
+        if let Some(undo) = undo {
+            extension["undo"] = undo;
+        }
+        json!({"post": {
+            "operationId": id,  "responses": {"200": {"description": "done"}},
+            "requestBody": {"required": true, "content": {"application/json": {"schema": input}}},
+            "x-guichet": extension,
+        }})
+    };
+    let name =
+        json!({"type": "object", "additionalProperties": false, "properties": {"name": {"type": "string"}}});
+    let taken =
+        json!({"type": "object", "additionalProperties": false, "properties": {"key": {"type": "string"}}});
+    let undo = json!({"operation": "take", "with": {"key": "/result/key"}});
+    json!({"openapi": "3.1.0", "info": {"title": "Vault", "version": "1"}, "paths": {
+        "/put": operation("put", name, Some(undo)),
+        "/take": operation("take", taken, None),
+    }})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_undo_is_offered_for_what_one_may_see_and_while_it_is_declared_as_it_was() {
+    use axum::{
+        Json,
+        routing::{get, post},
+    };
+    let timeout = Arc::new(Mutex::new("10s"));
+    let served = Arc::clone(&timeout);
+    let router = axum::Router::new()
+        .route("/openapi.json", get(move || async move { Json(vault(*served.lock().unwrap())) }))
+        .route("/put", post(|| async { Json(json!({"key": "hunter2"})) }))
+        .route("/take", post(|| async { Json(json!({})) }));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let url = guichet_testkit::bench::serve(router, &stop).await.unwrap();
+    let mut bench = setup(&Effects::default()).provider_at("vault", &url).start().await.unwrap();
+    let (dan, dana) = (bench.sign_in("dan").await.unwrap(), bench.sign_in("dana").await.unwrap());
+    let run = dan.submit("vault.put", json!({"name": "a"})).await.unwrap().body;
+    let id = run["id"].as_str().unwrap_or_else(|| panic!("{run}"));
+    let mine = dan.end_of(id).await.unwrap();
+    assert_eq!(mine["undo"], json!({"action": "vault.take", "input": {"key": "[redacted]"}}), "{mine}");
+    let (path, undo) = (format!("/v1/runs/{id}"), format!("/v1/runs/{id}/undo"));
+    assert_eq!(dana.get(&path).await.unwrap().body.get("undo"), None);
+    let not_hers = dana.post(&undo, json!({})).await.unwrap();
+    assert_eq!((not_hers.status.as_u16(), not_hers.code()), (403, "refused"), "{}", not_hers.body);
+    // Redeployed: what it took may mean something else now.
+    *timeout.lock().unwrap() = "20s";
+    bench.stop().await.unwrap();
+    bench.start_again().await.unwrap();
+    assert_eq!(dan.get(&path).await.unwrap().body.get("undo"), None);
+    let gone = dan.post(&undo, json!({})).await.unwrap();
+    assert_eq!((gone.status.as_u16(), gone.code()), (409, "no-inverse"), "{}", gone.body);
+    stop.cancel();
 }

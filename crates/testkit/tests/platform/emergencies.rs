@@ -174,3 +174,110 @@ async fn who_approved_it_can_stop_it_while_it_cools_down() {
     assert_eq!(stopped.body["state"], "cancelled", "{}", stopped.body);
     assert_eq!(effects.count("quick"), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emergency_waits_neither_for_people_nor_for_time_and_both_are_written_down() {
+    let effects = Effects::default();
+    let registry = format!("{}{ROTA}", crate::world::REGISTRY);
+    let policy = COOL.replace("2s", "2h");
+    let bench = setup(&effects)
+        .policy("glass.cedar", BREAK_GLASS)
+        .policy("cool.cedar", &policy)
+        .registry(&registry)
+        .start()
+        .await
+        .unwrap();
+    let (dana, dan) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("dan").await.unwrap());
+    let (omar, eve) = (bench.sign_in("omar").await.unwrap(), bench.sign_in("eve").await.unwrap());
+    let detail = async |id: &str| {
+        let found =
+            dana.get(&format!("/v1/records?run={id}&verb=break_glass&verdict=allowed")).await.unwrap();
+        found.body["items"][0]["detail"].as_str().unwrap().to_owned()
+    };
+
+    let both = destroy(&dana, "quick", Some("it burns")).await.body;
+    assert_eq!((&both["state"], &both["cool_down_seconds"]), (&json!("queued"), &json!(0)), "{both}");
+    assert_eq!(both["broken_glass"]["waived_seconds"], 7_200);
+    assert_eq!(both["broken_glass"]["skipped"].as_array().unwrap().len(), 1);
+    let id = both["id"].as_str().unwrap();
+    assert_eq!(dana.end_of(id).await.unwrap()["state"], "succeeded");
+    let told = detail(id).await;
+    assert!(
+        told.contains("without the approvals of provider:things.destroy-item and the wait of 7200 s"),
+        "{told}"
+    );
+
+    // Only time: it is broken like any other condition, and the owner's people look at it.
+    let change = async |person: &Person| {
+        let body = json!({"input": {"name": "slow"}, "reason": "it burns", "break_glass": true});
+        person.post("/v1/actions/things.change-item/runs", body).await.unwrap()
+    };
+    let off_duty = change(&dan).await;
+    assert_eq!((off_duty.status.as_u16(), off_duty.code()), (403, "refused"), "{}", off_duty.body);
+    let alone = change(&dana).await.body;
+    assert_eq!(alone["broken_glass"]["waived_seconds"], 3_600, "{alone}");
+    assert_eq!(alone["broken_glass"]["skipped"], json!([]));
+    let id = alone["id"].as_str().unwrap();
+    assert_eq!(dana.end_of(id).await.unwrap()["state"], "succeeded");
+    let told = detail(id).await;
+    assert!(told.contains("without the wait of 3600 s"), "{told}");
+    let close = format!("/v1/runs/{id}/review/close");
+    assert_eq!(dana.post(&close, json!({"words": "fine"})).await.unwrap().code(), "own-run");
+    assert_eq!(dan.post(&close, json!({"words": "fine"})).await.unwrap().code(), "not-an-approver");
+    assert_eq!(eve.post(&close, json!({"words": "fine"})).await.unwrap().code(), "unknown-run");
+    assert_eq!(omar.post(&close, json!({"words": "fine"})).await.unwrap().status, 200);
+    assert_eq!((effects.count("quick"), effects.count("slow")), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_owns_it_somebody_who_audits_closes_the_review() {
+    let effects = Effects::default();
+    let policies = format!(
+        "{BREAK_GLASS}
+@id(\"the-owner\") @approval(\"it is theirs\") @by(\"owner\")
+forbid (principal, action == Action::\"things.change-item\", resource);
+@id(\"eve-audits\") permit (principal == Person::\"eve\", action == Action::\"audit\", resource);"
+    );
+    let registry = format!("{}{ROTA}", crate::world::REGISTRY.replace("things/**", "things/owned"));
+    let bench = setup(&effects).policy("glass.cedar", &policies).registry(&registry).start().await.unwrap();
+    let (dana, omar) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("omar").await.unwrap());
+    let eve = bench.sign_in("eve").await.unwrap();
+    let body = json!({"input": {"name": "a"}, "reason": "it burns", "break_glass": true});
+    let run = dana.post("/v1/actions/things.change-item/runs", body).await.unwrap().body;
+    assert_eq!(run["broken_glass"]["skipped"][0]["teams"], json!([]), "{run}");
+    let close = format!("/v1/runs/{}/review/close", run["id"].as_str().unwrap());
+    assert_eq!(
+        dana.post(&close, json!({"words": "fine"})).await.unwrap().code(),
+        "own-run",
+        "she audits, too"
+    );
+    assert_eq!(omar.post(&close, json!({"words": "fine"})).await.unwrap().code(), "unknown-run");
+    let open = eve.get("/v1/reviews").await.unwrap().body;
+    assert_eq!(open["items"][0]["run"]["id"], run["id"], "{open}");
+    let closed = eve.post(&close, json!({"words": "nobody owns it: now they do"})).await.unwrap();
+    assert_eq!((closed.status.as_u16(), &closed.body["review"]["closed"]["by"]), (200, &json!("eve")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reviews_of_others_hide_none_of_ones_own() {
+    let effects = Effects::default();
+    let policies = format!(
+        "{BREAK_GLASS}
+@id(\"security-decides\") @approval(\"it is secret\") @by(\"team:security\")
+forbid (principal, action == Action::\"things.change-item\", resource == Resource::\"things/secret\");"
+    );
+    let registry = crate::world::REGISTRY
+        .replace("resources:", "  - {name: security, members: [eve], parents: [everybody]}\nresources:");
+    let registry = format!("{registry}{ROTA}");
+    let bench = setup(&effects).policy("glass.cedar", &policies).registry(&registry).start().await.unwrap();
+    let (dana, eve) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("eve").await.unwrap());
+    // More than are looked at at a time, and all more urgent.
+    for _ in 0..=guichet_operations::close_review::AT_A_TIME {
+        assert_eq!(destroy(&dana, "a", Some("it burns")).await.status, 202);
+    }
+    let body = json!({"input": {"name": "secret"}, "reason": "it burns", "break_glass": true});
+    let run = dana.post("/v1/actions/things.change-item/runs", body).await.unwrap().body;
+    let open = eve.get("/v1/reviews").await.unwrap().body;
+    let ids: Vec<&Value> = open["items"].as_array().unwrap().iter().map(|item| &item["run"]["id"]).collect();
+    assert_eq!(ids, [&run["id"]]);
+}

@@ -170,6 +170,74 @@ async fn a_receiver_that_fails_at_first_is_told_once_more_under_the_same_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_is_told_with_a_card_and_its_address_stays_a_secret() {
+    let receiver = Receiver::serve(&[]).await.unwrap();
+    let channel = |name: &str, format: &str, more: &str| {
+        format!(
+            "[[notify]]\nname = \"{name}\"\nkind = \"chat\"\nformat = \"{format}\"\nurl_file = \"{name}.url\"\n{more}\n"
+        )
+    };
+    let channels = [
+        channel("slack", "slack", ""),
+        channel("teams", "teams", ""),
+        channel("gone", "slack", "tries = 1\nevents = [\"run_ended\"]"),
+    ];
+    let effects = Effects::default();
+    let bench = setup(&effects)
+        .file("slack.url", &receiver.url)
+        .file("teams.url", &receiver.url)
+        .file("gone.url", "http://127.0.0.1:1/services/hunter2")
+        .config(&channels.concat())
+        .start()
+        .await
+        .unwrap();
+    let dana = bench.sign_in("dana").await.unwrap();
+    let (run, _) = waiting(&dana, "a").await;
+    let short = &run[run.len() - 8..];
+    until("both cards", || (receiver.posted().len() == 2).then_some(())).await;
+    for posted in receiver.posted() {
+        assert_eq!(posted.header("content-type"), "application/json; charset=utf-8");
+        let text = posted.event.to_string();
+        assert!(text.contains("dana asks for approval in staging: Destroy item 'a'"), "{text}");
+        assert!(text.contains(&format!("guichet approvals approve {short}")), "{text}");
+        assert!(text.contains("olga, omar"), "{text}");
+        let (slack, teams) = (&posted.event["blocks"][0]["type"], &posted.event["attachments"][0]);
+        assert!(slack == "header" || teams["content"]["type"] == "AdaptiveCard", "{text}");
+    }
+    let ended = dana.submit("things.change-item", json!({"name": "b"})).await.unwrap().body;
+    let ended = ended["id"].as_str().unwrap();
+    dana.end_of(ended).await.unwrap();
+    let began = Instant::now();
+    let records = loop {
+        let records = dana.get(&format!("/v1/records?run={ended}&verb=deliver_notice")).await.unwrap().body;
+        if records["items"].get(0).is_some() {
+            break records;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "it was never given up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let metrics = dana.get("/metrics").await.unwrap().body;
+    for text in [records.to_string(), metrics.to_string()] {
+        assert!(!text.contains("hunter2") && !text.contains("127.0.0.1"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_asks_for_a_pause_gets_it() {
+    let receiver = Receiver::serve(&[(503, Duration::ZERO), (200, Duration::ZERO)]).await.unwrap();
+    receiver.ask_for_pauses(4);
+    let only = "events = [\"approval_requested\"]";
+    let (bench, _effects) = started(&hook("hook", &receiver.url, only)).await;
+    let dana = bench.sign_in("dana").await.unwrap();
+    waiting(&dana, "a").await;
+    until("a second try", || (receiver.posted().len() == 2).then_some(())).await;
+    let sent: Vec<i64> =
+        receiver.posted().iter().map(|posted| posted.header("webhook-timestamp").parse().unwrap()).collect();
+    // Of itself it would have come after one second; whole seconds are told, so one may be lost.
+    assert!(sent[1] - sent[0] >= 3, "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_cannot_be_reached_is_given_up_and_that_is_recorded_while_others_are_told() {
     let (receiver, broken) = (Receiver::serve(&[]).await.unwrap(), Receiver::serve(&[]).await.unwrap());
     // Nobody listens there any more: connections are refused.
@@ -269,6 +337,14 @@ async fn who_is_skipped_and_who_is_asked_is_told() {
     let asked = told(&receiver, "run_asked").await;
     assert_eq!((names(&asked), &asked.event["data"]["by"]), (vec!["dana"], &json!("omar")));
     assert_eq!(asked.event["data"]["because"], "is there a backup?");
+    let answer = json!({"text": "yes, of this morning"});
+    assert_eq!(dana.post(&format!("/v1/runs/{id}/comments"), answer).await.unwrap().status, 200);
+    let answered = told(&receiver, "run_answered").await;
+    assert_eq!(names(&answered), ["olga", "omar"], "who asked, and who can decide");
+    assert_eq!(answered.event["data"]["because"], "yes, of this morning");
+    let (unasked, _) = waiting(&dana, "c").await;
+    let remark = json!({"text": "it is the old one"});
+    assert_eq!(dana.post(&format!("/v1/runs/{unasked}/comments"), remark).await.unwrap().status, 200);
 
     let body = json!({"input": {"name": "b"}, "reason": "it burns", "break_glass": true});
     let broken = dana.post("/v1/actions/things.destroy-item/runs", body).await.unwrap();
@@ -278,4 +354,5 @@ async fn who_is_skipped_and_who_is_asked_is_told() {
     let data = &skipped.event["data"];
     assert_eq!((&data["by"], &data["because"]), (&json!("dana"), &json!("it burns")));
     assert_eq!(data["approvals"][0]["teams"], json!(["ops"]));
+    assert_eq!(receiver.told("run_answered").len(), 1, "what nobody asked for is no answer");
 }

@@ -137,3 +137,51 @@ async fn a_provider_that_cannot_plan_for_a_moment_voids_no_approval_and_its_own_
     assert_eq!(acted.load(Ordering::SeqCst), 1);
     stop.cancel();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_names_a_fact_twice_is_no_plan_and_no_yes_covers_it() {
+    use axum::{
+        Json,
+        http::HeaderMap,
+        routing::{get, post},
+    };
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    };
+
+    let document = json!({"openapi": "3.1.0", "info": {"title": "Topics", "version": "1"}, "paths": {"/drop": {"post": {
+        "operationId": "drop", "responses": {"200": {"description": "done"}},
+        "x-guichet": {"command": "topics drop", "plan": true, "approval": {"by": "team:ops"}, "resource": "things/topics"}}}}});
+    let (grown, dropped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (more, counted) = (Arc::clone(&grown), Arc::clone(&dropped));
+    let drop_them = move |headers: HeaderMap| async move {
+        if headers.contains_key("guichet-mode") {
+            let mut facts = vec![json!({"name": "topic", "value": "a"})];
+            facts.extend(more.load(Ordering::SeqCst).then(|| json!({"name": "topic", "value": "b"})));
+            return Json(json!({"sentence": "Drop topics", "facts": facts}));
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        Json(json!({"dropped": true}))
+    };
+    let router = axum::Router::new()
+        .route("/openapi.json", get(move || async move { Json(document) }))
+        .route("/drop", post(drop_them));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let url = guichet_testkit::bench::serve(router, &stop).await.unwrap();
+    let bench = setup(&Effects::default()).provider_at("topics", &url).start().await.unwrap();
+    let (dana, omar) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("omar").await.unwrap());
+    let waits = dana.submit("topics.drop", json!({})).await.unwrap();
+    assert_eq!(waits.status, 202, "{}", waits.body);
+    let id = waits.body["id"].as_str().unwrap();
+    grown.store(true, Ordering::SeqCst);
+    let late = omar.post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap();
+    assert_eq!((late.status.as_u16(), late.code()), (409, "plan-drifted"), "{}", late.body);
+    assert_eq!(dana.end_of(id).await.unwrap()["state"], "voided");
+    let refused = dana.submit("topics.drop", json!({})).await.unwrap();
+    assert_eq!((refused.status.as_u16(), refused.code()), (502, "provider-protocol"), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("more than one fact called `topic`"));
+    assert!(refused.body["next"].as_str().unwrap().contains("one fact with a list"), "{}", refused.body);
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    stop.cancel();
+}

@@ -5,7 +5,7 @@
 mod ask;
 mod conclude;
 pub(crate) mod follow;
-mod submit;
+pub(crate) mod submit;
 
 use clap::ArgMatches;
 use guichet_client::{Client, Planned, Submitted};
@@ -60,20 +60,33 @@ impl Attempt<'_> {
         let input = Value::Object(input);
         let mut reason = globals::reason(self.matches).map(str::to_owned);
         if !is_read && self.matches.get_flag("plan") {
-            return self.show_plan(client, &input, reason.as_deref()).await;
+            let plan = async |reason: Option<&str>| self.show_plan(client, &input, reason).await;
+            return submit::with_reason(self.printer, reason, plan).await;
         }
-        if reason.is_none() && self.action.approval.is_some() && prompt::is_possible() && !is_read {
-            reason = prompt::ask_optional("Reason, for whoever approves:")?;
-        }
-        let mut shown = false;
-        if self.action.effect == Effect::Destroy && !self.matches.get_flag("yes") && prompt::is_possible() {
-            shown = self.show_before(client, &input, reason.as_deref()).await?;
-            if !prompt::confirm(&format!("Do this in {}?", self.environment()))? {
-                self.printer.outcome(Exit::Cancelled, "stopped: nothing was done");
-                return Ok(Exit::Cancelled);
+        if reason.is_none() && prompt::is_possible() {
+            if self.breaks_glass() {
+                reason = Some(prompt::ask_reason("Reason, for those who are skipped:", None)?);
+            } else if self.action.approval.is_some() {
+                reason = prompt::ask_optional("Reason, for whoever approves:")?;
             }
         }
-        match submit::submit(self, client, &input, reason.as_deref()).await? {
+        let mut shown = None;
+        let asked = async |reason: Option<&str>| {
+            if shown.is_none() && self.is_asked_about() {
+                shown = Some(self.show_before(client, &input, reason).await?);
+                if !self.confirm()? {
+                    return Ok(None);
+                }
+            }
+            submit::submit(self, client, &input, reason).await.map(Some)
+        };
+        let submitted = submit::with_reason(self.printer, reason, asked).await?;
+        let Some(submitted) = submitted else {
+            self.printer.outcome(Exit::Cancelled, "stopped: nothing was done");
+            return Ok(Exit::Cancelled);
+        };
+        let shown = shown.unwrap_or_default();
+        match submitted {
             Submitted::Result(result) => {
                 self.printer.result(&result, self.action.view.as_ref());
                 Ok(Exit::Done)
@@ -93,6 +106,21 @@ impl Attempt<'_> {
         }
     }
 
+    fn breaks_glass(&self) -> bool {
+        self.matches.get_flag("break-glass")
+    }
+
+    /// Whether a person is asked if they mean it.
+    fn is_asked_about(&self) -> bool {
+        let weighs = self.action.effect == Effect::Destroy || self.action.confirm || self.breaks_glass();
+        weighs && !self.matches.get_flag("yes") && prompt::is_possible()
+    }
+
+    fn confirm(&self) -> Result<bool, Failure> {
+        let without = if self.breaks_glass() { ", without the approvals it needs" } else { "" };
+        prompt::confirm(&format!("Do this in {}{without}?", self.environment()))
+    }
+
     async fn show_plan(&self, client: &Client, input: &Value, reason: Option<&str>) -> Result<Exit, Failure> {
         let planned = client.plan_run(&self.action.id, input, reason).await?;
         self.printer.card(&planned, &self.plan_card(&planned, input));
@@ -100,27 +128,39 @@ impl Attempt<'_> {
         Ok(Exit::Done)
     }
 
-    /// Whether a card could be shown; an action without a plan has none, which is no reason to stop.
+    /// Shows what is about to be asked for. Whether all that is known of it was shown; an action without a plan is no
+    /// reason to stop.
     async fn show_before(
         &self,
         client: &Client,
         input: &Value,
         reason: Option<&str>,
     ) -> Result<bool, Failure> {
-        match client.plan_run(&self.action.id, input, reason).await {
-            Ok(planned) => {
-                self.printer.card_aside(&self.plan_card(&planned, input));
-                Ok(true)
+        let planned = if self.action.effect == Effect::Read {
+            None
+        } else {
+            match client.plan_run(&self.action.id, input, reason).await {
+                Ok(planned) => Some(planned),
+                Err(guichet_client::Error::Problem(problem)) if problem.code == code::NOT_OFFERED => None,
+                Err(error) => return Err(error.into()),
             }
-            Err(guichet_client::Error::Problem(problem)) if problem.code == code::NOT_OFFERED => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        };
+        let card = match &planned {
+            Some(planned) => self.plan_card(planned, input),
+            None => Card::of_action(self.action, &self.environment(), &self.command(input)),
+        };
+        self.printer.card_aside(&card);
+        Ok(planned.is_some())
     }
 
     fn plan_card(&self, planned: &Planned, input: &Value) -> Card {
+        Card::of_plan(planned, self.action, &self.environment(), &self.command(input))
+    }
+
+    /// The command line that asks for this, without what is secret.
+    fn command(&self, input: &Value) -> String {
         let input = guichet_contract::redact::redact_input(&self.action.input, input, self.action.sensitive);
-        let command = command_line(self.words, self.members, &input, None);
-        Card::of_plan(planned, self.action, &self.environment(), &command)
+        command_line(self.words, self.members, &input, None)
     }
 
     fn environment(&self) -> String {

@@ -3,6 +3,7 @@
 mod crash;
 mod failures;
 mod opening;
+mod searching;
 
 use std::{path::PathBuf, sync::Arc};
 
