@@ -44,6 +44,7 @@ impl Door {
             conditions: Vec::new(),
             policies: Vec::new(),
             cool_down_seconds: 0,
+            timeout_seconds: run.timeout_seconds,
         })
     }
 }

@@ -156,6 +156,9 @@ pub struct Run {
     /// Seconds that its start is delayed after everything was lifted; 0 for none.
     #[serde(default)]
     pub cool_down_seconds: u32,
+    /// Seconds that it may take, where policies give it less than its action does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
     /// The run that this one undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<RunId>,

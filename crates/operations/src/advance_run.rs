@@ -97,14 +97,14 @@ impl Attended<'_> {
         let platform = self.platform;
         let action = self.call.action();
         let now = platform.clock.now();
-        let timeout = Duration::from_secs(u64::from(action.timeout_seconds));
+        let timeout = Duration::from_secs(u64::from(self.call.timeout_seconds()));
         let left = if self.called {
             Duration::try_from(self.deadline().duration_since(now)).unwrap_or_default()
         } else {
             timeout
         };
         if left.is_zero() {
-            return Ok(time_is_over(action, None));
+            return Ok(time_is_over(self.call, None));
         }
         // Before looking: what is asked for in between wakes us.
         let wakes = platform.store.wakes();
@@ -244,7 +244,7 @@ impl Attended<'_> {
         let now = self.platform.clock.now();
         let due = now + pause_of(self.run.id, self.attempts.saturating_sub(self.journal.slept()));
         if due >= self.deadline() {
-            return Ok(time_is_over(self.call.action(), Some(problem)));
+            return Ok(time_is_over(self.call, Some(problem)));
         }
         let seconds = due.duration_since(now).as_secs_f64();
         let line = format!("{}; the provider is called again in {seconds:.1} s", problem.detail);
@@ -259,7 +259,7 @@ impl Attended<'_> {
 
     fn deadline(&self) -> Timestamp {
         let started = self.run.started_at.unwrap_or(self.run.created_at);
-        started + SignedDuration::from_secs(i64::from(self.call.action().timeout_seconds))
+        started + SignedDuration::from_secs(i64::from(self.call.timeout_seconds()))
     }
 
     async fn look_again(&mut self) -> Result<(), CommitError> {
@@ -276,8 +276,8 @@ fn is_final_no(action: &Action, problem: &Problem) -> bool {
     !is_retried(action) || (!action.resumable && (400..500).contains(&problem.status))
 }
 
-fn time_is_over(action: &Action, problem: Option<Problem>) -> After {
-    let seconds = action.timeout_seconds;
+fn time_is_over(call: &ActionCall, problem: Option<Problem>) -> After {
+    let (seconds, action) = (call.timeout_seconds(), call.action());
     let why = problem.map(|problem| format!("; at last: {}", problem.detail)).unwrap_or_default();
     let detail = format!("its end did not come within the {seconds} s that {} may take{why}", action.id);
     let problem = Problem::new(code::PROVIDER_SILENT, detail)

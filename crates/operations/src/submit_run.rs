@@ -260,6 +260,8 @@ fn new_run(
         approvals,
         decisions: Vec::new(),
         cool_down_seconds,
+        timeout_seconds: Some(wanted.timeout_seconds())
+            .filter(|seconds| *seconds < wanted.action().timeout_seconds),
         broken_glass,
         undoes: manner.undoes,
         undone_by: None,

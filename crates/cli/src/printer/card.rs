@@ -113,6 +113,12 @@ impl Card {
             let delay = SignedDuration::from_secs(run.cool_down_seconds.into());
             card = card.with("Starts", format!("{} after the last yes", duration(delay)));
         }
+        if let Some(seconds) = run.timeout_seconds {
+            card = card.with(
+                "May take",
+                format!("{} (policy)", duration(SignedDuration::from_secs(seconds.into()))),
+            );
+        }
         if let Some(until) = run.waits_until {
             let left = duration(until.duration_since(now));
             card = card.with("Waits until", format!("{}, {left} from now", moment(until)));

@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     colours: bool,
     last: String,
     has_bar: bool,
+    /// The pause it is in, and its end.
+    pause: Option<(String, Timestamp)>,
 }
 
 impl Progress {
@@ -34,8 +36,8 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        let progress =
-            Self { bar, lines, steps: Steps::default(), colours, last: String::new(), has_bar: false };
+        let (steps, last) = (Steps::default(), String::new());
+        let progress = Self { bar, lines, steps, colours, last, has_bar: false, pause: None };
         progress.style("{spinner} {wide_msg}");
         progress
     }
@@ -65,7 +67,9 @@ impl Progress {
                 let left = left.map(|left| format!(" · {left} left")).unwrap_or_default();
                 let short = run.id.short();
                 bar.set_message(plain(&format!("{line}{left} · guichet approvals approve {short}")));
-            } else if !self.has_bar {
+            } else if let Some((name, until)) = self.pause.as_ref().filter(|_| run.cancel_asked.is_none()) {
+                bar.set_message(waiting(name, *until, now));
+            } else if !self.has_bar || run.cancel_asked.is_some() {
                 bar.set_message(plain(&line));
             }
         } else if self.last != line {
@@ -95,6 +99,7 @@ impl Progress {
     /// How far the provider is.
     pub(crate) fn advanced(&mut self, percent: Option<f64>, message: Option<&str>) {
         let message = plain(message.unwrap_or_default());
+        self.pause = None;
         if let Some(bar) = &self.bar {
             if let Some(percent) = percent.filter(|percent| percent.is_finite()) {
                 self.has_bar = true;
@@ -118,6 +123,7 @@ impl Progress {
 
     /// A step of the provider's began or ended.
     pub(crate) fn step(&mut self, name: &str, state: StepState, at: Timestamp, why: Option<&str>) {
+        self.pause = None;
         let took = self.steps.took(name, state, at);
         let took = |before: &str| took.as_ref().map(|took| format!("{before}{took}")).unwrap_or_default();
         let (sign, name) = (self.sign(state), plain(name));
@@ -147,8 +153,8 @@ impl Progress {
 
     /// The run only waits.
     pub(crate) fn waits(&mut self, name: &str, until: Timestamp, now: Timestamp) {
-        let left = duration(until.duration_since(now));
-        let line = format!("{}: waiting until {until:.0}, {left} from now", plain(name));
+        let line = waiting(name, until, now);
+        self.pause = Some((name.to_owned(), until));
         match &self.bar {
             Some(bar) => bar.set_message(line),
             None => {
@@ -217,6 +223,12 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn waiting(name: &str, until: Timestamp, now: Timestamp) -> String {
+    let left = until.duration_since(now);
+    let left = if left.is_positive() { format!(", {} from now", duration(left)) } else { String::new() };
+    format!("{}: waiting until {until:.0}{left}", plain(name))
 }
 
 /// Everybody who was asked has said yes; the gateway is about to tell the new state.

@@ -516,6 +516,7 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         decisions: Vec::new(),
         broken_glass: None,
         cool_down_seconds: 0,
+        timeout_seconds: None,
         undoes: None,
         undone_by: None,
         undo: None,

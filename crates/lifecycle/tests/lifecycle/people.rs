@@ -54,6 +54,7 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         decisions: Vec::new(),
         broken_glass: None,
         cool_down_seconds: 0,
+        timeout_seconds: None,
         undoes: None,
         undone_by: None,
         undo: None,

@@ -56,6 +56,7 @@ pub fn run_in(state: RunState) -> Run {
         decisions: Vec::new(),
         broken_glass: None,
         cool_down_seconds: 0,
+        timeout_seconds: None,
         undoes: None,
         undone_by: None,
         undo: None,

@@ -17,15 +17,22 @@ struct Site {
 }
 
 #[expect(clippy::unwrap_used, reason = "a story that cannot begin has failed")]
-async fn site() -> Site {
+async fn site_under(policy: &str) -> Site {
     let (builder, clock) = (Builder::default(), LeapingClock::default());
     let process = Mortal::born(provider(&builder, &clock), &builder.keys).await.unwrap();
     let front = Front::before(&process.url()).await.unwrap();
-    let setup = setup(&Effects::default()).provider_at("builder", &front.url).clock(&clock);
+    let setup = setup(&Effects::default())
+        .provider_at("builder", &front.url)
+        .clock(&clock)
+        .policy("more.cedar", policy);
     let bench = setup.start().await.unwrap();
     builder.believe(&bench).await.unwrap();
     let dana = bench.sign_in("dana").await.unwrap();
     Site { bench, builder, process, front, dana, clock }
+}
+
+async fn site() -> Site {
+    site_under("").await
 }
 
 fn provider(builder: &Builder, clock: &LeapingClock) -> guichet_provider_sdk::Provider {
@@ -268,4 +275,30 @@ async fn what_became_of_a_run_is_told_by_its_provider() {
     assert_eq!(site.builder.attempts(), 3, "two that were cut off, and one that was not");
     let records = site.dana.get("/v1/records?verb=reconcile_run").await.unwrap().body;
     assert_eq!(records["items"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_gives_it_less_time() {
+    let policy = r#"
+@id("not-all-night") @timeout("1h")
+forbid (principal, action in Action::"change", resource);
+@id("in-a-hurry") @timeout("30s")
+forbid (principal, action == Action::"builder.build", resource == Resource::"things/short");
+"#;
+    let site = site_under(policy).await;
+    let mut runs = Vec::new();
+    for (name, limit) in [("short", json!(30)), ("long", Value::Null)] {
+        let build = json!({"name": name, "steps": 2, "sleep_milliseconds": 60_000});
+        let id = site.submit("builder.build", build).await;
+        let run = site.until("it waits", |run| run["waits_until"].is_string(), &id).await;
+        assert_eq!(run["timeout_seconds"], limit, "an hour is more than the action takes: {run}");
+        runs.push(id);
+    }
+    site.clock.leap(61);
+    let other = site.submit("builder.build", json!({"name": "c", "steps": 1})).await;
+    assert_eq!(site.dana.end_of(&other).await.unwrap()["state"], "succeeded");
+    let short = site.dana.end_of(&runs[0]).await.unwrap();
+    assert_eq!(short["state"], "unknown", "{short}");
+    assert!(short["outcome"]["problem"]["detail"].as_str().unwrap().contains("within the 30 s"), "{short}");
+    assert_eq!(site.dana.end_of(&runs[1]).await.unwrap()["state"], "succeeded");
 }
