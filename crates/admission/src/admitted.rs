@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use guichet_contract::{Action, Digest, redact};
-use guichet_rules::Condition;
+use guichet_rules::{self as rules, Condition};
 use serde_json::Value;
 
 use crate::{
@@ -86,6 +86,10 @@ impl ActionCall {
     pub fn timeout_seconds(&self) -> u32 {
         let own = self.action().timeout_seconds;
         self.timeout_seconds.map_or(own, |given| given.min(own))
+    }
+    /// Of runs of this provider with the same key one is performed at a time.
+    pub fn concurrency(&self) -> Option<String> {
+        rules::concurrency_of(self.action().concurrency.as_deref()?, &self.input)
     }
     /// The policies that decided.
     pub fn policies(&self) -> &[String] {

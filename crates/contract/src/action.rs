@@ -22,6 +22,10 @@ impl ActionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// The first half: who owns it.
+    pub fn provider(&self) -> &str {
+        self.0.split('.').next().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for ActionId {

@@ -113,6 +113,9 @@ pub enum StepState {
     Failed,
 }
 
+/// The step of a long run that says that what was done is being undone; its result is the problem that led to it.
+pub const UNDOING: &str = "guichet: undoing";
+
 impl StepState {
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {

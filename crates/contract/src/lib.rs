@@ -32,7 +32,7 @@ pub use approval::{Approval, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
-pub use event::{EventKind, RunEvent, StepState};
+pub use event::{EventKind, RunEvent, StepState, UNDOING};
 pub use explanation::{
     Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
     WhoCanApprove,

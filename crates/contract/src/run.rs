@@ -169,6 +169,12 @@ pub struct Run {
     /// How it can be undone, once it is done. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<UndoOffer>,
+    /// Of runs of this provider with the same key one is performed at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<String>,
+    /// The run that goes before it, while it waits for others of its key. Told, not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<RunId>,
     /// When it starts, while it cools down. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
@@ -301,6 +307,11 @@ impl Run {
         }
         let lifted_at = self.decisions.iter().map(|decision| decision.at).chain([self.created_at]).max()?;
         lifted_at.checked_add(SignedDuration::from_secs(i64::from(self.cool_down_seconds))).ok()
+    }
+
+    /// The key of the line it stands in once it is queued: no two providers share one.
+    pub fn line(&self) -> Option<String> {
+        self.concurrency.as_ref().map(|key| format!("{}:{key}", self.action.provider()))
     }
 
     /// The hash an approval is bound to: action version, input, resource, principal chain, policy version and

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use guichet_admission::admitted::ActionCall;
 use guichet_contract::{Action, EventKind, Outcome, Problem, Run, RunId, code};
 use guichet_lifecycle::Event;
-use guichet_store::{Change, CommitError, StoreError, UnitOfWork, Wake};
+use guichet_store::{Change, CommitError, JobKind, StoreError, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -252,9 +252,18 @@ impl Attended<'_> {
             .append_event(self.run.id, now, EventKind::Log { line })
             .with(self.held.retry(due));
         match self.platform.store.commit(work).await {
-            Ok(()) | Err(CommitError::Conflict { .. }) => Ok(After::LeftAlone),
-            Err(error) => Err(error),
+            Ok(()) => {}
+            Err(CommitError::Conflict { .. }) => return Ok(After::LeftAlone),
+            Err(error) => return Err(error),
         }
+        // Who asked in between that it be stopped found the job held, and does not wait for the pause.
+        let knew = self.run.cancel_asked.is_some();
+        self.look_again().await?;
+        if !knew && self.run.cancel_asked.is_some() {
+            let hastened = Change::HastenJobs { run: self.run.id, kind: JobKind::ExecuteRun, due: now };
+            self.platform.store.commit(UnitOfWork::new().with(hastened)).await?;
+        }
+        Ok(After::LeftAlone)
     }
 
     fn deadline(&self) -> Timestamp {

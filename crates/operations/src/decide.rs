@@ -12,6 +12,7 @@ use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 use jiff::SignedDuration;
 
 use crate::{
+    line,
     notices::{self, Happened},
     platform::Platform,
     providers::{ProviderCall, ProviderError},
@@ -71,11 +72,14 @@ pub(crate) async fn decide(
         if word.verdict == Verdict::Approve {
             check_drift(platform, &caller, &run).await?;
         }
-        match platform.store.commit(unit(platform, &caller, verb, &run, &decision, event)).await {
+        let mut work = unit(platform, &caller, verb, &run, &decision, event);
+        if event == Some(Event::Lifted) && run.cool_down_seconds == 0 {
+            work.changes.extend(line::waiting(platform, &run, decision.at).await);
+        }
+        match platform.store.commit(work).await {
             Ok(()) => {
-                return read_runs::reload(platform, run.id)
-                    .await
-                    .map(|run| platform.shown(run, &caller.principal));
+                let run = read_runs::reload(platform, run.id).await?;
+                return Ok(line::told(platform, platform.shown(run, &caller.principal)).await);
             }
             Err(CommitError::Conflict { .. }) => run = read_runs::reload(platform, run.id).await?,
             Err(error) => {
@@ -208,6 +212,7 @@ fn unit(
                 run: run.id,
                 due: now.checked_add(cool_down).unwrap_or(now),
                 attempts: 0,
+                key: run.line(),
             };
             work = work.enqueue_job(job);
         }

@@ -22,6 +22,7 @@ pub mod explain_policy;
 pub mod follow_run;
 pub mod index_records;
 mod journal;
+mod line;
 pub mod list_options;
 mod message;
 pub mod messenger;

@@ -88,7 +88,7 @@ pub(crate) fn of(
                 asked: told.asked.clone(),
             };
             let id = JobId::new(&*platform.clock);
-            let job = Job { id, kind: JobKind::DeliverNotice, run: run.id, due: at, attempts: 0 };
+            let job = Job { id, kind: JobKind::DeliverNotice, run: run.id, due: at, attempts: 0, key: None };
             changes.push(Change::EnqueueNotice { job, notice });
         }
     }

@@ -87,6 +87,7 @@ pub enum Advanced {
 
 /// What a provider knows of a run that it was called for.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one for each question that is asked, gone at once")]
 pub enum Remembered {
     /// It ended so.
     Ended(Advanced),

@@ -10,7 +10,10 @@ use guichet_contract::{Problem, RecordVerdict, Run, RunId, RunState, Verb, code}
 use guichet_rules::Waiting;
 use guichet_store::{Page, PageRequest, RunsFilter};
 
-use crate::platform::{Platform, store_problem};
+use crate::{
+    line::{self, Lines},
+    platform::{Platform, store_problem},
+};
 
 /// One run.
 ///
@@ -20,7 +23,7 @@ pub async fn read_run(platform: &Arc<Platform>, call: &Call, run: &str) -> Resul
     let caller = reader(platform, call).await?;
     let run = find(platform, &caller, run, Verb::ReadRuns).await?;
     platform.note_shown(&caller, Verb::ReadRuns, |record| describe_run(record, &run)).await;
-    Ok(platform.shown(run, &caller.principal))
+    Ok(line::told(platform, platform.shown(run, &caller.principal)).await)
 }
 
 /// Someone whose token may read runs.
@@ -75,12 +78,12 @@ async fn visible(
 ) -> Result<Page<Run>, Refusal> {
     let found =
         platform.store.runs(filter, page).await.map_err(|error| Refusal::from(store_problem(&error)))?;
-    let items = found
-        .items
-        .into_iter()
-        .filter(|run| platform.door.may_see(&caller.principal, run) && also(run))
-        .map(|run| platform.shown(run, &caller.principal))
-        .collect();
+    let (mut items, mut lines) = (Vec::new(), Lines::default());
+    for run in found.items {
+        if platform.door.may_see(&caller.principal, &run) && also(&run) {
+            items.push(lines.told(platform, platform.shown(run, &caller.principal)).await);
+        }
+    }
     Ok(Page { items, next: found.next })
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn question(platform: &Platform, run: &Run, now: Timestamp) -> Option
             run: run.id,
             due: now + PAUSE.0,
             attempts: 0,
+            key: None,
         })
     })
 }

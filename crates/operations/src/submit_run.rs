@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
+    line,
     notices::{self, Happened},
     perform_read,
     platform::{Platform, store_problem},
@@ -93,9 +94,15 @@ pub async fn submit_admitted(
         platform.door.admit_break_glass(&admitted).await?;
     }
     let run = new_run(platform, &admitted, plan, key.as_ref(), &manner, breaks_glass);
-    let work = unit(platform, &admitted, &run, key.as_ref());
+    let mut work = unit(platform, &admitted, &run, key.as_ref());
+    if run.state == RunState::Queued && run.begins_at().is_none() {
+        work.changes.extend(line::waiting(platform, &run, run.created_at).await);
+    }
     match platform.store.commit(work).await {
-        Ok(()) => Ok(Submitted::Run(Box::new(platform.shown(run, &requester)))),
+        Ok(()) => {
+            let run = line::told(platform, platform.shown(run, &requester)).await;
+            Ok(Submitted::Run(Box::new(run)))
+        }
         // The same key, submitted twice at the same instant: the other one made the run.
         Err(CommitError::Conflict { what }) => match &key {
             Some(key) => match earlier(platform, &admitted, key).await? {
@@ -266,6 +273,8 @@ fn new_run(
         undoes: manner.undoes,
         undone_by: None,
         undo: None,
+        concurrency: wanted.concurrency(),
+        behind: None,
         starts_at: None,
         waits_until: None,
         cancel_asked: None,
@@ -296,6 +305,7 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
         Some(expires_at) => (JobKind::ExpireRun, expires_at),
         None => (JobKind::ExecuteRun, run.begins_at().unwrap_or(now)),
     };
+    let job_key = run.line().filter(|_| kind == JobKind::ExecuteRun);
     let mut work = UnitOfWork::new().insert_run(run.clone());
     if let Some(key) = key {
         work.add(Change::InsertIdempotencyKey {
@@ -321,5 +331,12 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
     work.changes.extend(notices::of(platform, run, Happened::Submitted, run.state, now));
     work.append_record(record)
         .append_event(run.id, now, EventKind::State { state: run.state, because })
-        .enqueue_job(Job { id: JobId::new(&*platform.clock), kind, run: run.id, due, attempts: 0 })
+        .enqueue_job(Job {
+            id: JobId::new(&*platform.clock),
+            kind,
+            run: run.id,
+            due,
+            attempts: 0,
+            key: job_key,
+        })
 }

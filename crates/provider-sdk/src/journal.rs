@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use guichet_contract::{Clock, Problem};
+use guichet_contract::{Clock, Problem, UNDOING};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -20,8 +20,6 @@ use crate::error::ActionError;
 pub(crate) const RESULT_MAX: usize = 64 << 10;
 /// Largest journal, bytes of JSON.
 pub(crate) const JOURNAL_MAX: usize = 512 << 10;
-/// The step that says that what was done is being undone. Its result tells why.
-pub(crate) const UNDOING: &str = "guichet: undoing";
 
 type Work = Pin<Box<dyn Future<Output = Result<(), ActionError>> + Send>>;
 /// A compensation that was not needed yet.

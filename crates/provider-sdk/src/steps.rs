@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use guichet_contract::code;
+use guichet_contract::{UNDOING, code};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::{
-    answer::Answer,
-    context::Context,
-    error::ActionError,
-    journal::{Away, UNDOING},
-};
+use crate::{answer::Answer, context::Context, error::ActionError, journal::Away};
 
 /// How long a handler waits in memory to be told that its step is durable, before it is put away.
 const PARKED: Duration = Duration::from_mins(5);
@@ -24,7 +19,8 @@ impl Context {
     ///
     /// Of a [`resumable`](crate::Declaring::resumable) action the result is durable before this returns. A step that was done
     /// while the process died, before that, is done **again**: give [`Context::key`] to whoever else is called, so that they
-    /// see it is the same.
+    /// see it is the same. Steps come one after another: one that runs beside a pause, or beside a step that is done first, may be
+    /// broken off and done again.
     ///
     /// # Errors
     /// What `work` answers; a name that was used in this run already; a result that is no JSON, or larger than 64 KiB; that the

@@ -26,6 +26,7 @@
 
 mod calendar;
 mod checks;
+mod concurrency;
 mod decide;
 mod explain;
 mod fault;
@@ -47,6 +48,7 @@ mod shape;
 mod source;
 
 pub use calendar::Calendar;
+pub use concurrency::concurrency_of;
 pub use fault::Fault;
 pub use lift::{LiftRefusal, Waiting};
 pub use nearest::did_you_mean;

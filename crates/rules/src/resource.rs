@@ -114,7 +114,7 @@ pub(crate) fn prefixes(resource: &str) -> impl Iterator<Item = &str> {
     resource.match_indices('/').map(|(position, _)| &resource[..position])
 }
 
-fn encode_into(out: &mut String, text: &str) {
+pub(crate) fn encode_into(out: &mut String, text: &str) {
     for character in text.chars() {
         if character == '/' || character == '%' || character.is_control() {
             let mut bytes = [0; 4];

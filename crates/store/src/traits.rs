@@ -133,6 +133,10 @@ pub trait Reviews {
 pub trait Jobs {
     /// Claims at most `limit` jobs of this lane that are due, oldest first, for the holder named `lease`, until `until`.
     /// A job whose lease has run out can be claimed again. Counts the attempt.
+    ///
+    /// Of jobs with the same key only the first in line is given out: one that was claimed before and is not finished
+    /// (it is held, its lease ran out, or it is to be tried again) keeps all others waiting; of those that were never
+    /// claimed and are due, the one that was enqueued first comes first. One that is not yet due keeps nobody waiting.
     async fn claim_jobs(
         &self,
         lane: &Lane,
@@ -143,8 +147,11 @@ pub trait Jobs {
     ) -> Result<Vec<Job>, StoreError>;
     /// Prolongs a lease; false when it was lost.
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError>;
-    /// When the next job of this lane is due or the next lease on one runs out, if any is kept.
+    /// When the next job of this lane is due or the next lease on one runs out, if any is kept. Jobs that wait for
+    /// another of their key do not count: the end of that one wakes them.
     async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError>;
+    /// The runs of this key in the order in which they go: the one under way first, then those that are due.
+    async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
     /// Frees every lease. Only for a store that one process owns alone, when it starts: who held them is gone.
     async fn free_all_leases(&self) -> Result<u64, StoreError>;
 }

@@ -232,6 +232,9 @@ pub struct Job {
     pub due: Timestamp,
     /// How often it was claimed, from 0.
     pub attempts: u32,
+    /// Of jobs with the same key, one at a time is given out, in the order in which they were enqueued; see
+    /// [`Jobs::claim_jobs`](crate::Jobs::claim_jobs).
+    pub key: Option<String>,
 }
 
 /// What a job does.

@@ -22,6 +22,8 @@ struct Inside {
     items: BTreeMap<String, u64>,
     /// Sizes that are not 100.
     sizes: BTreeMap<String, u64>,
+    /// By key: how many are under way, and the most there ever were at once.
+    under_way: BTreeMap<String, (usize, usize)>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -32,6 +34,17 @@ struct Item {
 
 #[derive(Deserialize, JsonSchema)]
 struct Slow {
+    /// Name of the item.
+    name: String,
+    /// How long it takes, milliseconds.
+    #[schemars(range(min = 0, max = 60_000))]
+    milliseconds: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct InLine {
+    /// What goes one at a time.
+    key: String,
     /// Name of the item.
     name: String,
     /// How long it takes, milliseconds.
@@ -61,6 +74,29 @@ impl Effects {
         self.lock().done.iter().filter(|done| *done == name).count()
     }
 
+    /// Everything that was done, in order.
+    pub fn order(&self) -> Vec<String> {
+        self.lock().done.clone()
+    }
+
+    /// How many `line-change` of this key were ever under way at once.
+    pub fn most_at_once(&self, key: &str) -> usize {
+        self.lock().under_way.get(key).map_or(0, |(_, most)| *most)
+    }
+
+    fn begin(&self, key: &str) {
+        let mut inside = self.lock();
+        let (now, most) = inside.under_way.entry(key.to_owned()).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+    }
+
+    fn end(&self, key: &str) {
+        if let Some((now, _)) = self.lock().under_way.get_mut(key) {
+            *now = now.saturating_sub(1);
+        }
+    }
+
     /// Changes the world behind the gateway's back: plans made before it drift.
     pub fn touch(&self, name: &str) {
         *self.lock().items.entry(name.to_owned()).or_default() += 1;
@@ -80,11 +116,11 @@ impl Effects {
         Done { done: name }
     }
 
-    /// `things`: `list-items` (read), `change-item`, `slow-change`, `fail-item`, `destroy-item` (planned, approved by
+    /// `things`: `list-items` (read), `change-item`, `slow-change`, `line-change` (one at a time for its `key`), `fail-item`, `destroy-item` (planned, approved by
     /// team `ops`, undone by `change-item`).
     pub fn provider(&self) -> Provider {
-        let (list, change, slow, plan, destroy) =
-            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
+        let (list, change, slow, line, plan, destroy) =
+            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
         provider("things")
             .action("list-items", move |_: Context, _: guichet_provider_sdk::NoInput| {
                 let effects = list.clone();
@@ -114,6 +150,18 @@ impl Effects {
             })
             .command("things slow-change")
             .resource("things/{name}")
+            .action("line-change", move |_: Context, item: InLine| {
+                let effects = line.clone();
+                async move {
+                    effects.begin(&item.key);
+                    tokio::time::sleep(Duration::from_millis(item.milliseconds)).await;
+                    effects.end(&item.key);
+                    Ok::<_, ActionError>(effects.done(item.name))
+                }
+            })
+            .command("things line-change")
+            .resource("things/{name}")
+            .concurrency("{key}")
             .action("fail-item", |_: Context, item: Item| async move {
                 Err::<Done, _>(
                     ActionError::refused(format!("{} is not to be touched", item.name)).next("touch another"),

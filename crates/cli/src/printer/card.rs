@@ -91,6 +91,13 @@ impl Card {
                 let line = format!("skipped: {} by {} ({})", approval.count, who(approval), approval.because);
                 card = card.with("Glass broken", line);
             }
+            if glass.waived_seconds > 0 {
+                let line = format!(
+                    "skipped: a wait of {} before it starts",
+                    duration(SignedDuration::from_secs(glass.waived_seconds.into()))
+                );
+                card = card.with("Glass broken", line);
+            }
             card = card.with("Review due", moment(glass.review_due_at));
         }
         for decision in &run.decisions {
@@ -105,6 +112,10 @@ impl Card {
         if run.state == RunState::AwaitingApproval {
             let left = run.expires_at.map(|at| duration(at.duration_since(now)));
             card = card.maybe("Expires in", left);
+        }
+        if let Some(before) = run.behind {
+            let of = run.concurrency.as_deref().unwrap_or_default();
+            card = card.with("Waits behind", format!("run {}: one at a time for {of}", before.short()));
         }
         if let Some(at) = run.begins_at() {
             let left = duration(at.duration_since(now));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Write as _, time::Duration};
 
 use console::style;
 use guichet_contract::{
-    Run, RunState, StepState,
+    Run, RunState, StepState, UNDOING,
     approval::{all_lifted, lifted_by},
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::printer::{
     card::who,
-    text::{duration, plain, words},
+    text::{duration, moment, plain, words},
 };
 
 /// Shows one run. Leaves nothing behind on a terminal when it is dropped.
@@ -124,6 +124,9 @@ impl Progress {
     /// A step of the provider's began or ended.
     pub(crate) fn step(&mut self, name: &str, state: StepState, at: Timestamp, why: Option<&str>) {
         self.pause = None;
+        if name == UNDOING {
+            return self.log("undoing what was done");
+        }
         let took = self.steps.took(name, state, at);
         let took = |before: &str| took.as_ref().map(|took| format!("{before}{took}")).unwrap_or_default();
         let (sign, name) = (self.sign(state), plain(name));
@@ -228,7 +231,7 @@ impl Drop for Progress {
 fn waiting(name: &str, until: Timestamp, now: Timestamp) -> String {
     let left = until.duration_since(now);
     let left = if left.is_positive() { format!(", {} from now", duration(left)) } else { String::new() };
-    format!("{}: waiting until {until:.0}{left}", plain(name))
+    format!("{}: waiting until {}{left}", plain(name), moment(until))
 }
 
 /// Everybody who was asked has said yes; the gateway is about to tell the new state.

@@ -520,6 +520,8 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         undoes: None,
         undone_by: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         waits_until: None,
         cancel_asked: None,

@@ -58,6 +58,8 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         undoes: None,
         undone_by: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         waits_until: None,
         cancel_asked: None,

@@ -60,6 +60,8 @@ pub fn run_in(state: RunState) -> Run {
         undoes: None,
         undone_by: None,
         undo: None,
+        concurrency: None,
+        behind: None,
         starts_at: None,
         waits_until: None,
         cancel_asked: None,
@@ -95,7 +97,12 @@ pub fn yes_by(name: &str) -> Decision {
 }
 
 pub fn job_due(due: Timestamp) -> Job {
-    Job { id: job_id(), kind: JobKind::ExecuteRun, run: run_id(), due, attempts: 0 }
+    Job { id: job_id(), kind: JobKind::ExecuteRun, run: run_id(), due, attempts: 0, key: None }
+}
+
+/// One that stands in the line of this key.
+pub fn job_in_line(key: &str, due: Timestamp) -> Job {
+    Job { key: Some(key.to_owned()), ..job_due(due) }
 }
 
 pub fn token_of(principal: &str, kind: TokenKind) -> Token {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use guichet_contract::{JobId, RunId};
 
 use super::{Premises, fixtures::*};
-use crate::{Change, Job, JobKind, Lane, Store, UnitOfWork};
+use crate::{Change, Job, JobKind, Lane, Store, UnitOfWork, Wake};
 
 async fn enqueue(store: &impl Store, jobs: impl IntoIterator<Item = Job>) {
     store.commit(jobs.into_iter().fold(UnitOfWork::new(), UnitOfWork::enqueue_job)).await.unwrap();
@@ -134,7 +134,7 @@ pub async fn jobs_of_a_run_can_be_dropped(premises: &impl Premises) {
 pub async fn what_waits_can_be_hastened(premises: &impl Premises) {
     let store = premises.open().await;
     let run = run_id();
-    let of = |run, kind| Job { run, kind, ..job_due(second(500)) };
+    let of = |run, kind| Job { kind, run, ..job_due(second(500)) };
     let jobs = [of(run, JobKind::ExecuteRun), of(run, JobKind::ExpireRun), of(run_id(), JobKind::ExecuteRun)];
     enqueue(&*store, jobs.clone()).await;
     let hasten =
@@ -147,4 +147,129 @@ pub async fn what_waits_can_be_hastened(premises: &impl Premises) {
     // What is held is not taken from its holder.
     store.commit(hasten(5)).await.unwrap();
     assert!(store.claim_jobs(&Lane::Runs, "b", second(20), second(50), 10).await.unwrap().is_empty());
+}
+
+async fn claim(store: &impl Store, lease: &str, now: i64, limit: usize) -> Vec<JobId> {
+    let jobs = store.claim_jobs(&Lane::Runs, lease, second(now), second(now + 60), limit).await.unwrap();
+    ids(&jobs)
+}
+
+fn finish(job: &Job, lease: &str) -> UnitOfWork {
+    unit(Change::FinishJob { job: job.id, lease: lease.into() })
+}
+
+pub async fn of_one_key_one_goes_at_a_time_and_in_order(premises: &impl Premises) {
+    let store = premises.open().await;
+    // Enqueued one after the other; the second is due before the first, as after a clock that was set back.
+    let line = [job_in_line("a", second(2)), job_in_line("a", second(1)), job_in_line("a", second(3))];
+    let (other, free) = (job_in_line("b", second(3)), job_due(second(3)));
+    for job in line.iter().chain([&other, &free]) {
+        enqueue(&*store, [job.clone()]).await;
+    }
+    assert_eq!(store.line("a", second(9)).await.unwrap(), line.each_ref().map(|job| job.run));
+    let first = store.claim_jobs(&Lane::Runs, "w", second(9), second(69), 10).await.unwrap();
+    let (claimed, expected): (HashSet<_>, HashSet<_>) =
+        (ids(&first).into_iter().collect(), [line[0].id, other.id, free.id].into());
+    assert_eq!(claimed, expected, "another key, and none, pass by");
+    assert_eq!(first.iter().find(|job| job.id == line[0].id).unwrap().key.as_deref(), Some("a"));
+    assert_eq!(claim(&*store, "w", 9, 10).await, []);
+    // A lease that runs out frees the job for another holder, not its key for another job.
+    assert_eq!(
+        claim(&*store, "v", 70, 10).await.iter().filter(|id| line.iter().any(|job| job.id == **id)).count(),
+        1
+    );
+    conflict(store.commit(finish(&line[0], "w")).await);
+    store.commit(finish(&line[0], "v")).await.unwrap();
+    for (after, job) in line.iter().enumerate().skip(1) {
+        assert_eq!(store.line("a", second(9)).await.unwrap().len(), 3 - after);
+        assert_eq!(claim(&*store, "w", 71, 10).await, [job.id]);
+        store.commit(finish(job, "w")).await.unwrap();
+    }
+    assert_eq!(store.line("a", second(9)).await.unwrap(), []);
+}
+
+pub async fn what_is_to_be_tried_again_keeps_its_key(premises: &impl Premises) {
+    let store = premises.open().await;
+    let line = [job_in_line("a", second(0)), job_in_line("a", second(0))];
+    enqueue(&*store, line.clone()).await;
+    assert_eq!(claim(&*store, "w", 0, 10).await, [line[0].id]);
+    let later = Change::RetryJob { job: line[0].id, lease: "w".into(), due: second(50) };
+    store.commit(unit(later)).await.unwrap();
+    assert_eq!(claim(&*store, "w", 49, 10).await, []);
+    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(50)), "the second waits for its end");
+    assert_eq!(store.line("a", second(1)).await.unwrap(), [line[0].run, line[1].run]);
+    assert_eq!(claim(&*store, "w", 50, 10).await, [line[0].id]);
+    // All leases are freed at a start: still the one that was begun goes first.
+    store.free_all_leases().await.unwrap();
+    assert_eq!(claim(&*store, "v", 51, 10).await, [line[0].id]);
+    // Dropped: its run was cancelled.
+    let dropped = Change::DropJobs { run: line[0].run, kind: JobKind::ExecuteRun };
+    store.commit(unit(dropped)).await.unwrap();
+    assert_eq!(claim(&*store, "v", 52, 10).await, [line[1].id]);
+}
+
+pub async fn what_is_not_yet_due_keeps_nobody_waiting(premises: &impl Premises) {
+    let store = premises.open().await;
+    let line = [job_in_line("a", second(100)), job_in_line("a", second(0)), job_in_line("a", second(0))];
+    for job in &line {
+        enqueue(&*store, [job.clone()]).await;
+    }
+    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(0)));
+    assert_eq!(store.line("a", second(10)).await.unwrap(), [line[1].run, line[2].run]);
+    assert_eq!(claim(&*store, "w", 10, 10).await, [line[1].id]);
+    // When its time has come it goes before those that were enqueued after it, once the one under way is done.
+    assert_eq!(
+        store.next_due(&Lane::Runs).await.unwrap(),
+        Some(second(70)),
+        "the lease on the one under way"
+    );
+    assert!(store.extend_lease(line[1].id, "w", second(500)).await.unwrap());
+    assert_eq!(claim(&*store, "w", 100, 10).await, []);
+    store.commit(finish(&line[1], "w")).await.unwrap();
+    assert_eq!(claim(&*store, "w", 100, 10).await, [line[0].id]);
+    store.commit(finish(&line[0], "w")).await.unwrap();
+    assert_eq!(claim(&*store, "w", 100, 10).await, [line[2].id]);
+}
+
+pub async fn many_claimers_never_hold_two_of_a_key(premises: &impl Premises) {
+    let store = premises.open().await;
+    let jobs: Vec<Job> =
+        (0..60).map(|number| job_in_line(&format!("key {}", number % 3), second(0))).collect();
+    for job in &jobs {
+        enqueue(&*store, [job.clone()]).await;
+    }
+    let claimers = (0..6).map(|number| {
+        let store = Arc::clone(&store);
+        async move {
+            let (lease, mut done) = (format!("worker {number}"), Vec::new());
+            while store.next_due(&Lane::Runs).await.unwrap().is_some() {
+                let held = store.claim_jobs(&Lane::Runs, &lease, second(1), second(900), 2).await.unwrap();
+                let keys: HashSet<_> = held.iter().map(|job| job.key.clone()).collect();
+                assert_eq!(keys.len(), held.len(), "two of one key at once");
+                for job in held {
+                    let line = store.line(job.key.as_deref().unwrap(), second(1)).await.unwrap();
+                    assert_eq!(line[0], job.run, "it was first in its line");
+                    store.commit(finish(&job, &lease)).await.unwrap();
+                    done.push(job.id);
+                }
+            }
+            done
+        }
+    });
+    let done: Vec<JobId> = at_once(claimers).await.into_iter().flatten().collect();
+    assert_eq!(done.iter().collect::<HashSet<_>>().len(), 60);
+    assert_eq!(done.len(), 60);
+}
+
+pub async fn the_end_of_one_wakes_the_next_of_its_key(premises: &impl Premises) {
+    let store = premises.open().await;
+    let line = [job_in_line("a", second(0)), job_in_line("a", second(0))];
+    enqueue(&*store, line.clone()).await;
+    claim(&*store, "w", 0, 1).await;
+    let mut wakes = store.wakes();
+    store.commit(finish(&line[0], "w")).await.unwrap();
+    assert_eq!(wakes.recv().await.unwrap(), Wake::Job);
+    claim(&*store, "w", 0, 1).await;
+    store.commit(unit(Change::DropJobs { run: line[1].run, kind: JobKind::ExecuteRun })).await.unwrap();
+    assert_eq!(wakes.recv().await.unwrap(), Wake::Job);
 }

@@ -82,6 +82,11 @@ macro_rules! conformance_suite {
                 all_leases_can_be_freed
                 jobs_of_a_run_can_be_dropped
                 what_waits_can_be_hastened
+                of_one_key_one_goes_at_a_time_and_in_order
+                what_is_to_be_tried_again_keeps_its_key
+                what_is_not_yet_due_keeps_nobody_waiting
+                many_claimers_never_hold_two_of_a_key
+                the_end_of_one_wakes_the_next_of_its_key
             }
             notices {
                 a_notice_reads_as_it_was_written_until_it_is_told

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{Job, JobKind, Jobs, Lane, StoreError};
 
-const ENQUEUE: &str = "INSERT INTO jobs (id, kind, run, due, attempts) VALUES (?1, ?2, ?3, ?4, ?5)";
+// Without a key there is no line to stand in.
+const ENQUEUE: &str = "
+    INSERT INTO jobs (id, kind, run, due, attempts, key, place)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce((SELECT max(place) + 1 FROM jobs WHERE key = ?6), 0))";
 
 /// New work. Conflict when its id exists.
 pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault> {
@@ -26,7 +29,8 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault>
             job.kind.as_str(),
             job.run.to_string(),
             micros(job.due),
-            job.attempts
+            job.attempts,
+            job.key,
         ])
         .or_conflict(|| format!("job {} (its id exists)", job.id))?;
     writing.wake_jobs(job.kind);
@@ -35,11 +39,18 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault>
 
 /// The work is done. Conflict when it is not held under this lease.
 pub(super) fn finish(writing: &mut Writing<'_>, job: JobId, lease: &str) -> Result<(), Fault> {
-    let gone = writing
+    let mut statement = writing
         .connection()
-        .prepare_cached("DELETE FROM jobs WHERE id = ?1 AND lease = ?2")?
-        .execute(params![job.to_string(), lease])?;
-    held(gone, job, lease)
+        .prepare_cached("DELETE FROM jobs WHERE id = ?1 AND lease = ?2 RETURNING kind, key")?;
+    let gone: Option<(String, Option<String>)> = statement
+        .query_row(params![job.to_string(), lease], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    drop(statement);
+    if let Some((kind, Some(_))) = &gone {
+        // The next one of its key.
+        writing.wake_jobs(kind_of(kind)?);
+    }
+    held(usize::from(gone.is_some()), job, lease)
 }
 
 /// Conflict when it is not held under this lease.
@@ -87,10 +98,14 @@ pub(super) fn hasten(
 
 /// No longer needed.
 pub(super) fn drop_for(writing: &mut Writing<'_>, run: RunId, kind: JobKind) -> Result<(), Fault> {
-    writing
+    let gone = writing
         .connection()
         .prepare_cached("DELETE FROM jobs WHERE run = ?1 AND kind = ?2")?
         .execute(params![run.to_string(), kind.as_str()])?;
+    if gone > 0 {
+        // Others may have waited for them.
+        writing.wake_jobs(kind);
+    }
     Ok(())
 }
 
@@ -105,8 +120,17 @@ fn held(changed: usize, job: JobId, lease: &str) -> Result<(), Fault> {
 // What has been free longest comes first. A holder that died is one more reason to be free.
 const CLAIM: &str = "
     UPDATE jobs SET lease = ?1, lease_until = ?3, attempts = attempts + 1
-    WHERE id IN (SELECT id FROM jobs WHERE lane = ?5 AND free_at <= ?2 ORDER BY free_at, id LIMIT ?4)
-    RETURNING id, kind, run, due, attempts";
+    WHERE id IN (
+        SELECT id FROM jobs AS job
+        WHERE lane = ?5 AND free_at <= ?2
+          AND (key IS NULL OR (
+              NOT EXISTS (SELECT 1 FROM jobs AS begun
+                          WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
+              AND (job.attempts > 0 OR NOT EXISTS (
+                  SELECT 1 FROM jobs AS before
+                  WHERE before.key = job.key AND before.place < job.place AND before.due <= ?2))))
+        ORDER BY free_at, id LIMIT ?4)
+    RETURNING id, kind, run, due, attempts, key";
 
 fn kind_of(word: &str) -> Result<JobKind, Fault> {
     Ok(serde_json::from_value(word.into())?)
@@ -120,10 +144,25 @@ fn read_row(row: &Row<'_>) -> Result<Job, Fault> {
         run: word(&row.get::<_, String>(2)?)?,
         due: moment(row.get(3)?)?,
         attempts: row.get(4)?,
+        key: row.get(5)?,
     })
 }
 
-const NEXT_DUE: &str = "SELECT free_at FROM jobs WHERE lane = ?1 ORDER BY free_at LIMIT 1";
+// What waits behind another of its key is woken by that one's end. One that stands further back and is due first does
+// not wait, unless one before it is due by then.
+const NEXT_DUE: &str = "
+    SELECT free_at FROM jobs AS job
+    WHERE lane = ?1
+      AND (key IS NULL OR (
+          NOT EXISTS (SELECT 1 FROM jobs AS begun
+                      WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
+          AND (job.attempts > 0 OR NOT EXISTS (
+              SELECT 1 FROM jobs AS before
+              WHERE before.key = job.key AND before.place < job.place AND before.due <= job.free_at))))
+    ORDER BY free_at LIMIT 1";
+
+const LINE: &str = "
+    SELECT run FROM jobs WHERE key = ?1 AND (attempts > 0 OR due <= ?2) ORDER BY attempts = 0, place";
 
 #[async_trait]
 impl Jobs for SqliteStore {
@@ -171,6 +210,16 @@ impl Jobs for SqliteStore {
             let free_at: Option<i64> =
                 connection.prepare_cached(NEXT_DUE)?.query_row([lane], |row| row.get(0)).optional()?;
             free_at.map(moment).transpose()
+        })
+        .await
+    }
+
+    async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        let key = key.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(LINE)?;
+            let runs = statement.query_map(params![key, micros(now)], |row| row.get::<_, String>(0))?;
+            runs.map(|run| word(&run?)).collect()
         })
         .await
     }

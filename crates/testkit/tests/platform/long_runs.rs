@@ -39,7 +39,7 @@ fn provider(builder: &Builder, clock: &LeapingClock) -> guichet_provider_sdk::Pr
     builder.provider().one_process().clock(std::sync::Arc::new(clock.clone()))
 }
 
-#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a story that cannot go on has failed")]
 impl Site {
     async fn submit(&self, action: &str, input: Value) -> String {
         let run = self.dana.submit(action, input).await.unwrap().body;

@@ -7,6 +7,7 @@ mod credentials;
 mod emergencies;
 mod interleavings;
 mod ledger;
+mod lines;
 mod long_runs;
 mod mails;
 mod notices;

@@ -146,6 +146,8 @@ async fn every_endpoint_and_every_operation_leaves_a_record() {
         let operation = action["operation"].as_str().unwrap();
         let input = if operation == "slow-change" {
             json!({"name": "b", "milliseconds": 0})
+        } else if operation == "line-change" {
+            json!({"key": "k", "name": "b", "milliseconds": 0})
         } else if operation == "list-items" {
             json!({})
         } else {
