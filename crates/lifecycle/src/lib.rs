@@ -9,4 +9,4 @@ pub mod approvals;
 pub mod transition;
 
 pub use approvals::{DecisionError, decide};
-pub use transition::{Event, Illegal, next};
+pub use transition::{Event, Illegal, Settled, next};

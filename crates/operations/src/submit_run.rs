@@ -267,6 +267,8 @@ fn new_run(
         approvals,
         decisions: Vec::new(),
         cool_down_seconds,
+        timeout_seconds: Some(wanted.timeout_seconds())
+            .filter(|seconds| *seconds < wanted.action().timeout_seconds),
         broken_glass,
         undoes: manner.undoes,
         undone_by: None,
@@ -274,6 +276,8 @@ fn new_run(
         concurrency: wanted.concurrency(),
         behind: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: now,
         started_at: None,
         finished_at: None,

@@ -62,6 +62,8 @@ pub(crate) const TABLES: &[Table] = &[
             ("finished_at", Integer),
             ("outcome", Text),
             ("body", Text),
+            ("waits_until", Integer),
+            ("cancel_asked", Text),
         ],
         order: "id",
     },

@@ -16,6 +16,8 @@ fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
         Change::MoveRun { run, from, to, at, outcome } => {
             runs::r#move(unit, *run, *from, *to, *at, outcome.as_ref())?;
         }
+        Change::RestRun { run, until } => runs::rest(unit, *run, *until),
+        Change::AskCancel { run, asked } => runs::ask_cancel(unit, *run, asked)?,
         Change::AddDecision { run, seen, decision } => runs::add_decision(unit, *run, *seen, decision)?,
         Change::AppendEvent { run, at, kind } => events::append(unit, *run, *at, kind)?,
         Change::AppendRecord(record) => records::append(unit, record)?,
@@ -26,7 +28,9 @@ fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
         Change::EnqueueNotice { job, notice } => notices::enqueue(unit, job, notice)?,
         Change::NoteDelivery(delivery) => notices::note_delivery(unit, delivery),
         Change::FinishJob { job, lease } => jobs::finish(unit, *job, lease),
+        Change::HoldJob { job, lease } => jobs::hold(unit, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(unit, *job, lease, *due),
+        Change::HastenJobs { run, kind, due } => jobs::hasten(unit, *run, *kind, *due),
         Change::DropJobs { run, kind } => jobs::drop_for(unit, *run, *kind),
         Change::InsertToken(token) => tokens::insert(unit, token)?,
         Change::RevokeToken { token, at } => tokens::revoke(unit, *token, *at),

@@ -41,6 +41,14 @@ pub(super) fn attempts(attempts: u32) -> i32 {
     i32::try_from(attempts).unwrap_or(i32::MAX)
 }
 
+const HASTEN: &str =
+    "UPDATE jobs SET due = $3 WHERE run = $1 AND kind = $2 AND lease IS NULL AND due > $3 RETURNING kind";
+
+/// What waits is due sooner.
+pub(super) fn hasten(unit: &mut Unit, run: RunId, kind: JobKind, due: Timestamp) {
+    unit.job_kinds(HASTEN, values![run.0, kind.as_str(), micros(due)]);
+}
+
 // Whoever waits for its key is woken; without one, nobody waits.
 const FINISH: &str = "
     DELETE FROM jobs WHERE id = $1 AND lease = $2 RETURNING CASE WHEN key IS NOT NULL THEN kind END";
@@ -48,6 +56,14 @@ const FINISH: &str = "
 /// The work is done. Conflict when it is not held under this lease.
 pub(super) fn finish(unit: &mut Unit, job: JobId, lease: &str) {
     unit.job_kind(FINISH, values![job.0, lease.to_owned()], not_held(job, lease));
+}
+
+// Locked, so that it stays so until the commit.
+const HOLD: &str = "SELECT 1 FROM jobs WHERE id = $1 AND lease = $2 FOR NO KEY UPDATE";
+
+/// Conflict when it is not held under this lease.
+pub(super) fn hold(unit: &mut Unit, job: JobId, lease: &str) {
+    unit.one(HOLD, values![job.0, lease.to_owned()], not_held(job, lease));
 }
 
 const RETRY: &str = "

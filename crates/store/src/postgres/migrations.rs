@@ -13,6 +13,7 @@ pub(super) const SCHEMA: &[(&str, &str)] = &[
     ("0002_tokens", include_str!("schema/0002_tokens.sql")),
     ("0003_ledger", include_str!("schema/0003_ledger.sql")),
     ("0040_undone", include_str!("schema/0040_undone.sql")),
+    ("0050_long_runs", include_str!("schema/0050_long_runs.sql")),
     ("0051_keys", include_str!("schema/0051_keys.sql")),
 ];
 

@@ -1,7 +1,7 @@
 //! Runs and what people decided about them. The drawing of the states stands in `schema/0001_runs.sql`.
 
 use async_trait::async_trait;
-use guichet_contract::{Decision, Outcome, PrincipalKind, Run, RunId, RunState};
+use guichet_contract::{CancelAsked, Decision, Outcome, PrincipalKind, Run, RunId, RunState};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -17,8 +17,9 @@ use crate::{Page, PageRequest, Runs, RunsFilter, StoreError};
 
 const INSERT: &str = "
     INSERT INTO runs (id, short_id, state, action, requested_by_kind, requested_by, idempotency_key,
-                      created_at, started_at, finished_at, outcome, body, undoes)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                      created_at, started_at, finished_at, outcome, body, undoes,
+                      waits_until, cancel_asked)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
 // Locked first, so that two who would undo it, at two replicas, come one after the other.
 const LOCK: &str = "SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE";
@@ -54,6 +55,8 @@ pub(super) fn insert(unit: &mut Unit, run: &Run) -> Result<(), Fault> {
         outcome_text(run.outcome.as_ref())?,
         serde_json::to_string(&Run { decisions: Vec::new(), undone_by: None, ..run.clone() })?,
         run.undoes.map(|undone| undone.0),
+        run.waits_until.map(micros),
+        run.cancel_asked.as_ref().map(serde_json::to_string).transpose()?,
     ];
     if let Some(undone) = run.undoes {
         unit.any(LOCK, values![undone.0]);
@@ -82,7 +85,8 @@ const MOVE: &str = "
     SET state = $3,
         started_at  = CASE WHEN $4 THEN $6 ELSE started_at END,
         finished_at = CASE WHEN $5 THEN $6 ELSE finished_at END,
-        outcome     = coalesce($7, outcome)
+        outcome     = coalesce($7, outcome),
+        waits_until = NULL
     WHERE id = $1 AND state = $2";
 
 /// Moves a run that is in `from`. Conflict when it is not, or when it has ended.
@@ -104,6 +108,27 @@ pub(super) fn r#move(
         outcome_text(outcome)?,
     ];
     unit.one_of_run(MOVE, values, run, from);
+    Ok(())
+}
+
+// Who begins to wait must not sleep through a cancel.
+const REST: &str = "
+    UPDATE runs SET waits_until = $2
+    WHERE id = $1 AND state = 'running' AND ($2::bigint IS NULL OR cancel_asked IS NULL)";
+
+/// A run under way waits, or no longer does. Conflict when it is not under way, or shall be stopped.
+pub(super) fn rest(unit: &mut Unit, run: RunId, until: Option<Timestamp>) {
+    let conflict = format!("run {run} (not running, or somebody asked that it be stopped)");
+    unit.one(REST, values![run.0, until.map(micros)], conflict);
+}
+
+const ASK_CANCEL: &str = "
+    UPDATE runs SET cancel_asked = $2 WHERE id = $1 AND state = 'running' AND cancel_asked IS NULL";
+
+/// A run under way shall be stopped. Conflict when it is not under way, or was asked already.
+pub(super) fn ask_cancel(unit: &mut Unit, run: RunId, asked: &CancelAsked) -> Result<(), Fault> {
+    let asked = serde_json::to_string(asked)?;
+    unit.one(ASK_CANCEL, values![run.0, asked], format!("run {run} (not running, or asked already)"));
     Ok(())
 }
 
@@ -155,7 +180,8 @@ const SELECT: &str = "
            (SELECT undoing.id FROM runs undoing
             WHERE undoing.undoes = runs.id
               AND undoing.state IN ('awaiting_approval', 'queued', 'running', 'succeeded') LIMIT 1)
-               AS undone_by
+               AS undone_by,
+           waits_until, cancel_asked
     FROM runs";
 
 /// A run as it stands: as submitted, with what has changed since.
@@ -168,6 +194,8 @@ fn read_row(row: &Row) -> Result<(Run, i64), Fault> {
     let decisions: Vec<&str> = row.try_get(5)?;
     run.decisions = decisions.into_iter().map(serde_json::from_str).collect::<Result<_, _>>()?;
     run.undone_by = row.try_get::<_, Option<Uuid>>(7)?.map(RunId);
+    run.waits_until = moment_if_any(row.try_get(8)?)?;
+    run.cancel_asked = row.try_get::<_, Option<&str>>(9)?.map(serde_json::from_str).transpose()?;
     Ok((run, row.try_get(6)?))
 }
 
