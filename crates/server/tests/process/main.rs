@@ -28,8 +28,6 @@ mod provider_kills;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
-mod random_kills;
-#[cfg(test)]
 mod record_export;
 #[cfg(test)]
 mod refusals;
@@ -47,3 +45,5 @@ mod rules;
 mod stopping;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod torture;

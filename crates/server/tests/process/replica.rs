@@ -70,6 +70,11 @@ impl Replica {
         self.address.moved_to(told["url"].as_str().unwrap());
     }
 
+    /// Whether it answers people.
+    pub(crate) fn serves(&self) -> bool {
+        self.verb.first() == Some(&"serve")
+    }
+
     /// SIGTERM, and its end.
     pub(crate) async fn stopped(&mut self) -> ExitStatus {
         let mut child = self.process.take().expect("it runs");
