@@ -521,6 +521,7 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         undo: None,
         concurrency: None,
         behind: None,
+        schedule: None,
         starts_at: None,
         created_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         expires_at: None,

@@ -59,6 +59,7 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         undo: None,
         concurrency: None,
         behind: None,
+        schedule: None,
         starts_at: None,
         created_at: at(0),
         expires_at: Some(at(100)),

@@ -19,6 +19,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0030_notices", include_str!("schema/0030_notices.sql")),
     ("0040_undone", include_str!("schema/0040_undone.sql")),
     ("0051_keys", include_str!("schema/0051_keys.sql")),
+    ("0052_schedules", include_str!("schema/0052_schedules.sql")),
 ];
 
 /// Brings the file up to the newest schema, each step in a transaction of its own.

@@ -27,6 +27,7 @@ mod readers;
 mod records;
 mod reviews;
 mod runs;
+mod schedules;
 mod search;
 mod search_index;
 mod search_terms;
