@@ -128,8 +128,9 @@ impl Door {
         } else if is_own {
             check_scope(&caller.identified, schedule.effect.into())
         } else {
-            check_scope(&caller.identified, Scope::Approve)
-                .and_then(|()| self.may_approve(caller, schedule).map_err(|why| not_theirs(schedule, &why)))
+            check_scope(&caller.identified, Scope::Approve).and_then(|()| {
+                self.may_halt(&caller.principal, schedule).map_err(|why| not_theirs(schedule, &why))
+            })
         };
         let Err(problem) = checked.and_then(|()| check_reason(reason)) else { return Ok(()) };
         let mut record = self.record_of(caller, verb, RecordVerdict::Refused);
@@ -137,7 +138,12 @@ impl Door {
         Err(self.refuse(record, problem).await)
     }
 
-    fn may_approve(&self, caller: &Caller, schedule: &Schedule) -> Result<(), LiftRefusal> {
+    /// Whether this principal may see this schedule: who may see its runs, and who may halt it.
+    pub fn may_see_schedule(&self, principal: &Principal, schedule: &Schedule) -> bool {
+        self.may_see(principal, &schedule.as_run()) || self.may_halt(principal, schedule).is_ok()
+    }
+
+    fn may_halt(&self, principal: &Principal, schedule: &Schedule) -> Result<(), LiftRefusal> {
         let asked = schedule.as_run();
         let by_owner;
         let approvals = if asked.approvals.is_empty() {
@@ -154,7 +160,7 @@ impl Door {
             &asked.approvals
         };
         let world = self.world();
-        world.policies.can_lift(&caller.principal, &Waiting::on(&asked, approvals), self.now()).map(|_| ())
+        world.policies.can_lift(principal, &Waiting::on(&asked, approvals), self.now()).map(|_| ())
     }
 }
 

@@ -40,8 +40,7 @@ pub async fn list_schedules(platform: &Arc<Platform>, call: &Call) -> Result<Vec
     let caller = read_runs::reader(platform, call).await?;
     platform.note_shown(&caller, Verb::ReadSchedules, |record| record.detail = Some("list".to_owned())).await;
     let all = all(platform).await.map_err(|error| Refusal::from(store_problem(&error)))?;
-    let seen =
-        all.into_iter().filter(|schedule| platform.door.may_see(&caller.principal, &schedule.as_run()));
+    let seen = all.into_iter().filter(|schedule| platform.door.may_see_schedule(&caller.principal, schedule));
     Ok(seen.map(|schedule| shown(platform, schedule, &caller.principal)).collect())
 }
 
@@ -89,7 +88,7 @@ pub(crate) async fn find(
         Err(_) => platform.store.schedule_by_name(named).await,
     };
     let problem = match found {
-        Ok(Some(schedule)) if platform.door.may_see(&caller.principal, &schedule.as_run()) => {
+        Ok(Some(schedule)) if platform.door.may_see_schedule(&caller.principal, &schedule) => {
             return Ok(schedule);
         }
         Ok(_) => unknown(named),

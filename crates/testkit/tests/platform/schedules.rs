@@ -1,9 +1,14 @@
 //! What is done at set times: once for each time, as its requester, approved once, and never behind anybody's back.
 
-use guichet_testkit::{Bench, Effects, LeapingClock, bench::Person};
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a story that cannot begin or go on has failed")]
+
+use guichet_testkit::{Bench, Effects, LeapingClock, Receiver, bench::Person};
 use serde_json::{Value, json};
 
-use crate::world::setup;
+use crate::{
+    notices::until,
+    world::{REGISTRY, setup},
+};
 
 const DAY: i64 = 86_400;
 
@@ -15,10 +20,15 @@ struct Story {
     omar: Person,
 }
 
-#[expect(clippy::unwrap_used, reason = "a story that cannot begin has failed")]
 async fn begin() -> Story {
+    begin_with("").await
+}
+
+async fn begin_with(config: &str) -> Story {
     let (effects, clock) = (Effects::default(), LeapingClock::default());
-    let bench = setup(&effects).clock(&clock).start().await.unwrap();
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let bench =
+        setup(&effects).clock(&clock).config(config).file("hook.secret", secret).start().await.unwrap();
     let (dana, omar) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("omar").await.unwrap());
     Story { bench, effects, clock, dana, omar }
 }
@@ -29,7 +39,6 @@ fn nightly(action: &str, name: &str) -> Value {
 }
 
 impl Story {
-    #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
     async fn create(&self, body: Value) -> Value {
         let made = self.dana.post("/v1/schedules", body).await.unwrap();
         assert_eq!(made.status, 201, "{}", made.body);
@@ -37,24 +46,43 @@ impl Story {
     }
 
     /// To this many seconds after the next time of the schedule. Sessions end meanwhile.
-    #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
     async fn leap_past(&mut self, schedule: &Value, seconds: i64) {
-        let next: jiff::Timestamp = schedule["next_at"].as_str().unwrap().parse().unwrap();
-        let now = guichet_contract::Clock::now(&self.clock);
-        self.leap(next.duration_since(now).as_secs() + 1 + seconds).await;
+        let until = self.seconds_to(schedule);
+        self.leap(until + seconds).await;
     }
 
-    #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+    fn seconds_to(&self, schedule: &Value) -> i64 {
+        let next: jiff::Timestamp = schedule["next_at"].as_str().unwrap().parse().unwrap();
+        next.duration_since(guichet_contract::Clock::now(&self.clock)).as_secs() + 1
+    }
+
+    /// One that omar said yes to, for a month.
+    async fn approved(&self) -> Value {
+        let now = guichet_contract::Clock::now(&self.clock);
+        let mut body = nightly("things.destroy-item", "a");
+        body["until"] = json!((now + jiff::SignedDuration::from_hours(24 * 30)).to_string());
+        let made = self.create(body).await;
+        let yes = json!({"binding": made["binding"]});
+        let approved = self.omar.post("/v1/schedules/nightly/approve", yes).await.unwrap().body;
+        assert_eq!(approved["state"], "active", "{approved}");
+        approved
+    }
+
     async fn leap(&mut self, seconds: i64) {
+        self.leap_and(seconds, |_| ()).await;
+    }
+
+    /// The same; meanwhile something changes in the gateway's folder.
+    async fn leap_and(&mut self, seconds: i64, meanwhile: impl FnOnce(&std::path::Path)) {
         // A worker that sleeps until the machine's clock says so is not woken by a leap: it looks at its start.
         self.bench.stop().await.unwrap();
+        meanwhile(self.bench.folder());
         self.clock.leap(seconds);
         self.bench.start_again().await.unwrap();
         self.dana = self.bench.sign_in("dana").await.unwrap();
         self.omar = self.bench.sign_in("omar").await.unwrap();
     }
 
-    #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
     async fn read(&self) -> Value {
         self.dana.get("/v1/schedules/nightly").await.unwrap().body
     }
@@ -72,17 +100,14 @@ impl Story {
     }
 
     /// The last run, at its end.
-    #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
     async fn last_run(&self, schedule: &Value) -> Value {
         self.dana.end_of(schedule["last_run"].as_str().unwrap()).await.unwrap()
     }
 
-    #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
     async fn runs(&self) -> Vec<Value> {
         self.dana.get("/v1/runs").await.unwrap().body["items"].as_array().unwrap().clone()
     }
 
-    #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
     async fn records(&self, query: &str) -> Vec<Value> {
         self.dana.get(&format!("/v1/records?{query}")).await.unwrap().body["items"]
             .as_array()
@@ -189,4 +214,174 @@ async fn approved_once_it_runs_without_asking_until_its_end() {
     assert_eq!((story.effects.count("a"), last.get("next")), (2, None), "{last}");
     story.leap(3 * DAY).await;
     assert_eq!(story.runs().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_no_longer_do_it_has_it_done_no_more() {
+    let mut story = begin().await;
+    let made = story.create(nightly("things.change-item", "a")).await;
+    let seconds = story.seconds_to(&made);
+    let without_dana = REGISTRY.replace("members: [dana, dan]", "members: [dan]");
+    story
+        .leap_and(seconds, |folder| {
+            std::fs::write(folder.join("registry/registry.yaml"), without_dana).unwrap()
+        })
+        .await;
+    let halted = story.until("the halt", |schedule| schedule["state"] == "paused").await;
+    assert!(halted["because"].as_str().unwrap().contains("no policy permits"), "{halted}");
+    assert_eq!((story.effects.count("a"), halted.get("last_run")), (0, None), "{halted}");
+    let dan = story.bench.sign_in("dan").await.unwrap();
+    let found = dan.get("/v1/records?verb=fire_schedule&verdict=refused").await.unwrap().body;
+    assert!(
+        found["items"][0]["detail"].as_str().unwrap().starts_with("schedule nightly is paused: "),
+        "{found}"
+    );
+    // Back in the team, she lets it go on, and what passed meanwhile is left out.
+    story
+        .leap_and(DAY, |folder| std::fs::write(folder.join("registry/registry.yaml"), REGISTRY).unwrap())
+        .await;
+    assert_eq!(story.read().await["state"], "paused");
+    let resumed = story.dana.post("/v1/schedules/nightly/resume", json!({})).await.unwrap().body;
+    assert_eq!(resumed["state"], "active", "{resumed}");
+    let seconds = story.seconds_to(&resumed);
+    assert!((0..=DAY + 1).contains(&seconds), "{resumed}");
+    // Nor is anything done for somebody who has left.
+    story.bench.stop().await.unwrap();
+    let file = story.bench.folder().join("guichet.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("name = \"dana\"", "name = \"diana\"")).unwrap();
+    story.clock.leap(seconds);
+    story.bench.start_again().await.unwrap();
+    story.dana = story.bench.sign_in("dan").await.unwrap();
+    let halted = story.until("the halt", |schedule| schedule["state"] == "paused").await;
+    assert_eq!(halted["because"], "dana is no longer a user of this gateway");
+    assert_eq!(story.effects.count("a"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_to_the_schedule_does_not_lift_what_came_after_it() {
+    const NEW: &str = "@id(\"destroying\") @approval(\"destroying is new\") @by(\"team:developers\")
+        forbid (principal, action in Action::\"destroy\", resource);";
+    let mut story = begin_with("[approval]\nexpires_seconds = 604800").await;
+    let approved = story.approved().await;
+    let seconds = story.seconds_to(&approved);
+    story.leap_and(seconds, |folder| std::fs::write(folder.join("policy/new.cedar"), NEW).unwrap()).await;
+    let fired = story.until("the run", has_run).await;
+    let path = format!("/v1/runs/{}", fired["last_run"].as_str().unwrap());
+    let run = story.dana.get(&path).await.unwrap().body;
+    assert_eq!((&run["state"], &run["decisions"]), (&json!("awaiting_approval"), &json!([])), "{run}");
+    assert_eq!(run["approvals"].as_array().unwrap().len(), 2, "{run}");
+    // While it waits, no second one is made.
+    story.leap_and(story.seconds_to(&fired), |_| ()).await;
+    let left_out =
+        story.until("the next time", |schedule| schedule["last"]["at"] != fired["last"]["at"]).await;
+    let because = left_out["last"]["because"].as_str().unwrap();
+    assert!(because.ends_with("of the time before has not ended: it is awaiting_approval"), "{because}");
+    assert_eq!((story.runs().await.len(), story.effects.count("a")), (1, 0));
+    // Both say yes to the run, and it goes.
+    let dan = story.bench.sign_in("dan").await.unwrap();
+    for approver in [&dan, &story.omar] {
+        let yes = approver.post(&format!("{path}/approve"), json!({})).await.unwrap();
+        assert_eq!(yes.status, 200, "{}", yes.body);
+    }
+    assert_eq!(story.last_run(&fired).await["state"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_counts_while_who_gave_it_may_still_give_it() {
+    let mut story = begin().await;
+    let approved = story.approved().await;
+    let without_omar = REGISTRY.replace("[omar, olga, dana]", "[olga, dana]");
+    let seconds = story.seconds_to(&approved);
+    story
+        .leap_and(seconds, |folder| {
+            std::fs::write(folder.join("registry/registry.yaml"), without_omar).unwrap()
+        })
+        .await;
+    let fired = story.until("the run", has_run).await;
+    let path = format!("/v1/runs/{}", fired["last_run"].as_str().unwrap());
+    let run = story.dana.get(&path).await.unwrap().body;
+    assert_eq!((&run["state"], &run["decisions"]), (&json!("awaiting_approval"), &json!([])), "{run}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_made_it_and_who_may_approve_it_halt_it_and_nobody_else() {
+    let story = begin().await;
+    story.create(nightly("things.change-item", "a")).await;
+    let (dan, eve) = (story.bench.sign_in("dan").await.unwrap(), story.bench.sign_in("eve").await.unwrap());
+    let call = async |person: &Person, verb: &str| {
+        person.post(&format!("/v1/schedules/nightly/{verb}"), json!({"reason": "a test"})).await.unwrap()
+    };
+    assert_eq!(call(&eve, "pause").await.code(), "unknown-schedule");
+    assert_eq!(call(&dan, "pause").await.code(), "refused");
+    assert_eq!(call(&story.dana, "resume").await.code(), "wrong-state");
+    assert_eq!(call(&story.omar, "approve").await.code(), "wrong-state", "it waits for nobody");
+    assert_eq!(call(&story.dana, "pause").await.body["state"], "paused");
+    assert_eq!(call(&story.dana, "resume").await.body["state"], "active");
+    let halted = call(&story.omar, "pause").await;
+    assert_eq!((&halted.body["state"], &halted.body["paused_by"]), (&json!("paused"), &json!("omar")));
+    let refused = call(&story.dana, "resume").await;
+    assert_eq!((refused.code(), &refused.body["next"]), ("refused", &json!("ask omar")), "{}", refused.body);
+    assert_eq!(call(&story.omar, "resume").await.body["state"], "active");
+
+    let again = story.dana.post("/v1/schedules", nightly("things.change-item", "b")).await.unwrap();
+    assert_eq!(again.code(), "schedule-exists", "{}", again.body);
+    for (member, value, code) in [
+        ("expression", "at three", "invalid-input"),
+        ("zone", "Mars/Base", "invalid-input"),
+        ("name", "Nightly Job", "invalid-input"),
+        ("until", "2020-01-01", "invalid-input"),
+        ("until", "soon", "invalid-input"),
+        ("action", "things.no-such", "unknown-action"),
+    ] {
+        let mut body = nightly("things.change-item", "b");
+        body["name"] = json!("other");
+        body[member] = json!(value);
+        let refused = story.dana.post("/v1/schedules", body).await.unwrap();
+        assert_eq!(refused.code(), code, "{member} {value}: {}", refused.body);
+    }
+    let mut frozen = nightly("things.change-item", "frozen");
+    frozen["name"] = json!("other");
+    assert_eq!(story.dana.post("/v1/schedules", frozen).await.unwrap().code(), "refused");
+    let token = json!({"name": "a script", "expires_in_seconds": 3600, "scopes": ["change"]});
+    let token =
+        story.dana.post("/v1/tokens", token).await.unwrap().body["token"].as_str().unwrap().to_owned();
+    let script = story.bench.with_token(&token).unwrap();
+    let refused = script.post("/v1/schedules", nightly("things.change-item", "b")).await.unwrap();
+    assert!(refused.body["detail"].as_str().unwrap().contains("would outlive it"), "{}", refused.body);
+
+    let path = "/v1/schedules/nightly";
+    let removed = story.dana.call(reqwest::Method::DELETE, path, None).await.unwrap();
+    assert_eq!((removed.status.as_u16(), &removed.body["name"]), (200, &json!("nightly")));
+    assert_eq!(story.dana.get(path).await.unwrap().code(), "unknown-schedule");
+    story.create(nightly("things.change-item", "b")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_whom_it_concerns_are_told() {
+    let receiver = Receiver::serve(&[]).await.unwrap();
+    let hook = format!(
+        "[approval]\nexpires_seconds = 14400\n[[notify]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{}\"\nsecret_file = \"hook.secret\"\n",
+        receiver.url
+    );
+    let mut story = begin_with(&hook).await;
+    let mut body = nightly("things.destroy-item", "a");
+    let now = guichet_contract::Clock::now(&story.clock);
+    body["until"] = json!((now + jiff::SignedDuration::from_hours(100)).to_string());
+    story.create(body).await;
+    let asked =
+        until("the question", || receiver.told("approval_requested").pop()).await.event["data"].clone();
+    assert_eq!(asked["command"], "guichet schedules approve nightly", "{asked}");
+    let sentence = asked["sentence"].as_str().unwrap();
+    assert!(sentence.contains("schedule nightly (at 03:00, Europe/Paris, until "), "{sentence}");
+    // Nobody decides.
+    story.leap(15_000).await;
+    let ended = story.until("its end", |schedule| schedule["state"] == "ended").await;
+    assert_eq!(ended["because"], "nobody decided on it in time");
+    let told = until("the end", || receiver.told("schedule_halted").pop()).await.event["data"].clone();
+    assert_eq!(
+        (&told["because"], &told["schedule"]),
+        (&json!("nobody decided on it in time"), &json!("nightly"))
+    );
+    assert_eq!(told["to"], json!([{"name": "dana"}]), "{told}");
 }
