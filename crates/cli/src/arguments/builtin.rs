@@ -190,7 +190,7 @@ fn schedules() -> Command {
         .after_help(
             "Examples:\n  guichet schedules create --name nightly --at \"0 3 * * 1-5\" --zone Europe/Paris \\\n    \
              --until 2026-12-31 orders purge-queue --queue returns --reason \"keeps it small\"\n  \
-             guichet schedules create orders purge-queue --queue returns --name hourly --at @hourly --missed once\n\n\
+             guichet schedules create orders purge-queue --queue returns --name hourly --at @hourly\n\n\
              A time whose run of before has not ended is left out.",
         );
     group("schedules", "What is done at set times: made, approved once, halted")

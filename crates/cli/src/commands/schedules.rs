@@ -185,7 +185,7 @@ fn card(cx: &Cx, schedule: &Schedule, now: Timestamp, verbose: bool) -> Card {
         .with("When", in_words(schedule));
     let next: Vec<String> = schedule.next.iter().map(|at| local(*at, &schedule.zone)).collect();
     if !next.is_empty() {
-        card = card.with("Next times", next.join("\n"));
+        card = card.with("Next times", next.join(", "));
     }
     card = card
         .with(
