@@ -1,9 +1,10 @@
 //! Approvals: from the approver's yes to the start of the execution, with nothing else waiting and with many runs waiting.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
+use guichet_contract::{Clock as _, SystemClock};
 use http::Method;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -175,7 +176,7 @@ async fn approve(
     approver: &str,
     run: &str,
 ) -> Result<[Duration; 3]> {
-    let (clicked, clock) = (Instant::now(), SystemTime::now());
+    let (clicked, clock) = (Instant::now(), SystemClock.now());
     let path = format!("/v1/runs/{run}/approve");
     let (status, body) =
         connection.call(Method::POST, &path, Some(approver), Bytes::from_static(b"{}")).await?;
@@ -189,7 +190,7 @@ async fn approve(
     let body: Value = serde_json::from_slice(&body)?;
     let started: Timestamp = body["started_at"].as_str().context("a run without started_at")?.parse()?;
     // Both are this machine's clock.
-    let started = SystemTime::from(started).duration_since(clock).unwrap_or_default();
+    let started = Duration::try_from(started.duration_since(clock)).unwrap_or_default();
     Ok([answered, started, ended])
 }
 

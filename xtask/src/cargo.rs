@@ -34,6 +34,13 @@ pub(crate) fn build_binaries() -> Result<()> {
     run_cargo(&["build", "--workspace", "--bins"])
 }
 
+/// Where cargo builds: this program stands in a folder of it that is named after the profile.
+pub(crate) fn build_folder() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot tell where this program is")?;
+    let folder = own.parent().and_then(Path::parent).context("this program stands nowhere")?;
+    Ok(folder.to_owned())
+}
+
 /// A binary that stands beside this one.
 pub(crate) fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;

@@ -1,5 +1,5 @@
 //! What must be on the machine: a PostgreSQL server, for the demo and for the tests that want a real one; a mail server,
-//! for the tests that want a real one; a C++ compiler, for libFuzzer.
+//! for the tests that want a real one; Schemathesis, which tries the gateway's document; a C++ compiler, for libFuzzer.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 
-use crate::process::succeeds;
+use crate::{cargo, process::succeeds};
 
 const PACKAGES: &[&str] = &["postgresql", "postgresql-contrib"];
 
@@ -35,6 +35,43 @@ pub(crate) fn mail_server() -> Result<()> {
                pip install aiosmtpd";
     install(&["python3-aiosmtpd"], what, how)?;
     ensure!(has_aiosmtpd(), "the package is installed and no Python finds it; {how}");
+    Ok(())
+}
+
+/// Sees to it that Schemathesis is there, in a Python environment of its own beside the build.
+pub(crate) fn schemathesis() -> Result<()> {
+    let place = cargo::build_folder()?.join("schemathesis");
+    let wanted = cargo::root().join("xtask/schemathesis.txt");
+    let list = std::fs::read_to_string(&wanted)?;
+    // Written last: what was begun and not ended is begun anew.
+    let whole = place.join("whole.txt");
+    if std::fs::read_to_string(&whole).is_ok_and(|there| there == list) {
+        return Ok(());
+    }
+    eprintln!(
+        "Installing Schemathesis into {}: it tries the gateway's own OpenAPI document.",
+        place.display()
+    );
+    let make = || {
+        let mut python = Command::new("python3");
+        python.args(["-m", "venv", "--clear"]).arg(&place).stdin(Stdio::null()).stdout(std::io::stderr());
+        succeeds(&mut python)
+    };
+    if !make().unwrap_or(false) {
+        let what = "no Python on this machine can make an environment (python3 -m venv)";
+        let how = "install it and try again; Debian and Ubuntu: apt-get install python3-venv";
+        install(&["python3-venv"], what, how)?;
+        ensure!(make()?, "the package is installed and `python3 -m venv` still fails; {how}");
+    }
+    let mut pip = Command::new(place.join("bin/python"));
+    pip.args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"]).arg(&wanted);
+    pip.stdin(Stdio::null()).stdout(std::io::stderr());
+    ensure!(
+        succeeds(&mut pip)?,
+        "pip could not install what xtask/schemathesis.txt lists; its words are above. Without the network, let pip \
+         find a mirror (PIP_INDEX_URL)"
+    );
+    std::fs::write(whole, list)?;
     Ok(())
 }
 

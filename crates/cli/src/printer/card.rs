@@ -92,6 +92,13 @@ impl Card {
                 let line = format!("skipped: {} by {} ({})", approval.count, who(approval), approval.because);
                 card = card.with("Glass broken", line);
             }
+            if glass.waived_seconds > 0 {
+                let line = format!(
+                    "skipped: a wait of {} before it starts",
+                    duration(SignedDuration::from_secs(glass.waived_seconds.into()))
+                );
+                card = card.with("Glass broken", line);
+            }
             card = card.with("Review due", moment(glass.review_due_at));
         }
         for decision in &run.decisions {

@@ -1,6 +1,6 @@
 //! Approvals and runs: the card, and a yes to exactly what it showed.
 
-use guichet_contract::{Run, RunState};
+use guichet_contract::{BrokenGlass, Run, RunState};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
@@ -73,4 +73,18 @@ fn a_run_is_shown_and_withdrawn() {
     assert!(exit == 0 && out.contains("Policy version"), "{out}");
     assert_eq!(fake.run(&["runs", "cancel", "1a2b3c4d", "--reason", "solved"]).0, 0);
     assert_eq!(fake.seen("POST /v1/runs/1a2b3c4d/cancel")[0].body, json!({"reason": "solved"}));
+}
+
+#[test]
+fn what_an_emergency_went_without_stands_on_the_card() {
+    let fake = Fake::start();
+    let mut run = waiting(&fake);
+    run.state = RunState::Queued;
+    run.broken_glass = Some(BrokenGlass {
+        skipped: run.approvals.clone(),
+        waived_seconds: 600,
+        review_due_at: "2026-11-22T08:00:00Z".parse().unwrap(),
+    });
+    fake.part.lock().unwrap().run = Some(run);
+    assert_snapshot!("card_of_a_broken_glass", fake.told("runs show 1a2b3c4d"));
 }

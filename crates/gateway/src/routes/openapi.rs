@@ -14,7 +14,7 @@ use crate::{
 
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new(Method::GET, "/v1/openapi.json", "read_openapi", "This document", get(handle))
-        .answers_as(200, "OpenAPI 3.1", "application/json")
+        .answers::<Value>(200, "OpenAPI 3.1")
         .open()
 }
 

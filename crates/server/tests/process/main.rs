@@ -8,6 +8,8 @@ mod configuration_page;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod kills;

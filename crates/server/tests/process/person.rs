@@ -68,6 +68,11 @@ impl Person {
         self.address.url()
     }
 
+    /// What it signed in with.
+    pub(crate) fn token(&self) -> &str {
+        self.token.as_deref().expect("signed in")
+    }
+
     pub(crate) fn with_token(self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self }
     }

@@ -1,11 +1,11 @@
-//! Submit, decide, reject, cancel, drift, reload, restart, in any order: whatever happens, nothing is done twice, nothing is
-//! done that was not agreed to, and the trail tells of everything that was.
+//! Submit, decide, reject, cancel, expire, drift, reload, restart, the clock set back, in any order: whatever happens, nothing
+//! is done twice, nothing is done that was not agreed to, and the trail tells of everything that was.
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot begin or go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use guichet_testkit::{Bench, Effects, bench::Person};
+use guichet_testkit::{Bench, Effects, LeapingClock, bench::Person};
 use serde_json::{Value, json};
 
 use crate::world::setup;
@@ -16,6 +16,10 @@ const TWO: &str = r#"
 forbid (principal, action in Action::"destroy", resource) when { resource.path like "things/vault*" };
 "#;
 const STEPS: usize = 45;
+/// How long a request for approval holds, seconds.
+const EXPIRES: i64 = 14_400;
+/// How far the clock is set back at a time, seconds.
+const SET_BACK: i64 = 600;
 
 /// Numbers that look random and are the same for one seed everywhere (splitmix64).
 struct Dice(u64);
@@ -50,6 +54,9 @@ struct Known {
 struct Story {
     bench: Bench,
     effects: Effects,
+    clock: LeapingClock,
+    /// How far the clock was set back in all, seconds: what was due by then is due later.
+    behind: i64,
     people: BTreeMap<&'static str, Person>,
     runs: BTreeMap<String, Known>,
     dice: Dice,
@@ -60,13 +67,25 @@ const EVERYBODY: [&str; 5] = ["dana", "dan", "omar", "olga", "eve"];
 
 impl Story {
     async fn begin(seed: u64) -> Self {
-        let effects = Effects::default();
-        let bench = setup(&effects).policy("two.cedar", TWO).start().await.unwrap();
-        let mut people = BTreeMap::new();
+        let (effects, clock) = (Effects::default(), LeapingClock::default());
+        let bench = setup(&effects)
+            .clock(&clock)
+            .config(&format!("[approval]\nexpires_seconds = {EXPIRES}"))
+            .policy("two.cedar", TWO)
+            .start()
+            .await
+            .unwrap();
+        let (people, runs) = (BTreeMap::new(), BTreeMap::new());
+        let mut story =
+            Self { bench, effects, clock, behind: 0, people, runs, dice: Dice(seed), told: Vec::new() };
+        story.sign_in().await;
+        story
+    }
+
+    async fn sign_in(&mut self) {
         for name in EVERYBODY {
-            people.insert(name, bench.sign_in(name).await.unwrap());
+            self.people.insert(name, self.bench.sign_in(name).await.unwrap());
         }
-        Self { bench, effects, people, runs: BTreeMap::new(), dice: Dice(seed), told: Vec::new() }
     }
 
     fn any_run(&mut self) -> Option<String> {
@@ -75,19 +94,29 @@ impl Story {
     }
 
     async fn step(&mut self) {
-        match self.dice.below(20) {
+        match self.dice.below(22) {
             0..=5 => self.submit().await,
             6..=14 => self.approve().await,
             15 => self.end("reject").await,
             16 => self.end("cancel").await,
             17 => self.drift(),
             18 => self.reload().await,
+            19 => self.expire().await,
+            20 => {
+                self.told.push("the clock is set back".to_owned());
+                self.clock.leap(-SET_BACK);
+                self.behind += SET_BACK;
+            }
             _ => {
                 self.told.push("restart".to_owned());
-                self.bench.stop().await.unwrap();
-                self.bench.start_again().await.unwrap();
+                self.restart().await;
             }
         }
+    }
+
+    async fn restart(&mut self) {
+        self.bench.stop().await.unwrap();
+        self.bench.start_again().await.unwrap();
     }
 
     async fn submit(&mut self) {
@@ -131,6 +160,35 @@ impl Story {
         }
     }
 
+    /// Time passes, and nobody decides on what waits. Sessions end as well.
+    async fn expire(&mut self) {
+        self.told.push("time passes".to_owned());
+        self.clock.leap(EXPIRES + 1 + std::mem::take(&mut self.behind));
+        // Whoever sleeps until a time sleeps in real time: a gateway that starts looks at once.
+        self.restart().await;
+        self.sign_in().await;
+        let waiting: Vec<String> = self.runs.keys().cloned().collect();
+        for id in waiting {
+            // Asked for a decision, a run that is overdue says so, whether or not it was marked as expired already.
+            let known = self.runs.get_mut(&id).unwrap();
+            if known.yes.len() < known.needed {
+                known.drifted = true;
+                let late =
+                    self.people["omar"].post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap();
+                assert_ne!(late.status, 200, "too late, and approved: {:?}", self.told);
+            }
+        }
+        // The clock may be set back later: what is overdue is marked before that.
+        loop {
+            let page =
+                self.people["dana"].get("/v1/runs?state=awaiting_approval&limit=500").await.unwrap().body;
+            if page["items"].as_array().unwrap().is_empty() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        }
+    }
+
     fn drift(&mut self) {
         let Some(id) = self.any_run() else { return };
         let known = self.runs.get_mut(&id).unwrap();
@@ -161,6 +219,10 @@ impl Story {
 
     /// Nobody waits any more, and all of it is as it was told.
     async fn check(mut self) {
+        if self.behind > 0 {
+            self.clock.leap(self.behind);
+            self.restart().await;
+        }
         for (id, known) in &self.runs {
             let requester = &self.people[known.requester];
             requester.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.unwrap();

@@ -1,7 +1,9 @@
 //! What waits for people while the world goes on: owners and teams change, clocks are set, providers go and come back, and
 //! ten thousand others wait too.
 
-use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
+#![expect(clippy::unwrap_used, reason = "a story that cannot begin or go on has failed")]
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use guichet_testkit::{Bench, Effects, LeapingClock, bench::Person};
 use serde_json::{Value, json};
@@ -152,8 +154,7 @@ async fn inbox(person: &Person) -> Vec<Value> {
         let page = person.get(&path).await.unwrap().body;
         all.extend(page["items"].as_array().unwrap().iter().cloned());
         let Some(next) = page["next"].as_str() else { return all };
-        path = "/v1/approvals?limit=500&cursor=".to_owned();
-        let _ = write!(path, "{next}");
+        path = format!("/v1/approvals?limit=500&cursor={next}");
     }
 }
 
