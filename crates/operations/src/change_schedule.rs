@@ -83,23 +83,20 @@ async fn change(
             let asked = schedule.as_run();
             work.changes.extend(notices::of(platform, &asked, halted, asked.state, now));
         }
-        let told = match after {
-            Some(after) => {
-                if let Some(next_at) = after.next_at.filter(|_| after.state == ScheduleState::Active) {
-                    work = work.enqueue_job(job_at(platform, &after, next_at));
-                }
-                work.add(Change::ReplaceSchedule(Box::new(after.clone())));
-                after
+        let told = if let Some(after) = after {
+            if let Some(next_at) = after.next_at.filter(|_| after.state == ScheduleState::Active) {
+                work = work.enqueue_job(job_at(platform, &after, next_at));
             }
-            None => {
-                work.add(Change::DeleteSchedule { schedule: schedule.id, revision: schedule.revision });
-                schedule.clone()
-            }
+            work.add(Change::ReplaceSchedule(Box::new(after.clone())));
+            after
+        } else {
+            work.add(Change::DeleteSchedule { schedule: schedule.id, revision: schedule.revision });
+            schedule.clone()
         };
         match platform.store.commit(work).await {
             Ok(()) => return Ok(read_schedules::shown(platform, told, &caller.principal)),
             Err(CommitError::Conflict { .. }) => {
-                schedule = read_schedules::reload(platform, &schedule).await?
+                schedule = read_schedules::reload(platform, &schedule).await?;
             }
             Err(CommitError::Store(error)) => {
                 record.verdict = RecordVerdict::Refused;

@@ -89,7 +89,7 @@ async fn decide(
                 return Ok(read_schedules::shown(platform, schedule, &caller.principal));
             }
             Err(CommitError::Conflict { .. }) => {
-                schedule = read_schedules::reload(platform, &schedule).await?
+                schedule = read_schedules::reload(platform, &schedule).await?;
             }
             Err(CommitError::Store(error)) => {
                 return Err(platform.door.refuse(refused(&schedule), store_problem(&error)).await);
@@ -148,12 +148,11 @@ fn unit(
             let calendar = Calendar::read(&schedule.expression, &schedule.zone).ok();
             after.next_at =
                 calendar.and_then(|calendar| calendar.times(now, schedule.until, 1).first().copied());
-            match after.next_at {
-                Some(next_at) => work = work.enqueue_job(job_at(platform, schedule, next_at)),
-                None => {
-                    after.state = ScheduleState::Ended;
-                    after.because = Some("its last time passed while it waited for approval".to_owned());
-                }
+            if let Some(next_at) = after.next_at {
+                work = work.enqueue_job(job_at(platform, schedule, next_at));
+            } else {
+                after.state = ScheduleState::Ended;
+                after.because = Some("its last time passed while it waited for approval".to_owned());
             }
         }
     }

@@ -64,16 +64,14 @@ fn body_of(operation: &str) -> Option<Value> {
         "plan_run" | "submit_run" => json!({"input": {"name": "a"}, "reason": "a test"}),
         "list_options" => json!({"input": {}}),
         "approve_run" => json!({"binding": "sha256:0000"}),
-        "reject_run" => json!({"reason": "no"}),
-        "cancel_run" => json!({}),
+        "reject_run" | "reject_schedule" => json!({"reason": "no"}),
+        "cancel_run" | "approve_schedule" | "pause_schedule" | "resume_schedule" => json!({}),
         "comment_run" => json!({"text": "is there a backup?"}),
         "close_review" => json!({"words": "right, and quick"}),
         "explain_policy" | "who_can" | "who_can_approve" => {
             json!({"action": "things.destroy-item", "input": {"name": "a"}})
         }
         "create_schedule" => daily("things.change-item", "by-dana"),
-        "approve_schedule" | "pause_schedule" | "resume_schedule" => json!({}),
-        "reject_schedule" => json!({"reason": "no"}),
         "simulate_policy" => json!({"policies": {"rules.cedar": POLICY}, "days": 1}),
         _ => return None,
     })

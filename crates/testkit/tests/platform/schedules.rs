@@ -224,7 +224,7 @@ async fn who_may_no_longer_do_it_has_it_done_no_more() {
     let without_dana = REGISTRY.replace("members: [dana, dan]", "members: [dan]");
     story
         .leap_and(seconds, |folder| {
-            std::fs::write(folder.join("registry/registry.yaml"), without_dana).unwrap()
+            std::fs::write(folder.join("registry/registry.yaml"), without_dana).unwrap();
         })
         .await;
     let halted = story.until("the halt", |schedule| schedule["state"] == "paused").await;
@@ -295,7 +295,7 @@ async fn a_yes_counts_while_who_gave_it_may_still_give_it() {
     let seconds = story.seconds_to(&approved);
     story
         .leap_and(seconds, |folder| {
-            std::fs::write(folder.join("registry/registry.yaml"), without_omar).unwrap()
+            std::fs::write(folder.join("registry/registry.yaml"), without_omar).unwrap();
         })
         .await;
     let fired = story.until("the run", has_run).await;
