@@ -311,6 +311,7 @@ pub(crate) fn check_action(
         conditions: Vec::new(),
         policies: Vec::new(),
         cool_down_seconds: 0,
+        timeout_seconds: None,
     };
     authorize(&mut wanted, &caller.principal, caller.surface, now)?;
     Ok(wanted)
@@ -384,16 +385,18 @@ pub(crate) fn authorize(
         now,
     });
     match decision {
-        Decision::Allowed { policies, cool_down_seconds } => {
+        Decision::Allowed { policies, cool_down_seconds, timeout_seconds } => {
             wanted.policies = policies;
             wanted.conditions = Vec::new();
             wanted.cool_down_seconds = cool_down_seconds;
+            wanted.timeout_seconds = timeout_seconds;
             Ok(())
         }
-        Decision::NeedsApproval { conditions, policies, cool_down_seconds } => {
+        Decision::NeedsApproval { conditions, policies, cool_down_seconds, timeout_seconds } => {
             wanted.policies = policies;
             wanted.conditions = conditions;
             wanted.cool_down_seconds = cool_down_seconds;
+            wanted.timeout_seconds = timeout_seconds;
             Ok(())
         }
         refused @ Decision::Refused { .. } => {

@@ -14,6 +14,7 @@ pub mod door;
 pub mod readmit;
 pub mod refusal;
 pub mod resolve;
+mod resume;
 mod runs;
 pub mod schedules;
 pub mod validate;

@@ -60,6 +60,7 @@ impl Door {
             conditions: Vec::new(),
             policies: Vec::new(),
             cool_down_seconds: 0,
+            timeout_seconds: None,
         };
         let principal =
             Principal { teams: world.registry.teams_of(&run.requested_by.name), ..run.requested_by.clone() };
@@ -141,6 +142,12 @@ impl Door {
                 wanted.cool_down_seconds(),
                 run.cool_down_seconds
             ));
+        }
+        // The same with how long it may take: half of it, cut off by a time-out nobody was shown, helps no one.
+        let (now, shown) =
+            (wanted.timeout_seconds(), run.timeout_seconds.unwrap_or(wanted.action().timeout_seconds));
+        if now < shown {
+            return Err(format!("it may now take {now} s at most, instead of {shown} s"));
         }
         Ok(())
     }

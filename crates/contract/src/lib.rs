@@ -33,7 +33,7 @@ pub use approval::{Approval, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
-pub use event::{EventKind, RunEvent};
+pub use event::{EventKind, RunEvent, StepState, UNDOING};
 pub use explanation::{
     Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
     WhoCanApprove,
@@ -44,6 +44,8 @@ pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};
 pub use problem::{FieldError, Problem, code};
 pub use record::{Record, Verb, Verdict as RecordVerdict};
-pub use run::{BrokenGlass, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer};
+pub use run::{
+    BrokenGlass, CancelAsked, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer,
+};
 pub use schedule::{Fired, Missed, Schedule, ScheduleState};
 pub use simulation::{CannotTell, Change, Changed, Example, Simulation};

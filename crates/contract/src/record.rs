@@ -42,6 +42,8 @@ pub enum Verb {
     ExecuteRun,
     /// What came of it.
     RecordOutcome,
+    /// A provider was asked what became of a run whose answer never came, and said so.
+    ReconcileRun,
     /// Somebody was to be told what happened to a run, and could not be reached.
     DeliverNotice,
     /// Signed in.
@@ -104,7 +106,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of their story.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::PerformRead,
         Self::PlanRun,
         Self::SubmitRun,
@@ -115,6 +117,7 @@ impl Verb {
         Self::VoidRun,
         Self::ExecuteRun,
         Self::RecordOutcome,
+        Self::ReconcileRun,
         Self::SignIn,
         Self::SignOut,
         Self::CreateToken,
@@ -165,6 +168,7 @@ impl Verb {
             Self::VoidRun => "void_run",
             Self::ExecuteRun => "execute_run",
             Self::RecordOutcome => "record_outcome",
+            Self::ReconcileRun => "reconcile_run",
             Self::DeliverNotice => "deliver_notice",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",

@@ -130,7 +130,8 @@ impl Worker {
             match &worker.settings.lane {
                 Lane::Runs => {
                     tracing::warn!(
-                        "stopping while jobs are still running; their runs will be told as unknown"
+                        "stopping while jobs are still running; their runs go on after the start where their actions are \
+                         resumable, and are told as unknown elsewhere"
                     );
                 }
                 Lane::Channel(channel) => {

@@ -14,4 +14,4 @@ pub mod transition;
 pub use approvals::{DecisionError, decide};
 pub use calendar::{Calendar, CalendarError};
 pub use schedules::{Due, Move, due};
-pub use transition::{Event, Illegal, next};
+pub use transition::{Event, Illegal, Settled, next};

@@ -107,6 +107,8 @@ fn hide_results(kind: &mut EventKind) {
         | EventKind::Decision { .. }
         | EventKind::Comment { .. }
         | EventKind::Log { .. }
+        | EventKind::Waiting { .. }
+        | EventKind::CancelAsked { .. }
         | EventKind::Progress { .. } => return,
     };
     *result = result.take().map(|_| json!(redact::REDACTED));

@@ -286,6 +286,8 @@ pub(crate) fn new_run(
         approvals,
         decisions: Vec::new(),
         cool_down_seconds,
+        timeout_seconds: Some(wanted.timeout_seconds())
+            .filter(|seconds| *seconds < wanted.action().timeout_seconds),
         broken_glass,
         undoes: manner.undoes,
         undone_by: None,
@@ -294,6 +296,8 @@ pub(crate) fn new_run(
         behind: None,
         schedule: manner.schedule.clone(),
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: now,
         started_at: None,
         finished_at: None,

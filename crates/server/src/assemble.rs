@@ -14,7 +14,7 @@ use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
     Messages, Platform, Settings, deliver_notice, execute_run, expire_run, fire_schedule, index_records,
-    reload_settings, seal_records,
+    reconcile_run, reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Jobs as _, Lane, Store, sqlite::SqliteStore};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -297,6 +297,7 @@ impl SignTokens for RingSigner {
             operation: claims.operation,
             run: claims.run.clone(),
             input: claims.input.clone(),
+            journal: claims.journal.clone(),
             plan: claims.plan.clone(),
             approved_by: claims.approved_by,
         };
@@ -316,6 +317,7 @@ impl Perform for Performer {
             JobKind::ExecuteRun => execute_run::execute_run(&self.platform, job, lease).await,
             JobKind::DeliverNotice => deliver_notice::deliver_notice(&self.platform, job, lease).await,
             JobKind::FireSchedule => fire_schedule::fire_schedule(&self.platform, job, lease).await,
+            JobKind::ReconcileRun => reconcile_run::reconcile_run(&self.platform, job, lease).await,
             JobKind::ExpireRun => expire_run::expire_run(&self.platform, job, lease).await,
         }
     }

@@ -125,6 +125,22 @@ impl Card {
             let delay = SignedDuration::from_secs(run.cool_down_seconds.into());
             card = card.with("Starts", format!("{} after the last yes", duration(delay)));
         }
+        if let Some(seconds) = run.timeout_seconds {
+            card = card.with(
+                "May take",
+                format!("{} (policy)", duration(SignedDuration::from_secs(seconds.into()))),
+            );
+        }
+        if let Some(until) = run.waits_until {
+            let left = duration(until.duration_since(now));
+            card = card.with("Waits until", format!("{}, {left} from now", moment(until)));
+        }
+        if let Some(asked) = &run.cancel_asked {
+            let confirmed = if run.state == RunState::Running { ", not confirmed yet" } else { "" };
+            let because = asked.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();
+            let line = format!("{}, {}{confirmed}{because}", asked.by, moment(asked.at));
+            card = card.with("Cancel asked by", line);
+        }
         if let (Some(from), Some(to)) = (run.started_at, run.finished_at) {
             card = card.with("Took", took(from, to));
         }

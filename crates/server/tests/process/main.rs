@@ -24,6 +24,8 @@ mod policy_cases;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
+mod provider_kills;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod random_kills;

@@ -144,6 +144,23 @@ impl Person {
         self.run(run).await
     }
 
+    /// Waits for an event of a run, as a line that has all these words.
+    pub(crate) async fn hears(&self, run: &str, words: &[&str]) {
+        let mut request = self.http.get(format!("{}/v1/runs/{run}/events", self.address.url()));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let mut events = request.send().await.unwrap();
+        let mut told = String::new();
+        while let Some(more) = events.chunk().await.unwrap() {
+            told.push_str(&String::from_utf8_lossy(&more));
+            if told.lines().any(|line| words.iter().all(|word| line.contains(word))) {
+                return;
+            }
+        }
+        panic!("run {run} ended without {words:?}: {told}");
+    }
+
     /// All items of a list, page by page.
     pub(crate) async fn all(&self, path: &str) -> Vec<Value> {
         let (mut items, mut cursor) = (Vec::new(), String::new());

@@ -62,6 +62,7 @@ macro_rules! conformance_suite {
                 short_ids_find_their_runs
                 open_runs_are_counted
                 a_run_is_undone_once
+                a_run_under_way_rests_and_is_asked_to_stop
             }
             events {
                 events_are_numbered_without_gaps
@@ -88,6 +89,7 @@ macro_rules! conformance_suite {
                 the_next_moment_is_known
                 all_leases_can_be_freed
                 jobs_of_a_run_can_be_dropped
+                what_waits_can_be_hastened
                 of_one_key_one_goes_at_a_time_and_in_order
                 what_is_to_be_tried_again_keeps_its_key
                 what_is_not_yet_due_keeps_nobody_waiting

@@ -8,6 +8,7 @@ mod emergencies;
 mod interleavings;
 mod ledger;
 mod lines;
+mod long_runs;
 mod mails;
 mod notices;
 mod policy;
