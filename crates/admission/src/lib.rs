@@ -16,6 +16,7 @@ pub mod refusal;
 pub mod resolve;
 mod resume;
 mod runs;
+pub mod schedules;
 pub mod validate;
 pub mod world;
 
@@ -25,4 +26,5 @@ pub use caller::{Call, Caller};
 pub use door::{Attempt, Door, GatewayVerb, Purpose};
 pub use refusal::Refusal;
 pub use resolve::{RestCall, RestMatch};
+pub use schedules::describe_schedule;
 pub use world::{CompiledAction, CompiledCatalogue, World};

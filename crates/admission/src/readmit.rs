@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Approval, Principal, Problem, Run, approval::lifted_by, code};
+use guichet_contract::{Approval, Decision, Principal, Problem, Run, approval::lifted_by, code};
 use guichet_rules::{BreakGlassQuestion, Waiting};
 
 use crate::{
@@ -101,8 +101,20 @@ impl Door {
         Err(format!("{} may no longer go on without approvals", principal.name))
     }
 
-    fn check_lifted(&self, run: &Run, wanted: &ActionCall) -> Result<(), String> {
+    /// The decisions of those who may still lift this condition.
+    pub(crate) fn still_counting(&self, run: &Run, policy: &String) -> Vec<Decision> {
         let world = self.world();
+        let counts = |decision: &&Decision| {
+            let Some(kind) = self.identity().kind_of(&decision.by) else { return false };
+            let teams = world.registry.teams_of(&decision.by);
+            let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
+            let lifts = world.policies.can_lift(&approver, &Waiting::of(run), self.now());
+            lifts.is_ok_and(|lifts| lifts.contains(policy))
+        };
+        run.decisions.iter().filter(counts).cloned().collect()
+    }
+
+    fn check_lifted(&self, run: &Run, wanted: &ActionCall) -> Result<(), String> {
         if let Some(glass) = &run.broken_glass {
             return self.check_glass(run, wanted, &glass.skipped);
         }
@@ -114,20 +126,7 @@ impl Door {
                     condition.because
                 ));
             };
-            let still_counting: Vec<_> = run
-                .decisions
-                .iter()
-                .filter(|decision| {
-                    let Some(kind) = self.identity().kind_of(&decision.by) else { return false };
-                    let teams = world.registry.teams_of(&decision.by);
-                    let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
-                    world
-                        .policies
-                        .can_lift(&approver, &Waiting::of(run), self.now())
-                        .is_ok_and(|lifts| lifts.contains(&condition.policy))
-                })
-                .cloned()
-                .collect();
+            let still_counting = self.still_counting(run, &condition.policy);
             if lifted_by(approval, &still_counting) < usize::from(condition.count.max(approval.count)) {
                 return Err(format!(
                     "an approval no longer counts ({}): who gave it may no longer give it",

@@ -24,6 +24,7 @@ pub mod problem;
 pub mod record;
 pub mod redact;
 pub mod run;
+pub mod schedule;
 pub mod simulation;
 pub mod sse;
 
@@ -37,7 +38,7 @@ pub use explanation::{
     Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
     WhoCanApprove,
 };
-pub use id::{JobId, RunId, TokenId};
+pub use id::{JobId, RunId, ScheduleId, TokenId};
 pub use notice::{Addressee, Message, Notice, Occasion};
 pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};
@@ -46,4 +47,5 @@ pub use record::{Record, Verb, Verdict as RecordVerdict};
 pub use run::{
     BrokenGlass, CancelAsked, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer,
 };
+pub use schedule::{Fired, Missed, Schedule, ScheduleState};
 pub use simulation::{CannotTell, Change, Changed, Example, Simulation};

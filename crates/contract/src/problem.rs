@@ -142,6 +142,10 @@ pub mod code {
         UNKNOWN_PROVIDER = "unknown-provider", 404, "There is no such provider";
         /// No such run.
         UNKNOWN_RUN = "unknown-run", 404, "There is no such run";
+        /// No such schedule.
+        UNKNOWN_SCHEDULE = "unknown-schedule", 404, "There is no such schedule";
+        /// The name of a schedule that exists.
+        SCHEDULE_EXISTS = "schedule-exists", 409, "There is a schedule of this name";
         /// No such token.
         UNKNOWN_TOKEN = "unknown-token", 404, "There is no such token";
         /// No such route.

@@ -175,6 +175,9 @@ pub struct Run {
     /// The run that goes before it, while it waits for others of its key. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<RunId>,
+    /// Name of the schedule that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// When it starts, while it cools down. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,

@@ -13,8 +13,8 @@ use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
-    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, index_records, reconcile_run,
-    reload_settings, seal_records,
+    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, fire_schedule, index_records,
+    reconcile_run, reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Lane, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -347,6 +347,7 @@ impl Perform for Performer {
         match job.kind {
             JobKind::ExecuteRun => execute_run::execute_run(&self.platform, job, lease).await,
             JobKind::DeliverNotice => deliver_notice::deliver_notice(&self.platform, job, lease).await,
+            JobKind::FireSchedule => fire_schedule::fire_schedule(&self.platform, job, lease).await,
             JobKind::ReconcileRun => reconcile_run::reconcile_run(&self.platform, job, lease).await,
             JobKind::ExpireRun => expire_run::expire_run(&self.platform, job, lease).await,
         }

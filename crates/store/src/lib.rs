@@ -21,6 +21,6 @@ pub mod work;
 
 pub use traits::{
     Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter, Reviews,
-    Runs, RunsFilter, Store, StoreError, Tokens, Wake, Wakes, next_records,
+    Runs, RunsFilter, Schedules, Store, StoreError, Tokens, Wake, Wakes, next_records,
 };
 pub use work::{Change, CommitError, Delivery, Job, JobKind, Lane, Token, TokenKind, UnitOfWork};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, TokenId,
-    record::LedgerRecord,
+    ActionId, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, Schedule,
+    ScheduleId, TokenId, record::LedgerRecord,
 };
 use jiff::Timestamp;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -136,6 +136,17 @@ pub trait Reviews {
         after: Option<(Timestamp, RunId)>,
         limit: usize,
     ) -> Result<Vec<Review>, StoreError>;
+}
+
+/// Schedules.
+#[async_trait]
+pub trait Schedules {
+    /// The schedule, or none.
+    async fn schedule(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError>;
+    /// The one of this name, or none.
+    async fn schedule_by_name(&self, name: &str) -> Result<Option<Schedule>, StoreError>;
+    /// By name, byte for byte, those behind `after` when it is given; at most `limit`.
+    async fn schedules(&self, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError>;
 }
 
 /// Durable work.
@@ -276,6 +287,7 @@ pub trait Store:
     Runs
     + Events
     + Reviews
+    + Schedules
     + Jobs
     + Notices
     + Tokens

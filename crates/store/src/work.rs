@@ -2,7 +2,7 @@
 
 use guichet_contract::{
     CancelAsked, Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Review, ReviewClosed, Run,
-    RunId, RunState, TokenId,
+    RunId, RunState, Schedule, ScheduleId, TokenId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,17 @@ pub enum Change {
     PruneRecords {
         /// The first one that stays; a multiple of 256, so that whole tiles are told of.
         before: u64,
+    },
+    /// A new schedule. Conflict when its id or its name exists.
+    InsertSchedule(Box<Schedule>),
+    /// A schedule as it is now. Conflict unless the one that is kept has the revision before.
+    ReplaceSchedule(Box<Schedule>),
+    /// Removes a schedule; its name is free again. Conflict unless it has this revision.
+    DeleteSchedule {
+        /// Which.
+        schedule: ScheduleId,
+        /// The revision that was seen.
+        revision: u64,
     },
     /// New durable work. Conflict when it is of the kind that delivers a notice: that has its own change.
     EnqueueJob(Job),
@@ -226,7 +237,7 @@ pub struct Job {
     pub id: JobId,
     /// What is to be done.
     pub kind: JobKind,
-    /// For which run.
+    /// For which run; for which schedule ([`ScheduleId::as_run`]) with [`JobKind::FireSchedule`] and what is told of one.
     pub run: RunId,
     /// Not before.
     pub due: Timestamp,
@@ -249,6 +260,8 @@ pub enum JobKind {
     ReconcileRun,
     /// Tells people what happened to a run, through one channel.
     DeliverNotice,
+    /// Makes a schedule's next run, or ends one that nobody decided on.
+    FireSchedule,
 }
 
 /// Which workers take a job: what waits on one lane never keeps another waiting. Each channel has one of its own, so that a
@@ -296,6 +309,7 @@ impl JobKind {
             Self::ExpireRun => "expire_run",
             Self::ReconcileRun => "reconcile_run",
             Self::DeliverNotice => "deliver_notice",
+            Self::FireSchedule => "fire_schedule",
         }
     }
 }

@@ -80,6 +80,7 @@ impl Card {
             .plan(run.plan.as_ref())
             .with("Resource", with_owner(&run.resource, run.owner.as_deref()))
             .with("Requested by", format!("{}, {}", run.requested_by, moment(run.created_at)));
+        card = card.maybe("Schedule", run.schedule.clone());
         if let Some(undone) = run.undoes {
             card = card.with("Undoes", format!("run {}", undone.short()));
         }

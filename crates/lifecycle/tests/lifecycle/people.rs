@@ -60,6 +60,7 @@ pub(crate) fn run(policies: &[(&str, u8)]) -> Run {
         undo: None,
         concurrency: None,
         behind: None,
+        schedule: None,
         starts_at: None,
         waits_until: None,
         cancel_asked: None,

@@ -20,6 +20,7 @@ pub mod notices;
 pub mod records;
 pub mod reviews;
 pub mod runs;
+pub mod schedules;
 pub mod tokens;
 pub mod whole;
 
@@ -71,6 +72,13 @@ macro_rules! conformance_suite {
             reviews {
                 a_review_is_opened_with_its_run_and_closed_once
                 open_reviews_come_by_urgency
+            }
+            schedules {
+                a_schedule_reads_as_it_was_written
+                of_many_who_change_a_schedule_one_wins
+                schedules_are_listed_by_name
+                a_deleted_schedule_frees_its_name
+                a_schedules_job_is_one_of_those_that_move_runs
             }
             jobs {
                 no_job_is_claimed_twice

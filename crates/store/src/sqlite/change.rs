@@ -1,7 +1,8 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
 use super::{
-    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, tokens, writing::Writing,
+    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, schedules, tokens,
+    writing::Writing,
 };
 use crate::Change;
 
@@ -19,6 +20,9 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::AppendRecord(record) => records::append(writing, &records::Leaf::of(record)?),
         Change::OpenReview(review) => reviews::open(writing, review),
         Change::CloseReview { run, closed } => reviews::close(writing, *run, closed),
+        Change::InsertSchedule(schedule) => schedules::insert(writing, schedule),
+        Change::ReplaceSchedule(schedule) => schedules::replace(writing, schedule),
+        Change::DeleteSchedule { schedule, revision } => schedules::delete(writing, *schedule, *revision),
         Change::PruneRecords { before } => records::prune(writing, *before),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
         Change::EnqueueNotice { job, notice } => notices::enqueue(writing, job, notice),

@@ -28,6 +28,7 @@ mod readers;
 mod records;
 mod reviews;
 mod runs;
+mod schedules;
 mod search;
 mod search_index;
 pub(crate) mod search_terms;

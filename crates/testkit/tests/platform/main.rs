@@ -15,6 +15,7 @@ mod policy;
 mod recorded;
 mod rest;
 mod rude_providers;
+mod schedules;
 mod submissions;
 mod waiting;
 mod world;
