@@ -1,6 +1,7 @@
 //! A provider whose action takes long and goes on after any of its processes died. What each step did outlives them.
 
 use std::{
+    io::ErrorKind,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -138,7 +139,17 @@ impl Mortal {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let keys = Keys::shared(Arc::clone(keys));
         let listening = runtime.spawn(async move {
-            let listener = TcpListener::bind(address).await?;
+            // The threads of the one that died close its port behind its back.
+            let mut tries = 0;
+            let listener = loop {
+                match TcpListener::bind(address).await {
+                    Err(error) if error.kind() == ErrorKind::AddrInUse && tries < 200 => {
+                        tries += 1;
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    bound => break bound?,
+                }
+            };
             let address = listener.local_addr()?;
             let router = provider.router(keys);
             drop(tokio::spawn(async move { axum::serve(listener, router).await }));
