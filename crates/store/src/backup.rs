@@ -90,6 +90,11 @@ pub(crate) const TABLES: &[Table] = &[
         order: "run",
     },
     Table {
+        name: "schedules",
+        columns: &[("id", Id), ("name", Text), ("revision", Integer), ("body", Text)],
+        order: "id",
+    },
+    Table {
         name: "idempotency_keys",
         columns: &[("principal", Text), ("key", Text), ("request", Text), ("run", Id), ("at", Integer)],
         order: "principal, key",

@@ -1,6 +1,8 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
-use super::{events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, tokens, unit::Unit};
+use super::{
+    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, schedules, tokens, unit::Unit,
+};
 use crate::Change;
 
 /// All changes as statements, in their order; records stand behind them.
@@ -23,6 +25,9 @@ fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
         Change::AppendRecord(record) => records::append(unit, record)?,
         Change::OpenReview(review) => reviews::open(unit, review),
         Change::CloseReview { run, closed } => reviews::close(unit, *run, closed),
+        Change::InsertSchedule(schedule) => schedules::insert(unit, schedule)?,
+        Change::ReplaceSchedule(schedule) => schedules::replace(unit, schedule)?,
+        Change::DeleteSchedule { schedule, revision } => schedules::delete(unit, *schedule, *revision),
         Change::PruneRecords { before } => records::prune(unit, *before),
         Change::EnqueueJob(job) => jobs::enqueue(unit, job),
         Change::EnqueueNotice { job, notice } => notices::enqueue(unit, job, notice)?,

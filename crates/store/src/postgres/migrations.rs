@@ -15,6 +15,7 @@ pub(super) const SCHEMA: &[(&str, &str)] = &[
     ("0040_undone", include_str!("schema/0040_undone.sql")),
     ("0050_long_runs", include_str!("schema/0050_long_runs.sql")),
     ("0051_keys", include_str!("schema/0051_keys.sql")),
+    ("0052_schedules", include_str!("schema/0052_schedules.sql")),
 ];
 
 const LIST: &str = "

@@ -28,6 +28,7 @@ mod notices;
 mod records;
 mod reviews;
 mod runs;
+mod schedules;
 mod search;
 mod search_index;
 mod tokens;
