@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use guichet_contract::{Action, openapi};
-use guichet_provider_sdk::{Principal, Provider, bench::Bench};
+use guichet_provider_sdk::{
+    Principal, Provider,
+    bench::{Bench, LongRun},
+};
 use serde_json::json;
 
 macro_rules! example {
@@ -15,6 +18,7 @@ macro_rules! example {
 example!(smallest, "../examples/01_smallest_provider.rs");
 example!(approval, "../examples/02_needs_approval.rs");
 example!(reads, "../examples/03_read_with_table.rs");
+example!(long, "../examples/04_long_run.rs");
 
 fn actions(name: &str, provider: &Provider) -> Vec<Action> {
     provider.check().unwrap();
@@ -56,4 +60,27 @@ async fn a_read_with_a_table() {
     let bench = Bench::new(reads::queues()).unwrap();
     assert_eq!(bench.call("list", json!({})).await.unwrap()["queues"][1]["waiting"], 1_200);
     assert_eq!(bench.call("pause", json!({"name": "mail"})).await.unwrap(), json!(null));
+}
+
+#[tokio::test]
+async fn a_long_run() {
+    let actions = actions("buckets", &long::buckets());
+    assert!(actions[0].long && actions[0].resumable && actions[0].remembers);
+    let mut run = LongRun::new("move-bucket", json!({"bucket": "invoices", "region": "eu"}));
+    // Each call goes to a process that never heard of the run.
+    let outcome = loop {
+        match run.call(&Bench::new(long::buckets()).unwrap()).await.unwrap().unwrap() {
+            outcome if outcome["status"] == "noted" => {}
+            outcome => break outcome,
+        }
+    };
+    assert_eq!(outcome["result"], json!({"from": "invoices", "to": "invoices-eu", "objects": 600}));
+    assert_eq!(
+        run.done(),
+        ["create the bucket", "copy part 1", "copy part 2", "copy part 3", "delete the old bucket"]
+    );
+    let mut locked = LongRun::new("move-bucket", json!({"bucket": "locked", "region": "eu"}));
+    let outcome = locked.to_its_end(&Bench::new(long::buckets()).unwrap()).await.unwrap();
+    assert_eq!((&outcome["status"], &outcome["problem"]["status"]), (&json!("failed"), &json!(409)));
+    assert!(locked.done().contains(&"undo create the bucket"));
 }

@@ -42,6 +42,7 @@ pub struct ActionCall {
     pub(crate) conditions: Vec<Condition>,
     pub(crate) policies: Vec<String>,
     pub(crate) cool_down_seconds: u32,
+    pub(crate) timeout_seconds: Option<u32>,
 }
 
 impl ActionCall {
@@ -80,6 +81,11 @@ impl ActionCall {
     /// longer.
     pub fn cool_down_seconds(&self) -> u32 {
         self.cool_down_seconds.max(self.action().cool_down_seconds)
+    }
+    /// Seconds that it may take: what policies give it or the action's own, whichever is less.
+    pub fn timeout_seconds(&self) -> u32 {
+        let own = self.action().timeout_seconds;
+        self.timeout_seconds.map_or(own, |given| given.min(own))
     }
     /// Of runs of this provider with the same key one is performed at a time.
     pub fn concurrency(&self) -> Option<String> {

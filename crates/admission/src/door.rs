@@ -56,6 +56,18 @@ pub enum Purpose {
     Perform,
     /// To see what it would do.
     Plan,
+    /// To be performed at set times.
+    Schedule,
+}
+
+impl Purpose {
+    fn verb(self) -> Verb {
+        match self {
+            Self::Perform => Verb::SubmitRun,
+            Self::Plan => Verb::PlanRun,
+            Self::Schedule => Verb::CreateSchedule,
+        }
+    }
 }
 
 /// What the gateway itself offers.
@@ -67,6 +79,8 @@ pub enum GatewayVerb {
     ReadRuns,
     /// To make or revoke one's own tokens; not with a personal token.
     ManageOwnTokens,
+    /// To make schedules; not with a personal token, which they would outlive.
+    CreateSchedules,
     /// To end one's own session.
     SignOut,
     /// To read the audit trail.
@@ -153,10 +167,7 @@ impl Door {
         purpose: Purpose,
     ) -> Result<Admitted<ActionCall>, Refusal> {
         let world = self.world.load_full();
-        let verb = match purpose {
-            Purpose::Perform => Verb::SubmitRun,
-            Purpose::Plan => Verb::PlanRun,
-        };
+        let verb = purpose.verb();
         let Some(action) = world.catalogue.action(&attempt.action).map(Arc::clone) else {
             let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
             record.detail = Some(format!("action {}", shortened(&attempt.action)));
@@ -198,8 +209,7 @@ impl Door {
             Ok(()) => Ok(Admitted { caller, wanted }),
             Err(no) => {
                 let problem = self.advise_call(&caller, &wanted, no);
-                let verb = if purpose == Purpose::Plan { Verb::PlanRun } else { Verb::SubmitRun };
-                let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
+                let mut record = self.record_of(&caller, purpose.verb(), RecordVerdict::Refused);
                 describe(&mut record, &wanted);
                 Err(self.refuse(record, problem).await)
             }
@@ -224,7 +234,13 @@ impl Door {
                 Verb::ReadRuns,
             ),
             GatewayVerb::SignOut => (Ok(()), Verb::SignOut),
-            GatewayVerb::ManageOwnTokens => (only_by_session(&caller), Verb::CreateToken),
+            GatewayVerb::ManageOwnTokens => {
+                (only_by_session(&caller, "a personal token cannot make or revoke tokens"), Verb::CreateToken)
+            }
+            GatewayVerb::CreateSchedules => (
+                only_by_session(&caller, "a personal token cannot make a schedule, which would outlive it"),
+                Verb::CreateSchedule,
+            ),
             GatewayVerb::ReadRecords => (may_audit(&world, &caller, AUDITED), Verb::ReadRecords),
             GatewayVerb::AskPolicies(verb) => (may_audit(&world, &caller, "guichet/policies"), verb),
         };
@@ -274,7 +290,7 @@ impl Door {
     }
 }
 
-fn check_action(
+pub(crate) fn check_action(
     world: &Arc<World>,
     caller: &Caller,
     action: &Arc<CompiledAction>,
@@ -295,6 +311,7 @@ fn check_action(
         conditions: Vec::new(),
         policies: Vec::new(),
         cool_down_seconds: 0,
+        timeout_seconds: None,
     };
     authorize(&mut wanted, &caller.principal, caller.surface, now)?;
     Ok(wanted)
@@ -368,16 +385,18 @@ pub(crate) fn authorize(
         now,
     });
     match decision {
-        Decision::Allowed { policies, cool_down_seconds } => {
+        Decision::Allowed { policies, cool_down_seconds, timeout_seconds } => {
             wanted.policies = policies;
             wanted.conditions = Vec::new();
             wanted.cool_down_seconds = cool_down_seconds;
+            wanted.timeout_seconds = timeout_seconds;
             Ok(())
         }
-        Decision::NeedsApproval { conditions, policies, cool_down_seconds } => {
+        Decision::NeedsApproval { conditions, policies, cool_down_seconds, timeout_seconds } => {
             wanted.policies = policies;
             wanted.conditions = conditions;
             wanted.cool_down_seconds = cool_down_seconds;
+            wanted.timeout_seconds = timeout_seconds;
             Ok(())
         }
         refused @ Decision::Refused { .. } => {
@@ -419,12 +438,11 @@ pub(crate) fn check_scope(identified: &Identified, scope: Scope) -> Result<(), P
     .next("use a token with that scope, or sign in with `guichet login`"))
 }
 
-fn only_by_session(caller: &Caller) -> Result<(), Problem> {
+fn only_by_session(caller: &Caller, else_why: &str) -> Result<(), Problem> {
     if caller.identified.token_kind == TokenKind::Session {
         return Ok(());
     }
-    Err(Problem::new(code::REFUSED, "a personal token cannot make or revoke tokens")
-        .next("sign in with `guichet login` and do it from there"))
+    Err(Problem::new(code::REFUSED, else_why).next("sign in with `guichet login` and do it from there"))
 }
 
 pub(crate) fn check_reason(reason: Option<&str>) -> Result<(), Problem> {

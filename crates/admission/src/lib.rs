@@ -14,7 +14,9 @@ pub mod door;
 pub mod readmit;
 pub mod refusal;
 pub mod resolve;
+mod resume;
 mod runs;
+pub mod schedules;
 pub mod validate;
 pub mod world;
 
@@ -24,4 +26,5 @@ pub use caller::{Call, Caller};
 pub use door::{Attempt, Door, GatewayVerb, Purpose};
 pub use refusal::Refusal;
 pub use resolve::{RestCall, RestMatch};
+pub use schedules::describe_schedule;
 pub use world::{CompiledAction, CompiledCatalogue, World};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Approval, Principal, Problem, Run, approval::lifted_by, code};
+use guichet_contract::{Approval, Decision, Principal, Problem, Run, approval::lifted_by, code};
 use guichet_rules::{BreakGlassQuestion, Waiting};
 
 use crate::{
@@ -60,6 +60,7 @@ impl Door {
             conditions: Vec::new(),
             policies: Vec::new(),
             cool_down_seconds: 0,
+            timeout_seconds: None,
         };
         let principal =
             Principal { teams: world.registry.teams_of(&run.requested_by.name), ..run.requested_by.clone() };
@@ -100,8 +101,20 @@ impl Door {
         Err(format!("{} may no longer go on without approvals", principal.name))
     }
 
-    fn check_lifted(&self, run: &Run, wanted: &ActionCall) -> Result<(), String> {
+    /// The decisions of those who may still lift this condition.
+    pub(crate) fn still_counting(&self, run: &Run, policy: &String) -> Vec<Decision> {
         let world = self.world();
+        let counts = |decision: &&Decision| {
+            let Some(kind) = self.identity().kind_of(&decision.by) else { return false };
+            let teams = world.registry.teams_of(&decision.by);
+            let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
+            let lifts = world.policies.can_lift(&approver, &Waiting::of(run), self.now());
+            lifts.is_ok_and(|lifts| lifts.contains(policy))
+        };
+        run.decisions.iter().filter(counts).cloned().collect()
+    }
+
+    fn check_lifted(&self, run: &Run, wanted: &ActionCall) -> Result<(), String> {
         if let Some(glass) = &run.broken_glass {
             return self.check_glass(run, wanted, &glass.skipped);
         }
@@ -113,20 +126,7 @@ impl Door {
                     condition.because
                 ));
             };
-            let still_counting: Vec<_> = run
-                .decisions
-                .iter()
-                .filter(|decision| {
-                    let Some(kind) = self.identity().kind_of(&decision.by) else { return false };
-                    let teams = world.registry.teams_of(&decision.by);
-                    let approver = Principal { kind, teams, ..Principal::person(&decision.by) };
-                    world
-                        .policies
-                        .can_lift(&approver, &Waiting::of(run), self.now())
-                        .is_ok_and(|lifts| lifts.contains(&condition.policy))
-                })
-                .cloned()
-                .collect();
+            let still_counting = self.still_counting(run, &condition.policy);
             if lifted_by(approval, &still_counting) < usize::from(condition.count.max(approval.count)) {
                 return Err(format!(
                     "an approval no longer counts ({}): who gave it may no longer give it",
@@ -142,6 +142,12 @@ impl Door {
                 wanted.cool_down_seconds(),
                 run.cool_down_seconds
             ));
+        }
+        // The same with how long it may take: half of it, cut off by a time-out nobody was shown, helps no one.
+        let (now, shown) =
+            (wanted.timeout_seconds(), run.timeout_seconds.unwrap_or(wanted.action().timeout_seconds));
+        if now < shown {
+            return Err(format!("it may now take {now} s at most, instead of {shown} s"));
         }
         Ok(())
     }

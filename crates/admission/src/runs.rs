@@ -13,11 +13,12 @@ use crate::{
     caller::Caller,
     door::{AUDITED, Door, allowed_or_problem, check_reason, check_scope, describe, describe_run},
     refusal::Refusal,
+    schedules::describe_asked,
     world::World,
 };
 
 impl Door {
-    /// The right to decide on this run.
+    /// The right to decide on this run, or on the schedule that stands for one; `verb` says which decision.
     ///
     /// # Errors
     /// The requester, an agent, a token without the scope, or not an approver; recorded.
@@ -25,7 +26,7 @@ impl Door {
         &self,
         caller: Caller,
         run: &Run,
-        verdict: Verdict,
+        verb: Verb,
     ) -> Result<Admitted<Deciding>, Refusal> {
         let world = self.world();
         let lifts = check_scope(&caller.identified, Scope::Approve).and_then(|()| {
@@ -37,9 +38,8 @@ impl Door {
         match lifts {
             Ok(lifts) => Ok(Admitted { caller, wanted: Deciding { lifts } }),
             Err(problem) => {
-                let verb = if verdict == Verdict::Approve { Verb::ApproveRun } else { Verb::RejectRun };
                 let mut record = self.record_of(&caller, verb, RecordVerdict::Refused);
-                describe_run(&mut record, run);
+                describe_asked(&mut record, run);
                 Err(self.refuse(record, problem).await)
             }
         }

@@ -15,6 +15,7 @@ mod ledger;
 mod lines;
 mod policy;
 mod runs;
+mod schedules;
 mod secret;
 mod session;
 
@@ -24,5 +25,6 @@ pub use error::Error;
 pub use ledger::{Export, RecordFilter};
 pub use policy::Subject;
 pub use runs::{Planned, PlannedDecision, Reviewed, RunFilter, Submission, Submitted};
+pub use schedules::NewSchedule;
 pub use secret::Secret;
 pub use session::{Identity, NewSession, NewToken, TokenInfo};

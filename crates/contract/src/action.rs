@@ -102,6 +102,16 @@ pub struct Action {
     /// Answers `text/event-stream`: log, progress, step, outcome.
     #[serde(default)]
     pub long: bool,
+    /// Its steps are journaled, and it is called again with its journal when it was cut off. Always `long`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumable: bool,
+    /// Calling it again with the same `Idempotency-Key` does no harm, so a call that was cut off is made again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idempotent: bool,
+    /// Understands `Guichet-Mode: outcome` and `cancel`, which are never asked of who does not say so: who ignores the
+    /// header would do the change again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remembers: bool,
     /// Seconds a call may take, 1–86,400.
     pub timeout_seconds: u32,
     /// The whole input counts as sensitive where no field says otherwise.

@@ -69,15 +69,73 @@ pub enum EventKind {
     Step {
         /// Its name.
         name: String,
+        /// How it stands.
+        #[serde(default)]
+        state: StepState,
         /// Its result when it ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
+    },
+    /// It waits, and holds neither a connection nor a worker meanwhile.
+    Waiting {
+        /// The name of the pause.
+        name: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Somebody asked that it be stopped; the provider has not confirmed it yet.
+    CancelAsked {
+        /// Who.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        because: Option<String>,
     },
     /// It ended.
     Outcome {
         /// How.
         outcome: Outcome,
     },
+}
+
+/// How a named step stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// It was told, and nothing rests on it.
+    #[default]
+    Noted,
+    /// It began.
+    Began,
+    /// It is done: of a resumable action, never done again in this run.
+    Done,
+    /// It was not done.
+    Failed,
+}
+
+/// The step of a long run that says that what was done is being undone; its result is the problem that led to it.
+pub const UNDOING: &str = "guichet: undoing";
+
+impl StepState {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Noted => "noted",
+            Self::Began => "began",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl std::str::FromStr for StepState {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Noted, Self::Began, Self::Done, Self::Failed]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no state of a step"))
+    }
 }
 
 impl EventKind {
@@ -90,6 +148,8 @@ impl EventKind {
             Self::Log { .. } => "log",
             Self::Progress { .. } => "progress",
             Self::Step { .. } => "step",
+            Self::Waiting { .. } => "waiting",
+            Self::CancelAsked { .. } => "cancel_asked",
             Self::Outcome { .. } => "outcome",
         }
     }

@@ -53,3 +53,20 @@ id! {
     /// One piece of durable work.
     JobId
 }
+id! {
+    /// One schedule.
+    ScheduleId
+}
+
+impl ScheduleId {
+    /// Where the id of a run is wanted and a schedule is meant: for its jobs and for what people are told. No two nouns share
+    /// an id.
+    pub fn as_run(self) -> RunId {
+        RunId(self.0)
+    }
+
+    /// The schedule that [`ScheduleId::as_run`] means.
+    pub fn of_run(run: RunId) -> Self {
+        Self(run.0)
+    }
+}

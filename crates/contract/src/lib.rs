@@ -24,6 +24,7 @@ pub mod problem;
 pub mod record;
 pub mod redact;
 pub mod run;
+pub mod schedule;
 pub mod simulation;
 pub mod sse;
 
@@ -32,16 +33,19 @@ pub use approval::{Approval, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
-pub use event::{EventKind, RunEvent};
+pub use event::{EventKind, RunEvent, StepState, UNDOING};
 pub use explanation::{
     Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
     WhoCanApprove,
 };
-pub use id::{JobId, RunId, TokenId};
+pub use id::{JobId, RunId, ScheduleId, TokenId};
 pub use notice::{Addressee, Message, Notice, Occasion};
 pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};
 pub use problem::{FieldError, Problem, code};
 pub use record::{Record, Verb, Verdict as RecordVerdict};
-pub use run::{BrokenGlass, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer};
+pub use run::{
+    BrokenGlass, CancelAsked, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer,
+};
+pub use schedule::{Fired, Missed, Schedule, ScheduleState};
 pub use simulation::{CannotTell, Change, Changed, Example, Simulation};

@@ -41,11 +41,13 @@ pub enum Occasion {
     RunCancelled,
     /// To the requester: what came of it.
     RunEnded,
+    /// To who made a schedule: it goes on no more, or one of its times made no run.
+    ScheduleHalted,
 }
 
 impl Occasion {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ApprovalRequested,
         Self::ApprovalClosed,
         Self::GlassBroken,
@@ -56,6 +58,7 @@ impl Occasion {
         Self::RunVoided,
         Self::RunCancelled,
         Self::RunEnded,
+        Self::ScheduleHalted,
     ];
 
     /// The word in the store, in the configuration and on the wire.
@@ -71,6 +74,7 @@ impl Occasion {
             Self::RunVoided => "run_voided",
             Self::RunCancelled => "run_cancelled",
             Self::RunEnded => "run_ended",
+            Self::ScheduleHalted => "schedule_halted",
         }
     }
 
@@ -235,6 +239,9 @@ pub struct Message {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Ended>,
+    /// Name of the schedule that made the run, or that is told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// What to type next: the command that approves, or the one that shows the run.
     pub command: String,
     /// Who is told. Everybody this occasion is for, as far as the channel serves them.

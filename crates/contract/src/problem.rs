@@ -142,6 +142,10 @@ pub mod code {
         UNKNOWN_PROVIDER = "unknown-provider", 404, "There is no such provider";
         /// No such run.
         UNKNOWN_RUN = "unknown-run", 404, "There is no such run";
+        /// No such schedule.
+        UNKNOWN_SCHEDULE = "unknown-schedule", 404, "There is no such schedule";
+        /// The name of a schedule that exists.
+        SCHEDULE_EXISTS = "schedule-exists", 409, "There is a schedule of this name";
         /// No such token.
         UNKNOWN_TOKEN = "unknown-token", 404, "There is no such token";
         /// No such route.
@@ -158,6 +162,8 @@ pub mod code {
         PLAN_DRIFTED = "plan-drifted", 409, "The plan has changed since it was approved";
         /// What was shown is no longer what would run.
         BINDING_CHANGED = "binding-changed", 409, "What you were shown is not what would run";
+        /// Stopped while it was under way.
+        RUN_CANCELLED = "run-cancelled", 409, "The run was stopped on request";
         /// The same Idempotency-Key with another input.
         IDEMPOTENCY_CONFLICT = "idempotency-conflict", 409, "This Idempotency-Key was used for something else";
         /// The same person again.

@@ -42,6 +42,8 @@ pub enum Verb {
     ExecuteRun,
     /// What came of it.
     RecordOutcome,
+    /// A provider was asked what became of a run whose answer never came, and said so.
+    ReconcileRun,
     /// Somebody was to be told what happened to a run, and could not be reached.
     DeliverNotice,
     /// Signed in.
@@ -84,11 +86,27 @@ pub enum Verb {
     RefuseRequest,
     /// Old records were archived and their texts deleted; their hashes stay.
     PruneRecords,
+    /// A schedule was made.
+    CreateSchedule,
+    /// Schedules were read.
+    ReadSchedules,
+    /// Someone said yes to a schedule.
+    ApproveSchedule,
+    /// Someone said no to a schedule.
+    RejectSchedule,
+    /// A schedule was halted.
+    PauseSchedule,
+    /// A schedule that was halted goes on.
+    ResumeSchedule,
+    /// A schedule was removed.
+    DeleteSchedule,
+    /// A schedule's time came, or passed; it ended, or could not go on.
+    FireSchedule,
 }
 
 impl Verb {
     /// All of them, in the order of their story.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 43] = [
         Self::PerformRead,
         Self::PlanRun,
         Self::SubmitRun,
@@ -99,6 +117,7 @@ impl Verb {
         Self::VoidRun,
         Self::ExecuteRun,
         Self::RecordOutcome,
+        Self::ReconcileRun,
         Self::SignIn,
         Self::SignOut,
         Self::CreateToken,
@@ -123,6 +142,14 @@ impl Verb {
         Self::WhoCan,
         Self::WhoCanApprove,
         Self::SimulatePolicy,
+        Self::CreateSchedule,
+        Self::ReadSchedules,
+        Self::ApproveSchedule,
+        Self::RejectSchedule,
+        Self::PauseSchedule,
+        Self::ResumeSchedule,
+        Self::DeleteSchedule,
+        Self::FireSchedule,
     ];
 
     /// The word on the wire.
@@ -141,6 +168,7 @@ impl Verb {
             Self::VoidRun => "void_run",
             Self::ExecuteRun => "execute_run",
             Self::RecordOutcome => "record_outcome",
+            Self::ReconcileRun => "reconcile_run",
             Self::DeliverNotice => "deliver_notice",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
@@ -162,6 +190,14 @@ impl Verb {
             Self::SimulatePolicy => "simulate_policy",
             Self::RefuseRequest => "refuse_request",
             Self::PruneRecords => "prune_records",
+            Self::CreateSchedule => "create_schedule",
+            Self::ReadSchedules => "read_schedules",
+            Self::ApproveSchedule => "approve_schedule",
+            Self::RejectSchedule => "reject_schedule",
+            Self::PauseSchedule => "pause_schedule",
+            Self::ResumeSchedule => "resume_schedule",
+            Self::DeleteSchedule => "delete_schedule",
+            Self::FireSchedule => "fire_schedule",
         }
     }
 }

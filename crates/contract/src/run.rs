@@ -156,6 +156,9 @@ pub struct Run {
     /// Seconds that its start is delayed after everything was lifted; 0 for none.
     #[serde(default)]
     pub cool_down_seconds: u32,
+    /// Seconds that it may take, where policies give it less than its action does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
     /// The run that this one undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<RunId>,
@@ -172,9 +175,18 @@ pub struct Run {
     /// The run that goes before it, while it waits for others of its key. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<RunId>,
+    /// Name of the schedule that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// When it starts, while it cools down. Told, not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
+    /// Until when it waits, while it only waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
+    /// Who asked that it be stopped after it had started. Whether it was, its state tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_asked: Option<CancelAsked>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// When the waiting ends, while it waits.
@@ -195,6 +207,18 @@ pub struct Run {
     /// The requester's own key against double submission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+}
+
+/// Somebody asked that a run under way be stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CancelAsked {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// What was skipped in an emergency, and until when somebody else must have looked at it.
@@ -340,6 +364,10 @@ impl Outcome {
     /// Not done, and why.
     pub fn failed(problem: Problem) -> Self {
         Self { status: OutcomeStatus::Failed, result: None, problem: Some(Box::new(problem)) }
+    }
+    /// Stopped on request, with what is left to say.
+    pub fn cancelled(problem: Option<Problem>) -> Self {
+        Self { status: OutcomeStatus::Cancelled, result: None, problem: problem.map(Box::new) }
     }
     /// Nobody can say, and why.
     pub fn unknown(problem: Problem) -> Self {

@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use guichet_contract::{Clock, Effect, Plan, Problem, code};
-use guichet_operations::{Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Reporter};
+use guichet_operations::{
+    Advanced, Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Remembered, Reporter,
+};
 use http::{Response, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -106,7 +108,7 @@ impl Dispatch {
             }
             Err(NoAnswer::Cut(why)) => {
                 provider.failed(self.clock.now());
-                let effect = if mode == Mode::Plan { Effect::Read } else { call.action.effect };
+                let effect = if mode == Mode::Perform { call.action.effect } else { Effect::Read };
                 Err(answer::unreadable(
                     provider,
                     effect,
@@ -176,6 +178,21 @@ impl Providers for Dispatch {
         call: &ProviderCall<'_>,
         reporter: &dyn Reporter,
     ) -> Result<serde_json::Value, ProviderError> {
+        match self.advance(call, reporter).await? {
+            Advanced::Done(result) => Ok(result),
+            Advanced::Failed(problem) => Err(ProviderError::Failed(problem)),
+            other => {
+                let detail = format!("provider {} ended a read so: {other:?}", call.action.provider);
+                Err(ProviderError::Failed(Problem::new(code::PROVIDER_PROTOCOL, detail)))
+            }
+        }
+    }
+
+    async fn advance(
+        &self,
+        call: &ProviderCall<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Advanced, ProviderError> {
         let provider = self.provider(&call.action.provider)?;
         let effect = call.action.effect;
         let performed = async {
@@ -183,11 +200,36 @@ impl Providers for Dispatch {
             if response.status().is_success() && is_event_stream(&response) {
                 return story::follow(&provider, effect, response.into_body(), reporter).await;
             }
-            answer::result(&provider, effect, response).await
+            answer::result(&provider, effect, response).await.map(Advanced::Done)
         };
         tokio::time::timeout(call.timeout, performed)
             .await
             .unwrap_or_else(|_| Err(self.late(&provider, effect, call.timeout)))
+    }
+
+    async fn recall(&self, call: &ProviderCall<'_>, cancel: bool) -> Result<Remembered, ProviderError> {
+        let provider = self.provider(&call.action.provider)?;
+        let mode = if cancel { Mode::Cancel } else { Mode::Outcome };
+        let recalled = async {
+            let (response, _room) = self.send(&provider, call, mode).await?;
+            answer::result(&provider, Effect::Read, response).await
+        };
+        let told = tokio::time::timeout(PLAN_TIME, recalled)
+            .await
+            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, PLAN_TIME)))?;
+        let is = |name: &str| told.get(name).and_then(serde_json::Value::as_bool);
+        match is("known") {
+            Some(false) => {
+                let since = told.get("remembers_since").and_then(|since| since.as_str()?.parse().ok());
+                Ok(Remembered::Nothing { since })
+            }
+            Some(true) if is("under_way") == Some(true) => Ok(Remembered::UnderWay),
+            // An end of which nobody can say how it was is as good as none.
+            _ => Ok(told
+                .get("outcome")
+                .and_then(|told| story::outcome(&provider, told))
+                .map_or(Remembered::Nothing { since: None }, Remembered::Ended)),
+        }
     }
 
     async fn forward(&self, call: &ProviderCall<'_>) -> Result<Forwarded, ProviderError> {

@@ -12,7 +12,7 @@ use guichet_operations::{ProviderCall, ProviderError};
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What stays as it is in a path segment or a query: the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -24,6 +24,10 @@ pub enum Mode {
     Perform,
     /// Say what it would do.
     Plan,
+    /// Say what became of it.
+    Outcome,
+    /// Stop, if it is under way.
+    Cancel,
 }
 
 /// The request, with the path and query under `base` (`http://host:port/prefix`, or empty in process).
@@ -73,6 +77,15 @@ pub fn build(
         None if takes_body => Bytes::from(Value::Object(body_members).to_string()),
         None => Bytes::new(),
     };
+    // Beside the body, not in it: its members are the action's own.
+    let body = match call.journal {
+        Some(journal) if mode == Mode::Perform => {
+            let input: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+            Bytes::from(json!({"input": input, "journal": journal}).to_string())
+        }
+        _ => body,
+    };
+    let takes_body = takes_body || (call.journal.is_some() && mode == Mode::Perform);
     let method = Method::try_from(binding.method.as_str())
         .map_err(|_| fault(format!("`{}` is no HTTP method", binding.method)))?;
     let mut request = Request::builder()
@@ -94,8 +107,20 @@ pub fn build(
     if let Some(traceparent) = call.traceparent {
         request = request.header("traceparent", traceparent);
     }
-    if mode == Mode::Plan {
-        request = request.header("guichet-mode", "plan");
+    let word = match mode {
+        Mode::Perform => None,
+        Mode::Plan => Some("plan"),
+        Mode::Outcome => Some("outcome"),
+        Mode::Cancel => Some("cancel"),
+    };
+    if let Some(word) = word {
+        request = request.header("guichet-mode", word);
+    }
+    if mode == Mode::Perform && call.journal.is_some() {
+        request = request.header("guichet-journal", "body");
+    }
+    if mode == Mode::Perform && call.cancelled {
+        request = request.header("guichet-cancel", "asked");
     }
     if let Some(run) = call.run {
         request = request.header("idempotency-key", run.to_string());

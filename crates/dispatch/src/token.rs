@@ -10,6 +10,7 @@ use guichet_contract::{Clock, Digest, Principal};
 use guichet_contract::{Problem, code};
 use guichet_operations::{ProviderCall, ProviderError};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 /// What the token says.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Claims<'a> {
     pub run: Option<String>,
     /// Digest of the input, for changes.
     pub input: Option<Digest>,
+    /// Digest of the journal that is handed over.
+    pub journal: Option<Digest>,
     /// Digest of the plan being performed.
     pub plan: Option<Digest>,
     /// Who approved.
@@ -100,6 +103,7 @@ impl Tokens {
             operation: &call.action.operation,
             run: call.run.map(|run| run.to_string()),
             input: call.run.map(|_| Digest::of_json(call.input)),
+            journal: call.journal.map(|journal| Digest::of_json(&Value::Object(journal.clone()))),
             plan: call.plan.map(guichet_contract::Plan::digest),
             approved_by: call.approved_by,
         };

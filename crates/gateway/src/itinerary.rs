@@ -23,7 +23,7 @@ use axum::{
 use futures_util::FutureExt as _;
 use guichet_contract::{Problem, code};
 use guichet_operations::{Call, refuse_request};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
@@ -113,6 +113,7 @@ impl Inner {
     async fn log(&self, request: Request, peer: IpAddr) -> Response {
         let began = Instant::now();
         let method = known_method(request.method());
+        let version = request.version();
         // The template, never the path: a path can hold what belongs to nobody's logs.
         let route = self.templates.at(request.uri().path()).map_or(NOWHERE, |found| found.value.template);
         let span = tracing::info_span!("logger", otel.name = %format_args!("{method} {route}"), otel.kind = "server", status = tracing::field::Empty);
@@ -135,6 +136,10 @@ impl Inner {
             "answered"
         );
         let headers = response.headers_mut();
+        if version < Version::HTTP_2 && self.gateway.leaving.is_cancelled() {
+            // The next request takes another connection, to a gateway that stays.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         if let Some(trace) = trace {
@@ -159,6 +164,13 @@ impl Inner {
             return Refused::from(
                 Problem::new(code::SHUTTING_DOWN, "this gateway is draining")
                     .next("try again: another one answers"),
+            )
+            .into_response();
+        }
+        if gateway.settings.only_probes {
+            return Refused::from(
+                Problem::new(code::NOT_FOUND, "this process performs runs and answers no requests")
+                    .next("ask a gateway that `guichetd serve` started"),
             )
             .into_response();
         }

@@ -29,7 +29,10 @@ pub struct Gateway {
     pub rate: RateLimit,
     /// How traces begin.
     pub tracer: Arc<dyn Tracer>,
-    /// Cancelled when the gateway drains: streams end, readiness says no.
+    /// Cancelled when the gateway is about to drain: readiness says no, connections end with their next answer, and
+    /// requests are still served, so that whoever sends them here has time to notice.
+    pub leaving: CancellationToken,
+    /// Cancelled when the gateway drains: streams end, requests are refused.
     pub draining: CancellationToken,
 }
 
@@ -58,6 +61,8 @@ pub struct Settings {
     pub refusals_per_second: u32,
     /// Streams (followers of runs) at once.
     pub streams_at_once: usize,
+    /// Only probes, metrics and keys are answered: this process performs runs, others answer.
+    pub only_probes: bool,
 }
 
 impl Default for Settings {
@@ -68,6 +73,7 @@ impl Default for Settings {
             requests_per_second: 500,
             refusals_per_second: 20,
             streams_at_once: 10_000,
+            only_probes: false,
         }
     }
 }
@@ -93,6 +99,7 @@ impl Gateway {
             strangers: tokio::sync::Semaphore::new((room / 8).max(1)),
             rate,
             tracer,
+            leaving: CancellationToken::new(),
             draining,
         }
     }

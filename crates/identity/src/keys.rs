@@ -32,6 +32,8 @@ pub struct ProviderClaims<'a> {
     pub run: Option<String>,
     /// Digest of the flat input, for changes.
     pub input: Option<Digest>,
+    /// Digest of the journal that is handed over, for a run that goes on.
+    pub journal: Option<Digest>,
     /// Digest of the plan that was approved.
     pub plan: Option<Digest>,
     /// Who approved.
@@ -139,10 +141,11 @@ fn claims(clock: &dyn Clock, about: &ProviderClaims<'_>) -> Result<Claims, paset
     claims.add_additional("teams", json!(about.principal.teams))?;
     claims.add_additional("environment", about.environment)?;
     claims.add_additional("action", about.operation)?;
-    let optional: [(&str, Option<Value>); 5] = [
+    let optional: [(&str, Option<Value>); 6] = [
         ("agent", about.principal.agent.as_deref().map(Value::from)),
         ("run", about.run.as_deref().map(Value::from)),
         ("input", about.input.as_ref().map(|digest| Value::from(digest.as_str()))),
+        ("journal", about.journal.as_ref().map(|digest| Value::from(digest.as_str()))),
         ("plan", about.plan.as_ref().map(|digest| Value::from(digest.as_str()))),
         ("approved_by", (!about.approved_by.is_empty()).then(|| json!(about.approved_by))),
     ];
@@ -172,6 +175,7 @@ mod tests {
             operation: "cancel-query",
             run: Some("r".into()),
             input: None,
+            journal: None,
             plan: None,
             approved_by: &["omar".to_owned()],
         };

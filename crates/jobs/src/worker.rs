@@ -132,7 +132,8 @@ impl Worker {
             match &worker.settings.lane {
                 Lane::Runs => {
                     tracing::warn!(
-                        "stopping while jobs are still running; their runs will be told as unknown"
+                        "stopping while jobs are still running; their runs go on after the start where their actions are \
+                         resumable, and are told as unknown elsewhere"
                     );
                 }
                 Lane::Channel(channel) => {
@@ -219,7 +220,7 @@ async fn woken(wakes: &mut broadcast::Receiver<Wake>, lane: &Lane) {
     loop {
         match wakes.recv().await {
             Err(RecvError::Lagged(_)) => return,
-            Ok(wake) if wake == wanted => return,
+            Ok(wake) if wake == wanted || wake == Wake::Anything => return,
             Ok(_) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }

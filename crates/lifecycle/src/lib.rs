@@ -1,4 +1,5 @@
-//! States of a run and the legal moves between them, and what one person's decision does to a run that waits.
+//! States of a run and the legal moves between them, and what one person's decision does to a run that waits;
+//! when a schedule's times are, and what becomes of each.
 //!
 //! Pure: functions of values, without I/O and without a clock. This room says what follows; the room `store`
 //! makes it true, conditional on the state it was decided from, so that two who decide at once cannot both win.
@@ -6,7 +7,11 @@
 //! Begin reading at [`transition`], below the drawing.
 
 pub mod approvals;
+pub mod calendar;
+pub mod schedules;
 pub mod transition;
 
 pub use approvals::{DecisionError, decide};
-pub use transition::{Event, Illegal, next};
+pub use calendar::{Calendar, CalendarError};
+pub use schedules::{Due, Move, due};
+pub use transition::{Event, Illegal, Settled, next};

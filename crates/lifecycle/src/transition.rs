@@ -34,11 +34,27 @@ pub enum Event {
     GatewayLost,
     /// The check just before the call said no: the requester may no longer do this.
     RefusedAtDispatch,
+    /// Its provider was asked what became of it, and said so.
+    Reconciled {
+        /// What the provider said.
+        to: Settled,
+    },
+}
+
+/// What became of a run of which nobody could say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Settled {
+    /// It was done.
+    Succeeded,
+    /// It was not done.
+    Failed,
+    /// It was stopped.
+    Cancelled,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Submitted { needs_approval: true },
         Self::Submitted { needs_approval: false },
         Self::Lifted,
@@ -52,6 +68,9 @@ impl Event {
         Self::ProviderSilent,
         Self::GatewayLost,
         Self::RefusedAtDispatch,
+        Self::Reconciled { to: Settled::Succeeded },
+        Self::Reconciled { to: Settled::Failed },
+        Self::Reconciled { to: Settled::Cancelled },
     ];
 
     /// What happens, as it is said of a run: "it can be …".
@@ -69,6 +88,7 @@ impl Event {
             Self::ProviderSilent => "left without an answer by the provider",
             Self::GatewayLost => "found without a gateway that attends to it",
             Self::RefusedAtDispatch => "refused at dispatch",
+            Self::Reconciled { .. } => "settled by its provider",
         }
     }
 }
@@ -111,11 +131,12 @@ impl fmt::Display for Illegal {
 ///        dispatched │
 ///                   ▼
 ///                   running      ──► succeeded | failed | cancelled | unknown
+///                   unknown      ──► succeeded | failed | cancelled, when its provider is asked and knows
 /// ```
 ///
-/// Final states never move. Some day a person may settle what became of an `unknown` run (done or not done); that
-/// will be an event of its own with a record of its own, never a silent correction. Until then `unknown` is final:
-/// a wrong "succeeded" would be worse than an honest question.
+/// Final states never move, but for `unknown`: its provider is asked what became of it, and what it says is an event of
+/// its own with a record of its own, never a silent correction. Nobody waits for that: `unknown` is an end for whoever
+/// follows, and stays when the provider does not know. A wrong "succeeded" would be worse than an honest question.
 #[expect(clippy::match_same_arms, reason = "one line for each arrow of the drawing")]
 pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
     use Event as E;
@@ -137,6 +158,9 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
         // From queued: the call could not even be made, for instance because the action is gone.
         (S::Queued | S::Running, E::Failed) => Ok(S::Failed),
         (S::Running, E::ProviderSilent | E::GatewayLost) => Ok(S::Unknown),
+        (S::Unknown, E::Reconciled { to: Settled::Succeeded }) => Ok(S::Succeeded),
+        (S::Unknown, E::Reconciled { to: Settled::Failed }) => Ok(S::Failed),
+        (S::Unknown, E::Reconciled { to: Settled::Cancelled }) => Ok(S::Cancelled),
 
         (
             S::Planned,
@@ -150,7 +174,8 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
             | E::Failed
             | E::ProviderSilent
             | E::GatewayLost
-            | E::RefusedAtDispatch,
+            | E::RefusedAtDispatch
+            | E::Reconciled { .. },
         )
         | (
             S::AwaitingApproval,
@@ -160,7 +185,8 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
             | E::Failed
             | E::ProviderSilent
             | E::GatewayLost
-            | E::RefusedAtDispatch,
+            | E::RefusedAtDispatch
+            | E::Reconciled { .. },
         )
         | (
             S::Queued,
@@ -170,7 +196,8 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
             | E::Expired
             | E::Succeeded
             | E::ProviderSilent
-            | E::GatewayLost,
+            | E::GatewayLost
+            | E::Reconciled { .. },
         )
         | (
             S::Running,
@@ -180,7 +207,8 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
             | E::Expired
             | E::Voided
             | E::Dispatched
-            | E::RefusedAtDispatch,
+            | E::RefusedAtDispatch
+            | E::Reconciled { .. },
         )
         | (S::Succeeded | S::Failed | S::Cancelled | S::Unknown | S::Rejected | S::Expired | S::Voided, _) => {
             Err(Illegal { state, event })
@@ -193,7 +221,7 @@ mod tests {
     use super::*;
 
     /// The drawing once more, as a table: every other pair must be refused.
-    const MOVES: [(RunState, Event, RunState); 16] = [
+    const MOVES: [(RunState, Event, RunState); 19] = [
         (RunState::Planned, Event::Submitted { needs_approval: true }, RunState::AwaitingApproval),
         (RunState::Planned, Event::Submitted { needs_approval: false }, RunState::Queued),
         (RunState::AwaitingApproval, Event::Lifted, RunState::Queued),
@@ -210,6 +238,9 @@ mod tests {
         (RunState::Running, Event::Failed, RunState::Failed),
         (RunState::Running, Event::Cancelled, RunState::Cancelled),
         (RunState::Running, Event::ProviderSilent, RunState::Unknown),
+        (RunState::Unknown, Event::Reconciled { to: Settled::Succeeded }, RunState::Succeeded),
+        (RunState::Unknown, Event::Reconciled { to: Settled::Failed }, RunState::Failed),
+        (RunState::Unknown, Event::Reconciled { to: Settled::Cancelled }, RunState::Cancelled),
     ];
 
     #[test]
@@ -230,7 +261,7 @@ mod tests {
     fn final_states_never_move_and_others_do() {
         for state in RunState::ALL {
             let moves = Event::ALL.into_iter().any(|event| next(state, event).is_ok());
-            assert_eq!(moves, !state.is_final(), "{state}");
+            assert_eq!(moves, !state.is_final() || state == RunState::Unknown, "{state}");
         }
     }
 

@@ -1,22 +1,25 @@
-//! The requester withdraws a run that has not started.
+//! The requester withdraws a run that has not started, or asks that one under way be stopped. Only its provider's word says
+//! that it was.
 
 use std::sync::Arc;
 
-use guichet_admission::{Call, Refusal, door};
-use guichet_contract::{EventKind, Problem, RecordVerdict, Run, RunState, Verb, code};
+use guichet_admission::{Call, Caller, Refusal, door};
+use guichet_contract::{CancelAsked, EventKind, Problem, Record, RecordVerdict, Run, RunState, Verb, code};
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, JobKind, UnitOfWork};
+use jiff::Timestamp;
 
 use crate::{
+    advance_run::can_be_stopped,
     notices::{self, Happened},
     platform::Platform,
     read_runs,
 };
 
-/// Cancels one's own run while it waits or is queued.
+/// Cancels one's own run while it waits or is queued, and asks for it while it is under way.
 ///
 /// # Errors
-/// Unknown run, someone else's, or one that has started or ended.
+/// Unknown run, someone else's, one that has ended, or one under way whose action cannot be stopped.
 pub async fn cancel_run(
     platform: &Arc<Platform>,
     call: &Call,
@@ -33,11 +36,29 @@ pub async fn cancel_run(
         let Ok(to) = lifecycle::next(run.state, Event::Cancelled) else {
             return Err(platform.door.refuse(record, not_now(&run)).await);
         };
-        if run.state == RunState::Running {
+        let under_way = run.state == RunState::Running;
+        if under_way && (!is_stoppable(platform, &run) || run.cancel_asked.is_some()) {
             return Err(platform.door.refuse(record, not_now(&run)).await);
         }
         record.verdict = RecordVerdict::Allowed;
         let now = platform.clock.now();
+        if under_way {
+            match platform.store.commit(asking(&run, &caller, reason.clone(), record.clone(), now)).await {
+                Ok(()) => {
+                    return read_runs::reload(platform, run.id)
+                        .await
+                        .map(|run| platform.shown(run, &caller.principal));
+                }
+                Err(CommitError::Conflict { .. }) => {
+                    run = read_runs::reload(platform, run.id).await?;
+                    continue;
+                }
+                Err(error) => {
+                    record.verdict = RecordVerdict::Refused;
+                    return Err(platform.store_refusal(record, error).await);
+                }
+            }
+        }
         let mut work = UnitOfWork::new()
             .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None })
             .with(Change::DropJobs { run: run.id, kind: JobKind::ExpireRun })
@@ -61,7 +82,33 @@ pub async fn cancel_run(
     }
 }
 
+/// Whether its provider can be asked to stop it.
+fn is_stoppable(platform: &Platform, run: &Run) -> bool {
+    platform.door.resume(run).is_ok_and(|call| can_be_stopped(call.action()))
+}
+
+/// It is durable before the provider is asked; who attends to the run hears of it, and one that sleeps is woken.
+fn asking(run: &Run, caller: &Caller, reason: Option<String>, record: Record, now: Timestamp) -> UnitOfWork {
+    let by = caller.principal.name.clone();
+    let asked = CancelAsked { by: by.clone(), at: now, because: reason.clone() };
+    UnitOfWork::new()
+        .with(Change::AskCancel { run: run.id, asked })
+        .with(Change::HastenJobs { run: run.id, kind: JobKind::ExecuteRun, due: now })
+        .append_record(record)
+        .append_event(run.id, now, EventKind::CancelAsked { by, because: reason })
+}
+
 fn not_now(run: &Run) -> Problem {
+    if let Some(asked) = run.cancel_asked.as_ref().filter(|_| run.state == RunState::Running) {
+        return Problem::new(
+            code::WRONG_STATE,
+            format!(
+                "{} asked at {:.0} that it be stopped; the provider has not confirmed it",
+                asked.by, asked.at
+            ),
+        )
+        .next(format!("follow it to its end: `guichet runs watch {}`", run.id.short()));
+    }
     if run.state == RunState::Running {
         return Problem::new(
             code::WRONG_STATE,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use guichet_admission::{Admitted, Call, Caller, Deciding, Refusal, door};
 use guichet_contract::{
-    Decision, Digest, EventKind, JobId, Problem, RecordVerdict, Run, RunState, Verb, Verdict, code,
+    Decision, Digest, EventKind, JobId, Problem, Record, RecordVerdict, Run, RunState, Verb, Verdict, code,
 };
 use guichet_lifecycle::{self as lifecycle, DecisionError, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How often a decision is taken anew because someone else decided at the same instant.
-const LOOKS: usize = 10;
+pub(crate) const LOOKS: usize = 10;
 
 /// One person's word on a run.
 #[derive(Debug, Clone)]
@@ -45,26 +45,11 @@ pub(crate) async fn decide(
         Verdict::Reject => Verb::RejectRun,
     };
     let mut run = read_runs::find(platform, &caller, run, verb).await?;
-    if word.reason.as_deref().is_some_and(|reason| reason.chars().count() > door::REASON_MAX) {
-        let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
-        door::describe_run(&mut record, &run);
-        let problem = Problem::new(
-            code::INVALID_INPUT,
-            format!("the reason is longer than {} characters", door::REASON_MAX),
-        )
-        .next("say it shorter, and link to the rest");
-        return Err(platform.door.refuse(record, problem).await);
-    }
-    if word.verdict == Verdict::Reject && word.reason.as_deref().is_none_or(|reason| reason.trim().is_empty())
-    {
-        let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
-        door::describe_run(&mut record, &run);
-        let problem =
-            Problem::new(code::INVALID_INPUT, "a rejection needs a reason").next("say why: `--reason \"…\"`");
-        return Err(platform.door.refuse(record, problem).await);
-    }
+    let mut record = platform.door.record_of(&caller, verb, RecordVerdict::Refused);
+    door::describe_run(&mut record, &run);
+    check_word(platform, record, &word).await?;
     for _ in 0..LOOKS {
-        let admitted = platform.door.admit_decision(caller.clone(), &run, word.verdict).await?;
+        let admitted = platform.door.admit_decision(caller.clone(), &run, verb).await?;
         let (decision, event) = match take(platform, &admitted, &run, &word) {
             Ok(taken) => taken,
             Err(error) => return Err(refuse(platform, &caller, verb, &run, &error).await),
@@ -96,7 +81,24 @@ pub(crate) async fn decide(
     Err(platform.door.refuse(record, problem).await)
 }
 
-fn take(
+/// Words of a length that can be kept, and some with a no.
+pub(crate) async fn check_word(platform: &Platform, record: Record, word: &Word) -> Result<(), Refusal> {
+    let reason = word.reason.as_deref();
+    let problem = if reason.is_some_and(|reason| reason.chars().count() > door::REASON_MAX) {
+        Problem::new(
+            code::INVALID_INPUT,
+            format!("the reason is longer than {} characters", door::REASON_MAX),
+        )
+        .next("say it shorter, and link to the rest")
+    } else if word.verdict == Verdict::Reject && reason.is_none_or(|reason| reason.trim().is_empty()) {
+        Problem::new(code::INVALID_INPUT, "a rejection needs a reason").next("say why: `--reason \"…\"`")
+    } else {
+        return Ok(());
+    };
+    Err(platform.door.refuse(record, problem).await)
+}
+
+pub(crate) fn take(
     platform: &Platform,
     admitted: &Admitted<Deciding>,
     run: &Run,
@@ -229,6 +231,11 @@ async fn refuse(
 ) -> Refusal {
     let mut record = platform.door.record_of(caller, verb, RecordVerdict::Refused);
     door::describe_run(&mut record, run);
+    platform.door.refuse(record, problem_of(error)).await
+}
+
+/// In words, and with what can be done next.
+pub(crate) fn problem_of(error: &DecisionError) -> Problem {
     let (code, next) = match error {
         DecisionError::NotWaiting { state: RunState::Voided } => {
             (code::PLAN_DRIFTED, "the requester can submit it again")
@@ -245,5 +252,5 @@ async fn refuse(
         DecisionError::BindingChanged { .. } => (code::BINDING_CHANGED, "look at the run again, then decide"),
         DecisionError::NotAnApprover => (code::NOT_AN_APPROVER, "ask one of the approvers"),
     };
-    platform.door.refuse(record, Problem::new(code, error.to_string()).next(next)).await
+    Problem::new(code, error.to_string()).next(next)
 }

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use guichet_admission::{World, door};
 use guichet_contract::{
     Addressee, Approval, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState,
-    Surface, Verb, approval::lifted_by,
+    Schedule, ScheduleId, Surface, Verb, approval::lifted_by,
 };
 use guichet_rules::Waiting;
 use guichet_store::{Change, CommitError, Delivery, Job, UnitOfWork};
@@ -38,7 +38,13 @@ pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) ->
     let held = Held { job: job.id, lease };
     let finish = UnitOfWork::new().with(held.finish());
     let notice = platform.store.notice(job.id).await.map_err(CommitError::Store)?;
-    let run = platform.store.run(job.run).await.map_err(CommitError::Store)?;
+    let mut schedule = None;
+    let mut run = platform.store.run(job.run).await.map_err(CommitError::Store)?;
+    if run.is_none() {
+        let id = ScheduleId::of_run(job.run);
+        schedule = platform.store.schedule(id).await.map_err(CommitError::Store)?;
+        run = schedule.as_ref().map(Schedule::as_run);
+    }
     let (Some(notice), Some(run)) = (notice, run) else {
         return platform.store.commit(finish).await;
     };
@@ -58,7 +64,7 @@ pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) ->
         .into_iter()
         .map(|delivery| delivery.recipient)
         .collect::<BTreeSet<_>>();
-    let message = message::of(platform, &notice, &run, to);
+    let message = message::of(platform, &notice, &run, schedule.as_ref(), to);
     let mut recipients: Vec<Option<&Addressee>> =
         if channel.per_person { message.to.iter().map(Some).collect() } else { vec![None] };
     recipients.retain(|to| !told.contains(name_of(*to)));

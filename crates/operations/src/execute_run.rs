@@ -1,24 +1,21 @@
 //! A queued run is performed: authorized again, its plan compared, its intent made durable, and only then the
-//! provider called. A crash after that leaves `unknown`, never silence and never a second call.
+//! provider called. A crash after that leaves `unknown`, never silence, and a second call only where the action says that it
+//! does no harm.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use guichet_admission::door;
 use guichet_contract::{
     EventKind, JobId, Outcome, Problem, RecordVerdict, Run, RunId, RunState, Surface, Verb, Verdict, code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, Job, UnitOfWork};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    advance_run::{advance_run, is_retried},
     decide::{self, Drift},
     platform::Platform,
-    providers::{ProviderCall, ProviderError, Reporter, Told},
     record_outcome::record_outcome,
     void_run::void_run,
 };
@@ -37,6 +34,16 @@ impl Held<'_> {
     pub fn finish(&self) -> Change {
         Change::FinishJob { job: self.job, lease: self.lease.to_owned() }
     }
+
+    /// No change, and a conflict when somebody else holds the job.
+    pub(crate) fn hold(&self) -> Change {
+        Change::HoldJob { job: self.job, lease: self.lease.to_owned() }
+    }
+
+    /// The change that has the job done again, not before `due`.
+    pub(crate) fn retry(&self, due: Timestamp) -> Change {
+        Change::RetryJob { job: self.job, lease: self.lease.to_owned(), due }
+    }
 }
 
 /// Performs the run of this job, or says truthfully what became of it.
@@ -51,15 +58,7 @@ pub async fn execute_run(platform: &Arc<Platform>, job: &Job, lease: &str) -> Re
     };
     match run.state {
         RunState::Queued => start(platform, run, job.attempts, &held).await,
-        RunState::Running => {
-            // Whoever held this job before is gone; the provider may or may not have done it.
-            let problem = Problem::new(
-                code::GATEWAY_STOPPED,
-                "the gateway stopped after it had called the provider and before it had the answer",
-            )
-            .next("look at the resource before you submit it again: it may have been done");
-            record_outcome(platform, &run, Event::GatewayLost, Outcome::unknown(problem), Some(&held)).await
-        }
+        RunState::Running => go_on(platform, run, job.attempts, &held).await,
         _ => platform.store.commit(UnitOfWork::new().with(held.finish())).await,
     }
 }
@@ -98,24 +97,30 @@ async fn start(
         Err(CommitError::Conflict { .. }) => return Ok(()),
         Err(error) => return Err(error),
     }
-    let run = Run { state: RunState::Running, ..run };
-    let traceparent = run.trace_id.as_ref().map(|trace| format!("00-{trace}-{}-01", span_of(run.id)));
-    let call = ProviderCall {
-        run: Some(run.id),
-        plan: run.plan.as_ref(),
-        approved_by: &approved_by,
-        traceparent: traceparent.as_deref(),
-        ..ProviderCall::of(wanted.action(), wanted.input(), &run.requested_by, &run.environment)
-    };
-    let reporter = Journal { platform: Arc::clone(platform), run: run.id, told: AtomicUsize::new(0) };
-    let (event, outcome) = match platform.providers.perform(&call, &reporter).await {
-        Ok(result) => (Event::Succeeded, Outcome::succeeded(result)),
-        Err(ProviderError::Silent(problem)) => (Event::ProviderSilent, Outcome::unknown(problem)),
-        Err(ProviderError::NotSent(problem) | ProviderError::Failed(problem)) => {
-            (Event::Failed, Outcome::failed(problem))
+    let started = platform.store.run(run.id).await.map_err(CommitError::Store)?.unwrap_or(run);
+    advance_run(platform, started, &wanted, false, 1, held).await
+}
+
+/// Whoever held this job before is gone, or it slept, or was cut off.
+async fn go_on(
+    platform: &Arc<Platform>,
+    run: Run,
+    attempts: u32,
+    held: &Held<'_>,
+) -> Result<(), CommitError> {
+    let problem = match platform.door.resume(&run) {
+        Ok(call) if is_retried(call.action()) => {
+            return advance_run(platform, run, &call, true, attempts, held).await;
         }
+        // The provider may or may not have done it.
+        Ok(_) => Problem::new(
+            code::GATEWAY_STOPPED,
+            "the gateway stopped after it had called the provider and before it had the answer",
+        )
+        .next("look at the resource before you submit it again: it may have been done"),
+        Err(changed) => Problem { code: code::GATEWAY_STOPPED.to_owned(), ..changed },
     };
-    record_outcome(platform, &run, event, outcome, Some(held)).await
+    record_outcome(platform, &run, Event::GatewayLost, Outcome::unknown(problem), Some(held)).await
 }
 
 /// The provider cannot be asked now: what was approved is not thrown away for that.
@@ -129,8 +134,8 @@ async fn wait(
     let now = platform.clock.now();
     let pause = SignedDuration::from_secs(1 << attempts.min(6));
     let line = format!("{}; trying again in {} s", problem.detail, pause.as_secs());
-    let again = Change::RetryJob { job: held.job, lease: held.lease.to_owned(), due: now + pause };
-    let work = UnitOfWork::new().append_event(run.id, now, EventKind::Log { line }).with(again);
+    let work =
+        UnitOfWork::new().append_event(run.id, now, EventKind::Log { line }).with(held.retry(now + pause));
     match platform.store.commit(work).await {
         Err(CommitError::Conflict { .. }) => Ok(()), // cancelled meanwhile
         other => other,
@@ -169,50 +174,7 @@ pub(crate) fn approvers(run: &Run) -> Vec<String> {
 }
 
 /// A span id for the call, from the run's id: the last 16 hexadecimal digits, which are random.
-fn span_of(run: RunId) -> String {
+pub(crate) fn span_of(run: RunId) -> String {
     let text = run.0.simple().to_string();
     text[16..].to_owned()
-}
-
-/// What the provider tells becomes events of the run.
-struct Journal {
-    platform: Arc<Platform>,
-    run: RunId,
-    told: AtomicUsize,
-}
-
-/// Lines, steps and progress that one run may tell, and characters of a line.
-const TOLD_MAX: usize = 10_000;
-const LINE_MAX: usize = 8_000;
-
-#[async_trait]
-impl Reporter for Journal {
-    async fn tell(&self, told: Told) {
-        match self.told.fetch_add(1, Ordering::Relaxed) {
-            0..TOLD_MAX => {}
-            TOLD_MAX => {
-                return self
-                    .keep(EventKind::Log {
-                        line: format!("… more than {TOLD_MAX} lines; the rest is not kept"),
-                    })
-                    .await;
-            }
-            _ => return,
-        }
-        let kind = match told {
-            Told::Log(line) => EventKind::Log { line: line.chars().take(LINE_MAX).collect() },
-            Told::Progress { percent, message } => EventKind::Progress { percent, message },
-            Told::Step { name, result } => EventKind::Step { name, result },
-        };
-        self.keep(kind).await;
-    }
-}
-
-impl Journal {
-    async fn keep(&self, kind: EventKind) {
-        let work = UnitOfWork::new().append_event(self.run, self.platform.clock.now(), kind);
-        if let Err(error) = self.platform.store.commit(work).await {
-            tracing::warn!(run = %self.run, %error, "a line of the provider's log was lost");
-        }
-    }
 }

@@ -90,8 +90,8 @@ impl Follower {
         loop {
             match self.wakes.recv().await {
                 Ok(Wake::Run(run)) if run == self.run => return Ok(()),
+                Ok(Wake::Anything) | Err(RecvError::Lagged(_)) => return Ok(()),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => return Ok(()),
                 Err(RecvError::Closed) => return Err(StoreError::Closed),
             }
         }
@@ -107,6 +107,8 @@ fn hide_results(kind: &mut EventKind) {
         | EventKind::Decision { .. }
         | EventKind::Comment { .. }
         | EventKind::Log { .. }
+        | EventKind::Waiting { .. }
+        | EventKind::CancelAsked { .. }
         | EventKind::Progress { .. } => return,
     };
     *result = result.take().map(|_| json!(redact::REDACTED));

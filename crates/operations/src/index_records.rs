@@ -3,8 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use guichet_store::{Store, StoreError, next_record};
-use tokio::time;
+use guichet_store::{Store, StoreError, next_records};
 use tokio_util::sync::CancellationToken;
 
 /// How long new records are gathered before they are indexed together.
@@ -29,8 +28,7 @@ pub async fn work(store: Arc<dyn Store>, stop: CancellationToken) {
             }
         }
         let next = async {
-            next_record(&mut wakes).await;
-            time::sleep(GATHER).await;
+            next_records(&mut wakes, GATHER).await;
         };
         tokio::select! {
             biased;

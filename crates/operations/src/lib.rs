@@ -8,18 +8,24 @@
 //! Begin reading at [`submit_run`], then [`approve_run`] and [`execute_run`]: the way of one run.
 
 pub mod about;
+mod advance_run;
 pub mod approve_run;
 pub mod cancel_run;
+pub mod change_schedule;
 pub mod close_review;
 pub mod comment_run;
+pub mod create_schedule;
 pub mod create_token;
 pub mod decide;
+pub mod decide_schedule;
 pub mod deliver_notice;
 pub mod execute_run;
 pub mod expire_run;
 pub mod explain_policy;
+pub mod fire_schedule;
 pub mod follow_run;
 pub mod index_records;
+mod journal;
 mod line;
 pub mod list_options;
 mod message;
@@ -33,6 +39,8 @@ pub mod prune_records;
 pub mod read_catalogue;
 pub mod read_records;
 pub mod read_runs;
+pub mod read_schedules;
+pub mod reconcile_run;
 pub mod record_outcome;
 pub mod refuse_request;
 pub mod register_provider;
@@ -56,4 +64,6 @@ pub use guichet_admission::{Attempt, Call, Caller, Purpose, Refusal, RestCall};
 pub use guichet_store::{Page, PageRequest, RecordsFilter, RunsFilter};
 pub use messenger::{Channel, Messages, Messenger, NoMessenger, NotDelivered};
 pub use platform::{Platform, Settings};
-pub use providers::{Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Reporter, Told};
+pub use providers::{
+    Advanced, Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Remembered, Reporter, Told,
+};

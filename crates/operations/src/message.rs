@@ -1,18 +1,26 @@
 //! What a message says of a run: everything a card needs, and no secret.
 
 use guichet_contract::{
-    Addressee, Message, Notice, Occasion, Principal, Run, RunState, Verdict,
+    Addressee, Message, Notice, Occasion, Principal, Run, RunState, Schedule, Verdict,
     approval::lifted_by,
     notice::{Asked, Ended},
 };
 
-use crate::platform::Platform;
+use crate::{platform::Platform, read_schedules};
 
 /// Characters of a problem's words that a message takes.
 const DETAIL_MAX: usize = 500;
 
 /// The message of this notice to these people. The run is shown as to a stranger: sensitive members hidden, and no result.
-pub(crate) fn of(platform: &Platform, notice: &Notice, run: &Run, to: Vec<Addressee>) -> Message {
+///
+/// Where a schedule is given, it is told of it, and the run stands for it.
+pub(crate) fn of(
+    platform: &Platform,
+    notice: &Notice,
+    run: &Run,
+    schedule: Option<&Schedule>,
+    to: Vec<Addressee>,
+) -> Message {
     // Nobody's name is empty: to this one nothing is shown that is the requester's alone.
     let run = platform.shown(run.clone(), &Principal::person(""));
     let skipped = run.broken_glass.as_ref().map(|glass| glass.concerns(run.owner.as_deref()));
@@ -35,7 +43,12 @@ pub(crate) fn of(platform: &Platform, notice: &Notice, run: &Run, to: Vec<Addres
         next: outcome.problem.as_ref().and_then(|problem| problem.next.clone()),
     });
     let short_id = run.id.short();
+    let times = schedule.map(|schedule| when(platform, schedule));
     let command = match notice.occasion {
+        occasion if schedule.is_some() => {
+            let verb = if occasion == Occasion::ApprovalRequested { "approve" } else { "show" };
+            format!("guichet schedules {verb} {}", run.schedule.as_deref().unwrap_or_default())
+        }
         Occasion::ApprovalRequested => format!("guichet approvals approve {short_id}"),
         Occasion::GlassBroken => format!("guichet reviews show {short_id}"),
         Occasion::RunAsked => format!("guichet runs comment {short_id} \"…\""),
@@ -45,7 +58,7 @@ pub(crate) fn of(platform: &Platform, notice: &Notice, run: &Run, to: Vec<Addres
         id: notice.event,
         occasion: notice.occasion,
         at: notice.at,
-        sentence: sentence(notice, &run),
+        sentence: sentence(notice, &run, times.as_deref()),
         environment: run.environment.clone(),
         run: run.id,
         short_id,
@@ -64,6 +77,7 @@ pub(crate) fn of(platform: &Platform, notice: &Notice, run: &Run, to: Vec<Addres
         // After the waiting it means nothing any more.
         expires_at: run.expires_at.filter(|_| run.state == RunState::AwaitingApproval),
         binding: run.binding.short().to_owned(),
+        schedule: run.schedule.clone(),
         by: notice.by.clone(),
         verdict: notice.verdict,
         because: notice.because.clone(),
@@ -73,12 +87,23 @@ pub(crate) fn of(platform: &Platform, notice: &Notice, run: &Run, to: Vec<Addres
     }
 }
 
+/// A schedule's name, its times and their end: `schedule nightly (at 03:00, UTC, until 2026-12-31 22:59 UTC)`.
+fn when(platform: &Platform, schedule: &Schedule) -> String {
+    let shown = read_schedules::shown(platform, schedule.clone(), &Principal::person(""));
+    let words = shown.in_words.as_ref().unwrap_or(&schedule.expression);
+    let until = schedule.until.map(|until| format!(", until {}", until.strftime("%Y-%m-%d %H:%M UTC")));
+    format!("schedule {} ({words}{})", schedule.name, until.unwrap_or_default())
+}
+
 /// One sentence for people: what happened, and to what.
-fn sentence(notice: &Notice, run: &Run) -> String {
-    let what = run.plan.as_ref().map_or_else(
+fn sentence(notice: &Notice, run: &Run, times: Option<&str>) -> String {
+    let mut what = run.plan.as_ref().map_or_else(
         || format!("{} on {}", run.title, run.resource),
         |plan| plan.sentence.trim_end_matches('.').to_owned(),
     );
+    if let Some(times) = times {
+        what = format!("{what}, {times}");
+    }
     let who = notice.by.as_deref();
     match notice.occasion {
         Occasion::ApprovalRequested => {
@@ -126,6 +151,10 @@ fn sentence(notice: &Notice, run: &Run) -> String {
         Occasion::RunExpired => format!("Nobody decided in time: {what}"),
         Occasion::RunVoided => format!("It will not be done, because what would happen has changed: {what}"),
         Occasion::RunCancelled => format!("{} withdrew it: {what}", who.unwrap_or("somebody")),
+        Occasion::ScheduleHalted => {
+            let because = notice.because.as_deref().unwrap_or_default();
+            format!("A schedule of yours needs you, because {because}: {what}")
+        }
         Occasion::RunEnded => match notice.state {
             RunState::Succeeded => format!("Done: {what}"),
             RunState::Failed => format!("It failed: {what}"),

@@ -55,6 +55,13 @@ pub(crate) enum Happened<'a> {
     },
     /// It came to its end.
     Ended,
+    /// A schedule goes on no more, or one of its times made no run.
+    Halted {
+        /// Who halted it, if somebody did.
+        by: Option<&'a str>,
+        /// Why.
+        because: &'a str,
+    },
 }
 
 /// What to add to the unit of work in which a run, as it was before, goes to `to` (where it is, when it stays). Nothing
@@ -154,6 +161,9 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
             (vec![telling(Occasion::RunCancelled, Some(&by.name), because)], None)
         }
         Happened::Ended => (vec![telling(Occasion::RunEnded, None, None)], None),
+        Happened::Halted { by, because } => {
+            (vec![telling(Occasion::ScheduleHalted, by, Some(because))], None)
+        }
     };
     let after = if to == RunState::AwaitingApproval { still_open(run, decision) } else { BTreeSet::new() };
     for one in &mut told {

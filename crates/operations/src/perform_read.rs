@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -147,6 +148,7 @@ fn call_of(admitted: &Admitted<ActionCall>) -> ProviderCall<'_> {
     let (caller, wanted) = (admitted.caller(), admitted.wanted());
     ProviderCall {
         traceparent: caller.traceparent.as_deref(),
+        timeout: Duration::from_secs(u64::from(wanted.timeout_seconds())),
         ..ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment())
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use guichet_contract::{Action, Digest, Plan, Principal, Problem, RunId, code};
+use guichet_contract::{Action, Digest, Plan, Principal, Problem, RunId, StepState, code};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// One call to a provider.
 #[derive(Debug, Clone)]
@@ -30,6 +30,10 @@ pub struct ProviderCall<'a> {
     pub traceparent: Option<&'a str>,
     /// How long it may take.
     pub timeout: Duration,
+    /// The steps that are done, of a resumable action.
+    pub journal: Option<&'a Map<String, Value>>,
+    /// Somebody asked that it be stopped.
+    pub cancelled: bool,
 }
 
 impl<'a> ProviderCall<'a> {
@@ -45,6 +49,8 @@ impl<'a> ProviderCall<'a> {
             approved_by: &[],
             traceparent: None,
             timeout: Duration::from_secs(u64::from(action.timeout_seconds)),
+            journal: None,
+            cancelled: false,
         }
     }
 }
@@ -57,6 +63,41 @@ pub struct Forwarded {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body, limited in size.
     pub body: BoxStream<'static, Result<Bytes, std::io::Error>>,
+}
+
+/// How far a call brought a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Advanced {
+    /// It is done.
+    Done(Value),
+    /// The provider says, in the words of a long action, that it failed.
+    Failed(Problem),
+    /// It was stopped on request, with what is left to say.
+    Cancelled(Option<Problem>),
+    /// A step is done and waits to be handed back: call again.
+    Noted,
+    /// It only waits: call again then.
+    Waiting {
+        /// Name of the pause.
+        name: String,
+        /// Until when.
+        until: Timestamp,
+    },
+}
+
+/// What a provider knows of a run that it was called for.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one for each question that is asked, gone at once")]
+pub enum Remembered {
+    /// It ended so.
+    Ended(Advanced),
+    /// It is under way.
+    UnderWay,
+    /// Nothing; a call made after this moment would be known.
+    Nothing {
+        /// The moment; none, when nobody can say.
+        since: Option<Timestamp>,
+    },
 }
 
 /// Why a provider's answer is missing or is not a success.
@@ -111,6 +152,8 @@ pub enum Told {
     Step {
         /// Its name.
         name: String,
+        /// How it stands.
+        state: StepState,
         /// Its result.
         result: Option<Value>,
     },
@@ -150,6 +193,15 @@ pub trait Providers: Send + Sync + 'static {
     /// Has it done, and waits for the result.
     async fn perform(&self, call: &ProviderCall<'_>, reporter: &dyn Reporter)
     -> Result<Value, ProviderError>;
+    /// Brings a run on: has it done, or as far as it goes without being handed its journal.
+    async fn advance(
+        &self,
+        call: &ProviderCall<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Advanced, ProviderError>;
+    /// Asks what became of a run, or has one that is under way stopped. Begins nothing. Only for actions that say they
+    /// remember.
+    async fn recall(&self, call: &ProviderCall<'_>, cancel: bool) -> Result<Remembered, ProviderError>;
     /// Has a read done and passes the answer on as it comes.
     async fn forward(&self, call: &ProviderCall<'_>) -> Result<Forwarded, ProviderError>;
     /// How each of them stands.

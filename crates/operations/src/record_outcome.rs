@@ -1,7 +1,7 @@
 //! What came of a run: state, record, event and the end of its job, together.
 
 use guichet_admission::door;
-use guichet_contract::{EventKind, Outcome, OutcomeStatus, RecordVerdict, Run, Surface, Verb};
+use guichet_contract::{EventKind, Outcome, OutcomeStatus, RecordVerdict, Run, RunState, Surface, Verb};
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, UnitOfWork};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use crate::{
     execute_run::{Held, approvers},
     notices::{self, Happened},
     platform::Platform,
+    reconcile_run,
 };
 
 /// An outcome that cannot be written is tried this often, a second apart and more, before the run is left to
@@ -52,6 +53,9 @@ pub(crate) async fn record_outcome(
         .append_event(run.id, now, EventKind::Outcome { outcome })
         .append_event(run.id, now, EventKind::State { state: to, because });
     work.changes.extend(notices::of(platform, run, Happened::Ended, to, now));
+    if to == RunState::Unknown {
+        work.changes.extend(reconcile_run::question(platform, run, now));
+    }
     if let Some(held) = held {
         work.add(held.finish());
     }

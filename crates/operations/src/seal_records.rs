@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use guichet_contract::Clock;
 use guichet_ledger::{self as ledger, KeySet, LedgerError, NoteError, Tree};
-use guichet_store::{CommitError, Store, StoreError, next_record};
+use guichet_store::{CommitError, Store, StoreError, next_records};
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +67,8 @@ pub async fn work(
                 None
             }
             Err(TrailError::Store(StoreError::Closed)) => return,
+            // Another replica was first; what is left is its to seal, or ours a moment later.
+            Err(TrailError::Commit(CommitError::Conflict { .. })) => Some(GATHER),
             Err(error) => {
                 tracing::error!(%error, "records could not be sealed; they are kept and sealed later");
                 Some(PAUSE)
@@ -79,8 +81,7 @@ pub async fn work(
             if let Some(pause) = pause {
                 return time::sleep(pause).await;
             }
-            next_record(&mut wakes).await;
-            time::sleep(GATHER).await;
+            next_records(&mut wakes, GATHER).await;
         };
         tokio::select! {
             biased;

@@ -41,10 +41,15 @@ pub struct Manner {
     pub break_glass: bool,
     /// The run that this one undoes.
     pub undoes: Option<RunId>,
+    /// Name of the schedule that makes it.
+    pub schedule: Option<String>,
 }
 
 /// Longest idempotency key, characters.
 pub const IDEMPOTENCY_KEY_MAX: usize = 200;
+
+/// So begin the keys of runs that schedules make, and no others.
+pub(crate) const OF_SCHEDULES: &str = "schedule/";
 
 /// Reads are performed at once; changes become a run.
 ///
@@ -120,10 +125,13 @@ pub async fn submit_admitted(
 }
 
 /// A requester's key against double submission.
-struct Key {
-    principal: String,
-    text: String,
-    request: Digest,
+pub(crate) struct Key {
+    /// Whose: two people's keys never meet.
+    pub(crate) principal: String,
+    /// The key.
+    pub(crate) text: String,
+    /// Digest of what was submitted.
+    pub(crate) request: Digest,
 }
 
 impl Key {
@@ -151,7 +159,12 @@ async fn earlier(
     admitted: &Admitted<ActionCall>,
     key: &Key,
 ) -> Result<Option<Run>, Refusal> {
-    let problem = if key.text.is_empty() || key.text.chars().count() > IDEMPOTENCY_KEY_MAX {
+    let problem = if key.text.starts_with(OF_SCHEDULES) {
+        Problem::new(
+            code::BAD_REQUEST,
+            format!("an Idempotency-Key that begins with {OF_SCHEDULES} is a schedule's"),
+        )
+    } else if key.text.is_empty() || key.text.chars().count() > IDEMPOTENCY_KEY_MAX {
         Problem::new(
             code::BAD_REQUEST,
             format!("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} characters"),
@@ -178,7 +191,10 @@ async fn earlier(
     Err(platform.door.refuse(refused(platform, admitted), problem).await)
 }
 
-async fn check_open_runs(platform: &Platform, admitted: &Admitted<ActionCall>) -> Result<(), Refusal> {
+pub(crate) async fn check_open_runs(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+) -> Result<(), Refusal> {
     let limit = platform.settings.open_runs_per_principal;
     let requester = &admitted.caller().principal;
     let problem = match platform.store.open_runs_of(requester.kind, &requester.name).await {
@@ -192,7 +208,10 @@ async fn check_open_runs(platform: &Platform, admitted: &Admitted<ActionCall>) -
     Err(platform.door.refuse(refused(platform, admitted), problem).await)
 }
 
-async fn plan(platform: &Platform, admitted: &Admitted<ActionCall>) -> Result<Option<Plan>, Refusal> {
+pub(crate) async fn plan(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+) -> Result<Option<Plan>, Refusal> {
     let wanted = admitted.wanted();
     if !wanted.action().plan {
         return Ok(None);
@@ -218,7 +237,7 @@ pub(crate) fn refused(platform: &Platform, admitted: &Admitted<ActionCall>) -> g
     record
 }
 
-fn new_run(
+pub(crate) fn new_run(
     platform: &Platform,
     admitted: &Admitted<ActionCall>,
     plan: Option<Plan>,
@@ -267,13 +286,18 @@ fn new_run(
         approvals,
         decisions: Vec::new(),
         cool_down_seconds,
+        timeout_seconds: Some(wanted.timeout_seconds())
+            .filter(|seconds| *seconds < wanted.action().timeout_seconds),
         broken_glass,
         undoes: manner.undoes,
         undone_by: None,
         undo: None,
         concurrency: wanted.concurrency(),
         behind: None,
+        schedule: manner.schedule.clone(),
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: now,
         started_at: None,
         finished_at: None,
@@ -286,7 +310,12 @@ fn new_run(
 }
 
 /// Run, key, record, event and next job: together or not at all.
-fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Option<&Key>) -> UnitOfWork {
+pub(crate) fn unit(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+    run: &Run,
+    key: Option<&Key>,
+) -> UnitOfWork {
     let now = run.created_at;
     let mut record = platform.door.record_of(admitted.caller(), Verb::SubmitRun, RecordVerdict::Allowed);
     door::describe(&mut record, admitted.wanted());
@@ -296,6 +325,10 @@ fn unit(platform: &Platform, admitted: &Admitted<ActionCall>, run: &Run, key: Op
     if let Some(undone) = run.undoes {
         let sentence = record.detail.take().map(|sentence| format!(": {sentence}")).unwrap_or_default();
         record.detail = Some(format!("undoes run {undone}{sentence}"));
+    }
+    if let Some(name) = &run.schedule {
+        let sentence = record.detail.take().map(|sentence| format!(": {sentence}")).unwrap_or_default();
+        record.detail = Some(format!("by schedule {name}{sentence}"));
     }
     let (kind, due) = match run.expires_at {
         Some(expires_at) => (JobKind::ExpireRun, expires_at),

@@ -2,8 +2,9 @@
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use guichet_contract::Problem;
+use guichet_contract::{Problem, code};
 use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// One answer: a result or a problem.
@@ -13,6 +14,17 @@ pub(crate) enum Answer {
     Done(Value),
     /// Not done, and why.
     Problem(Box<Problem>),
+    /// Stopped on request, with what is left to say.
+    Cancelled(Option<Box<Problem>>),
+    /// Put away until then; whoever calls again goes on from the journal.
+    Waits {
+        /// Name of the pause.
+        name: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Put away; whoever calls again goes on from the journal.
+    Abandoned,
     /// The work was cut short and nobody can say how far it came.
     Lost,
 }
@@ -22,12 +34,18 @@ impl Answer {
         Self::Problem(problem.into())
     }
 
+    /// Whether a later call shall find it: what was only put away begins anew.
+    pub(crate) fn is_kept(&self) -> bool {
+        !matches!(self, Self::Waits { .. } | Self::Abandoned)
+    }
+
     /// How much memory it holds, roughly, in bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Done(value) => weight_of(value),
             Self::Problem(problem) => 256 + problem.detail.len(),
-            Self::Lost => 16,
+            Self::Cancelled(problem) => 256 + problem.as_ref().map_or(0, |problem| problem.detail.len()),
+            Self::Waits { .. } | Self::Abandoned | Self::Lost => 16,
         }
     }
 }
@@ -58,8 +76,12 @@ impl IntoResponse for Answer {
                 }
                 response
             }
+            Self::Cancelled(problem) => {
+                let stopped = || Problem::new(code::RUN_CANCELLED, "it was stopped on request").into();
+                Self::Problem(problem.unwrap_or_else(stopped)).into_response()
+            }
             // No problem+json: a problem would mean «not done». A bare 504 means that nobody knows.
-            Self::Lost => with_body(
+            Self::Waits { .. } | Self::Abandoned | Self::Lost => with_body(
                 StatusCode::GATEWAY_TIMEOUT,
                 "text/plain; charset=utf-8",
                 "the provider stopped while it performed this run; nobody knows how far it came\n",

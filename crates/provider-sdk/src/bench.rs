@@ -10,6 +10,8 @@
 //! # Ok(()) }
 //! ```
 
+mod long_run;
+
 use std::sync::Arc;
 
 use axum::{Router, body::Body, response::Response};
@@ -32,6 +34,8 @@ use crate::{
     prepared::{Prepared, ReadyAction},
     provider::{Mistakes, Provider},
 };
+
+pub use long_run::LongRun;
 
 /// Signs calls as a gateway does.
 pub struct Bench {
@@ -59,6 +63,11 @@ impl Bench {
         prepared.check()?;
         let principal = Principal::person("bench");
         Ok(Self { router: prepared.router(), prepared, keys, kid, clock, principal })
+    }
+
+    /// Ends as a process that is told to stop. Answers how many changes are still under way after `limit`.
+    pub async fn stop(&self, limit: std::time::Duration) -> usize {
+        self.prepared.drain(limit).await
     }
 
     /// Calls as this principal from now on.

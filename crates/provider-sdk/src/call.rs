@@ -16,7 +16,7 @@ use guichet_contract::{Digest, Effect, Problem, code};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -25,8 +25,9 @@ use crate::{
     answer::{Answer, with_body},
     context::Context,
     error::ActionError,
+    journal::{Away, Journal},
     prepared::{Desk, ReadyAction},
-    replay::Entered,
+    replay::{Entered, Remembered},
     routes::Routed,
     story::{Story, Told},
     token::{Claims, denied},
@@ -34,6 +35,8 @@ use crate::{
 
 /// How long a caller may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// How much larger than the body alone it may be with a journal.
+const JOURNAL_ROOM: usize = 1 << 20;
 /// A stream that has nothing to tell says so this often, lest something on the way cuts it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -72,11 +75,20 @@ async fn call(desk: &Arc<Desk>, request: Request) -> Result<Response, Box<Proble
     } else {
         desk.verifier.check(headers, &action.operation).await?
     };
-    let body = if action.input.has_body() { read_body(desk, body).await? } else { bytes::Bytes::new() };
+    let handed = headers.contains_key("guichet-journal");
+    let body = if action.input.has_body() || handed {
+        read_body(desk.body_limit + if handed { JOURNAL_ROOM } else { 0 }, body).await?
+    } else {
+        bytes::Bytes::new()
+    };
+    let (body, journal) = if handed { apart(action, &body)? } else { (body, Map::new()) };
     let input = gather(action, &members, &parts.uri, &body)?;
     let digest = action.input.digest(&input);
     if mode != Mode::Read && !desk.verifier.believes_anyone() {
         belongs_to(&claims, mode, key, &digest)?;
+        if claims.journal != handed.then(|| Digest::of_json(&Value::Object(journal.clone()))) {
+            return Err(denied("the token is for another journal than the call carries"));
+        }
     }
     action.input.validate(&input)?;
     let deadline = Instant::now() + remaining(headers).unwrap_or(action.timeout);
@@ -92,16 +104,20 @@ async fn call(desk: &Arc<Desk>, request: Request) -> Result<Response, Box<Proble
     );
     let work = Work { action, claims, planned, deadline, input, span };
     match mode {
-        Mode::Plan => look(desk, work.deadline, plan(&work)).await,
+        Mode::Plan => look(desk, work.deadline, plan(desk, &work)).await,
         Mode::Read if action.long => stream_read(desk, &work),
-        Mode::Read => look(desk, work.deadline, perform(&work, None)).await,
-        Mode::Change => {
+        Mode::Read => look(desk, work.deadline, perform(desk, &work, None)).await,
+        Mode::Change | Mode::Outcome | Mode::Cancel => {
             let Some(key) = key else {
                 return Err(
                     Problem::new(code::BAD_REQUEST, "a change needs the header Idempotency-Key").into()
                 );
             };
-            change(desk, &work, key, &digest).await
+            if mode == Mode::Change {
+                let handed = Handed { journal, cancelled: headers.contains_key("guichet-cancel") };
+                return change(desk, &work, key, &digest, &handed).await;
+            }
+            Ok(remembered(desk, &work, key, &digest, mode == Mode::Cancel))
         }
     }
 }
@@ -112,6 +128,10 @@ enum Mode {
     Read,
     Plan,
     Change,
+    /// What became of a change; changes nothing.
+    Outcome,
+    /// A change under way shall stop; begins nothing.
+    Cancel,
 }
 
 impl Mode {
@@ -125,8 +145,10 @@ impl Mode {
                 format!("operation `{}` makes no plans", action.operation),
             )
             .into()),
+            Some("outcome") if action.effect != Effect::Read => Ok(Self::Outcome),
+            Some("cancel") if action.effect != Effect::Read => Ok(Self::Cancel),
             Some(other) => {
-                let detail = format!("`{other}` is no Guichet-Mode: plan or perform");
+                let detail = format!("`{other}` is no Guichet-Mode here: plan, perform, outcome or cancel");
                 Err(Problem::new(code::BAD_REQUEST, detail).into())
             }
         }
@@ -137,6 +159,8 @@ impl Mode {
             Self::Read => "read",
             Self::Plan => "plan",
             Self::Change => "change",
+            Self::Outcome => "outcome",
+            Self::Cancel => "cancel",
         }
     }
 }
@@ -152,13 +176,14 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn context(&self, story: Option<Arc<Story>>) -> Context {
+    fn context(&self, story: Option<Arc<Story>>, journal: Arc<Journal>) -> Context {
         Context::new(
             &self.action.operation,
             Arc::clone(&self.claims),
             self.planned.clone(),
             self.deadline,
             story,
+            journal,
         )
     }
 }
@@ -187,13 +212,19 @@ async fn change(
     work: &Work<'_>,
     key: &str,
     digest: &Digest,
+    handed: &Handed,
 ) -> Result<Response, Box<Problem>> {
-    let story = match desk.replay.enter(&work.action.operation, key, digest) {
+    let entered = desk.replay.enter(&work.action.operation, key, digest, work.action.resumable);
+    let mut position = 0;
+    let story = match entered {
         Entered::Conflict => {
             let detail = format!("`{key}` was used for this operation with another input");
             return Err(Problem::new(code::IDEMPOTENCY_CONFLICT, detail).into());
         }
-        Entered::Again(story) => story,
+        Entered::Again(story) => {
+            position = story.journal.hand_over(&handed.journal, handed.cancelled);
+            story
+        }
         Entered::First(ticket) => {
             let Ok(place) = Arc::clone(&desk.places).try_acquire_owned() else {
                 let problem = busy(desk);
@@ -201,8 +232,8 @@ async fn change(
                 return Err(problem);
             };
             let story = Arc::clone(&ticket.story);
-            let told = work.action.long.then(|| Arc::clone(&story));
-            let performed = perform(work, told);
+            let _ = story.journal.hand_over(&handed.journal, handed.cancelled);
+            let performed = perform_change(work, &story);
             drop(desk.tasks.spawn(async move {
                 let answer = performed.await;
                 ticket.end(answer);
@@ -212,7 +243,7 @@ async fn change(
         }
     };
     if work.action.long {
-        Ok(event_stream(story, None))
+        Ok(event_stream(story, None, position))
     } else {
         // No deadline here: an answer «too late» would read as «not done». The gateway stops waiting by itself.
         Ok(story.wait().await.into_response())
@@ -232,30 +263,57 @@ async fn look(
 
 fn stream_read(desk: &Desk, work: &Work<'_>) -> Result<Response, Box<Problem>> {
     let place = Arc::clone(&desk.places).try_acquire_owned().map_err(|_| busy(desk))?;
-    let story = Arc::new(Story::new());
-    let performed = perform(work, Some(Arc::clone(&story)));
+    let story = Arc::new(Story::new(Arc::new(Journal::new(false, Arc::clone(&desk.clock)))));
+    let performed = perform(desk, work, Some(Arc::clone(&story)));
     let (deadline, told) = (work.deadline, Arc::clone(&story));
     let task = tokio::spawn(async move {
         let answer = tokio::time::timeout_at(deadline, performed).await.unwrap_or_else(|_| too_late());
         told.end(answer);
         drop(place);
     });
-    Ok(event_stream(story, Some(AbortOnDropHandle::new(task))))
+    Ok(event_stream(story, Some(AbortOnDropHandle::new(task)), 0))
 }
 
 /// The handler's future, which owns all it needs and never panics.
-fn perform(work: &Work<'_>, story: Option<Arc<Story>>) -> impl Future<Output = Answer> + Send + 'static {
+fn perform(
+    desk: &Desk,
+    work: &Work<'_>,
+    story: Option<Arc<Story>>,
+) -> impl Future<Output = Answer> + Send + 'static {
     let perform = Arc::clone(&work.action.perform);
-    let (context, input) = (work.context(story), work.input.clone());
-    let done = async move { perform(context, input).await };
-    let may_have_acted = work.action.effect != Effect::Read;
-    settle(done, work.action.operation.clone(), may_have_acted).instrument(work.span.clone())
+    let journal = Arc::new(Journal::new(false, Arc::clone(&desk.clock)));
+    let (context, input) = (work.context(story, journal), work.input.clone());
+    let done = async move { answered(perform(context, input).await) };
+    settle(done, work.action.operation.clone(), false).instrument(work.span.clone())
 }
 
-fn plan(work: &Work<'_>) -> impl Future<Output = Answer> + Send + 'static {
-    let plan = work.action.plan.clone();
-    let (context, input) = (work.context(None), work.input.clone());
+/// The same for a change: to its end with all that is undone, or until it is put away.
+fn perform_change(work: &Work<'_>, story: &Arc<Story>) -> impl Future<Output = Answer> + Send + 'static {
+    let perform = Arc::clone(&work.action.perform);
+    let journal = Arc::clone(&story.journal);
+    let told = work.action.long.then(|| Arc::clone(story));
+    let (context, input) = (work.context(told, Arc::clone(&journal)), work.input.clone());
     let done = async move {
+        let to_the_end = async {
+            let answered = perform(context.clone(), input).await;
+            context.conclude(answered).await
+        };
+        tokio::select! {
+            away = journal.until_away() => match away {
+                Away::Waits { name, until } => Answer::Waits { name, until },
+                Away::Abandoned => Answer::Abandoned,
+            },
+            answer = to_the_end => answer,
+        }
+    };
+    settle(done, work.action.operation.clone(), true).instrument(work.span.clone())
+}
+
+fn plan(desk: &Desk, work: &Work<'_>) -> impl Future<Output = Answer> + Send + 'static {
+    let plan = work.action.plan.clone();
+    let journal = Arc::new(Journal::new(false, Arc::clone(&desk.clock)));
+    let (context, input) = (work.context(None, journal), work.input.clone());
+    let planned = async move {
         let plan = plan.ok_or_else(|| ActionError::failed("this action makes no plans"))?;
         let plan = plan(context, input).await?;
         if let Some(name) = plan.repeated_facts().into_iter().next() {
@@ -264,21 +322,25 @@ fn plan(work: &Work<'_>) -> impl Future<Output = Answer> + Send + 'static {
         }
         serde_json::to_value(plan).map_err(|error| ActionError::failed(error.to_string()))
     };
+    let done = async move { answered(planned.await) };
     settle(done, work.action.operation.clone(), false).instrument(work.span.clone())
 }
 
+fn answered(answered: Result<Value, ActionError>) -> Answer {
+    match answered {
+        Ok(result) => Answer::Done(result),
+        Err(error) => Answer::problem(error.into_problem()),
+    }
+}
+
 /// A handler that breaks off half-way may have acted: of a change nobody can say then, and nothing is claimed.
-async fn settle(
-    done: impl Future<Output = Result<Value, ActionError>>,
-    operation: String,
-    may_have_acted: bool,
-) -> Answer {
+async fn settle(done: impl Future<Output = Answer>, operation: String, may_have_acted: bool) -> Answer {
     match AssertUnwindSafe(done).catch_unwind().await {
-        Ok(Ok(result)) => Answer::Done(result),
-        Ok(Err(error)) => {
-            let problem = error.into_problem();
-            tracing::info!(operation, status = problem.status, detail = problem.detail, "not done");
-            Answer::problem(problem)
+        Ok(answer) => {
+            if let Answer::Problem(problem) = &answer {
+                tracing::info!(operation, status = problem.status, detail = problem.detail, "not done");
+            }
+            answer
         }
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
@@ -294,8 +356,8 @@ async fn settle(
 }
 
 /// The story as server-sent events; `task` is stopped when nobody listens any more.
-fn event_stream(story: Arc<Story>, task: Option<AbortOnDropHandle<()>>) -> Response {
-    let mut response = Response::new(Body::from_stream(frames(story, task)));
+fn event_stream(story: Arc<Story>, task: Option<AbortOnDropHandle<()>>, position: u64) -> Response {
+    let mut response = Response::new(Body::from_stream(frames(story, task, position)));
     let headers = response.headers_mut();
     let _ = headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     let _ = headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -305,16 +367,22 @@ fn event_stream(story: Arc<Story>, task: Option<AbortOnDropHandle<()>>) -> Respo
 fn frames(
     story: Arc<Story>,
     task: Option<AbortOnDropHandle<()>>,
+    position: u64,
 ) -> impl Stream<Item = Result<String, std::convert::Infallible>> + Send + 'static {
-    stream::unfold(Some((story, task, 0_u64)), |state| async move {
+    stream::unfold(Some((story, task, position)), |state| async move {
         let (story, task, mut position) = state?;
         match tokio::time::timeout(KEEP_ALIVE, story.next(&mut position)).await {
             Err(_) => Some((Ok(": keep-alive\n\n".to_owned()), Some((story, task, position)))),
             Ok((news, end)) => {
                 let mut text: String = news.iter().map(frame).collect();
+                // A step that must be durable ends the stream: the call that hands it back goes on.
+                let end = match end {
+                    None if story.journal.is_kept() && news.iter().any(is_done) => Some(Some(noted())),
+                    end => end.map(outcome),
+                };
                 let ended = end.is_some();
                 // Lost work ends without an outcome: the gateway takes that as unknown.
-                text.extend(end.and_then(outcome).as_ref().map(frame));
+                text.extend(end.flatten().as_ref().map(frame));
                 Some((Ok(text), (!ended).then_some((story, task, position))))
             }
         }
@@ -329,17 +397,72 @@ fn outcome(answer: Answer) -> Option<Told> {
     let data = match answer {
         Answer::Done(result) => json!({"status": "succeeded", "result": result}),
         Answer::Problem(problem) => json!({"status": "failed", "problem": problem}),
-        Answer::Lost => return None,
+        Answer::Cancelled(problem) => json!({"status": "cancelled", "problem": problem}),
+        Answer::Waits { name, until } => json!({"status": "waiting", "name": name, "until": until}),
+        Answer::Abandoned | Answer::Lost => return None,
     };
     Some(Told { name: "outcome", data })
 }
 
-async fn read_body(desk: &Desk, body: Body) -> Result<bytes::Bytes, Box<Problem>> {
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, desk.body_limit).collect());
+fn is_done(told: &Told) -> bool {
+    told.name == "step" && told.data["state"] == "done"
+}
+
+fn noted() -> Told {
+    Told { name: "outcome", data: json!({"status": "noted"}) }
+}
+
+/// What a call of a resumable action hands over.
+struct Handed {
+    journal: Map<String, Value>,
+    cancelled: bool,
+}
+
+/// The body that the action takes, and the journal beside it.
+fn apart(action: &ReadyAction, body: &[u8]) -> Result<(bytes::Bytes, Map<String, Value>), Box<Problem>> {
+    if !action.resumable {
+        let detail = format!("operation `{}` keeps no journal", action.operation);
+        return Err(Problem::new(code::BAD_REQUEST, detail).into());
+    }
+    let wrong =
+        |error: String| Problem::new(code::BAD_REQUEST, format!("the journal cannot be read: {error}"));
+    let both: Value = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+    let Value::Object(mut both) = both else { return Err(wrong("it is no object".to_owned()).into()) };
+    let Some(Value::Object(journal)) = both.remove("journal") else {
+        return Err(wrong("there is none in `journal`".to_owned()).into());
+    };
+    let input = both.remove("input").filter(|input| !input.is_null());
+    let body = input.map(|input| bytes::Bytes::from(input.to_string())).unwrap_or_default();
+    Ok((body, journal))
+}
+
+/// What is known of a change, without doing it; when it is under way, it may be told to stop.
+fn remembered(desk: &Desk, work: &Work<'_>, key: &str, digest: &Digest, cancel: bool) -> Response {
+    let known = match desk.replay.look(&work.action.operation, key, digest) {
+        Remembered::Story(story) => {
+            if cancel {
+                story.journal.cancel();
+            }
+            match story.ended() {
+                None => json!({"known": true, "under_way": true}),
+                Some(answer) => json!({"known": true, "outcome": outcome(answer).map(|told| told.data)}),
+            }
+        }
+        // Another process may know what this one does not.
+        Remembered::Nothing { since } if desk.one_process => {
+            json!({"known": false, "remembers_since": since})
+        }
+        Remembered::Nothing { .. } => json!({"known": false}),
+    };
+    Answer::Done(known).into_response()
+}
+
+async fn read_body(limit: usize, body: Body) -> Result<bytes::Bytes, Box<Problem>> {
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect());
     match collected.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            let detail = format!("the body is larger than the {} bytes this provider takes", desk.body_limit);
+            let detail = format!("the body is larger than the {limit} bytes this provider takes");
             Err(Problem::new(code::BODY_TOO_LARGE, detail).into())
         }
         Ok(Err(error)) => {

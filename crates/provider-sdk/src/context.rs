@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{error::ActionError, story::Story, token::Claims};
+use crate::{error::ActionError, journal::Journal, story::Story, token::Claims};
 
 /// One call: who asks, for which run, until when. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ struct Inner {
     planned: Option<String>,
     deadline: Instant,
     story: Option<Arc<Story>>,
+    journal: Arc<Journal>,
 }
 
 impl Context {
@@ -32,10 +33,11 @@ impl Context {
         planned: Option<String>,
         deadline: Instant,
         story: Option<Arc<Story>>,
+        journal: Arc<Journal>,
     ) -> Self {
         let principal = claims.principal();
         let operation = operation.to_owned();
-        Self { inner: Arc::new(Inner { operation, claims, principal, planned, deadline, story }) }
+        Self { inner: Arc::new(Inner { operation, claims, principal, planned, deadline, story, journal }) }
     }
 
     /// Who asks: name, kind, teams, and the agent that works for them, when one does.
@@ -101,15 +103,23 @@ impl Context {
     pub fn progress(&self, percent: impl Into<Option<f64>>, message: impl AsRef<str>) {
         if let Some(story) = &self.inner.story {
             let percent = percent.into().map(|percent| percent.clamp(0.0, 100.0));
-            story.tell("progress", json!({"percent": percent, "message": message.as_ref()}));
+            let _ = story.tell("progress", json!({"percent": percent, "message": message.as_ref()}));
         }
     }
 
-    /// A named step is done, with its result.
-    pub fn step(&self, name: impl AsRef<str>, result: impl Serialize) {
+    /// Tells that something is done, with its result; nothing rests on it. [`Context::step`] does a step and keeps it.
+    pub fn note(&self, name: impl AsRef<str>, result: impl Serialize) {
         if let Some(story) = &self.inner.story {
             let result = serde_json::to_value(result).unwrap_or(Value::Null);
-            story.tell("step", json!({"name": name.as_ref(), "result": result}));
+            let _ = story.tell("step", json!({"name": name.as_ref(), "state": "noted", "result": result}));
         }
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    pub(crate) fn story(&self) -> Option<&Story> {
+        self.inner.story.as_deref()
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Declared {
     pub(crate) undo: Option<Value>,
     pub(crate) confirm: bool,
     pub(crate) long: bool,
+    pub(crate) resumable: bool,
+    pub(crate) idempotent: bool,
     pub(crate) timeout_seconds: u64,
     pub(crate) sensitive: bool,
     pub(crate) view: Option<View>,
@@ -166,6 +168,8 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
             undo: None,
             confirm: false,
             long: false,
+            resumable: false,
+            idempotent: false,
             timeout_seconds: 30,
             sensitive: false,
             view: None,
@@ -289,6 +293,22 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
     /// It takes its time and tells how it goes: [`Context::log`], [`Context::progress`], [`Context::step`].
     pub fn long(mut self) -> Self {
         self.current.long = true;
+        self
+    }
+
+    /// It is `long`, and its [steps](Context::step) are journaled by the gateway: when this process, the gateway, or the way
+    /// between them breaks, it is called again with the same run and goes on after the last step that is durable, until its
+    /// time-out. Its handler must make the same steps each time.
+    pub fn resumable(mut self) -> Self {
+        self.current.long = true;
+        self.current.resumable = true;
+        self
+    }
+
+    /// Doing it twice with the same `Idempotency-Key` ([`Context::run`]) does no harm: when an answer never comes, it is called
+    /// again until its time-out.
+    pub fn idempotent(mut self) -> Self {
+        self.current.idempotent = true;
         self
     }
 

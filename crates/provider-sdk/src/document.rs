@@ -149,6 +149,9 @@ fn extension(action: &Declared) -> Value {
     say("undo", action.undo.clone());
     say("confirm", action.confirm.then(|| json!(true)));
     say("long", action.long.then(|| json!(true)));
+    say("resumable", action.resumable.then(|| json!(true)));
+    say("idempotent", action.idempotent.then(|| json!(true)));
+    say("remembers", (action.effect() != Effect::Read).then(|| json!(true)));
     say("timeout", Some(json!(Timeout::text(action.timeout_seconds))));
     say("sensitive", action.sensitive.then(|| json!(true)));
     say("view", action.view.as_ref().map(|view| json!(view)));
@@ -212,6 +215,12 @@ fn of_action(provider: &Provider, action: &Declared, path: &str, found: &mut Vec
         for name in template.into_iter().flat_map(placeholders).filter(|name| !has(name)) {
             found.push(format!("the {what} names `{{{name}}}`, which is no member of its input"));
         }
+    }
+    if action.resumable && (action.effect() == Effect::Read || action.route().0 == http::Method::DELETE) {
+        found.push(
+            "a resumable action is a change whose journal travels in the body: not a read, not DELETE"
+                .to_owned(),
+        );
     }
     if action.effect() == Effect::Read {
         if action.plan.is_some() || action.approval.is_some() {

@@ -47,6 +47,15 @@ impl ActionError {
         Self { problem: Box::new(problem) }
     }
 
+    /// It was stopped, since somebody asked for that.
+    pub fn cancelled() -> Self {
+        Self { problem: Box::new(Problem::new(code::RUN_CANCELLED, "it was stopped on request")) }
+    }
+
+    pub(crate) fn of_problem(problem: Box<Problem>) -> Self {
+        Self { problem }
+    }
+
     /// Says what to do next.
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {

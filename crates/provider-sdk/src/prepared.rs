@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, extract::Request, response::Response};
 use bytes::Bytes;
 use guichet_contract::{
-    Digest, Effect,
+    Clock, Digest, Effect,
     action::Place,
     openapi::{self, Strictness},
 };
@@ -42,12 +42,15 @@ pub(crate) struct Desk {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) tasks: TaskTracker,
     pub(crate) body_limit: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) one_process: bool,
 }
 
 pub(crate) struct ReadyAction {
     pub(crate) operation: String,
     pub(crate) effect: Effect,
     pub(crate) long: bool,
+    pub(crate) resumable: bool,
     pub(crate) timeout: Duration,
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -82,6 +85,7 @@ impl Prepared {
             actions.push(ReadyAction {
                 effect: declared.effect(),
                 long: declared.long,
+                resumable: declared.resumable,
                 timeout: Duration::from_secs(declared.timeout_seconds),
                 places: declared.members().map(|(name, _)| (name.clone(), declared.place_of(name))).collect(),
                 operation: declared.operation,
@@ -107,7 +111,9 @@ impl Prepared {
             mistakes,
             document,
             etag,
-            replay: Arc::new(Replay::new(Bounds::default(), provider.clock)),
+            replay: Arc::new(Replay::new(Bounds::default(), Arc::clone(&provider.clock))),
+            clock: provider.clock,
+            one_process: provider.one_process,
             places: Arc::new(Semaphore::new(provider.calls_at_once)),
             tasks: TaskTracker::new(),
             body_limit: provider.body_limit,
@@ -134,8 +140,10 @@ impl Prepared {
         &self.desk.name
     }
 
-    /// Waits until no change is under way, at most this long. Answers how many still are.
+    /// Waits until no change is under way, at most this long. Answers how many still are. Those that are resumable end after
+    /// their present step: another process goes on.
     pub async fn drain(&self, limit: Duration) -> usize {
+        self.desk.replay.stop();
         self.desk.tasks.close();
         let _ = tokio::time::timeout(limit, self.desk.tasks.wait()).await;
         self.desk.tasks.len()

@@ -30,6 +30,7 @@ pub struct Provider {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) body_limit: usize,
     pub(crate) calls_at_once: usize,
+    pub(crate) one_process: bool,
 }
 
 /// A provider without actions. The name is the audience of the gateway's tokens: lower-case letters, digits
@@ -45,6 +46,7 @@ pub fn provider(name: impl Into<String>) -> Provider {
         clock: Arc::new(SystemClock),
         body_limit: 1 << 20,
         calls_at_once: 256,
+        one_process: false,
     }
 }
 
@@ -88,6 +90,14 @@ impl Provider {
     #[must_use]
     pub fn calls_at_once(mut self, calls: usize) -> Self {
         self.calls_at_once = calls.max(1);
+        self
+    }
+
+    /// Only one process answers for this provider. Then, and only then, its memory can tell the gateway that a call never
+    /// arrived; with two of them, the other may have had it.
+    #[must_use]
+    pub fn one_process(mut self) -> Self {
+        self.one_process = true;
         self
     }
 

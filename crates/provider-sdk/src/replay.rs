@@ -8,7 +8,7 @@ use std::{
 use guichet_contract::{Clock, Digest};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{answer::Answer, story::Story};
+use crate::{answer::Answer, journal::Journal, story::Story};
 
 /// Operation and `Idempotency-Key`.
 type Key = (String, String);
@@ -34,6 +34,17 @@ pub(crate) struct Replay {
     memory: Mutex<Memory>,
 }
 
+/// What is remembered of a call.
+pub(crate) enum Remembered {
+    /// It ended so, or is under way.
+    Story(Arc<Story>),
+    /// Nothing; what was called after this moment would be known.
+    Nothing {
+        /// When the memory began, or what it last forgot had ended.
+        since: Timestamp,
+    },
+}
+
 #[derive(Default)]
 struct Memory {
     entries: HashMap<Key, Entry>,
@@ -41,6 +52,9 @@ struct Memory {
     ended: BTreeMap<u64, Key>,
     bytes: usize,
     tick: u64,
+    /// When the memory began, or what it last forgot had ended.
+    since: Timestamp,
+    stopping: bool,
 }
 
 struct Entry {
@@ -70,15 +84,42 @@ pub(crate) enum Entered {
 pub(crate) struct Ticket {
     replay: Arc<Replay>,
     key: Option<Key>,
+    resumable: bool,
     pub(crate) story: Arc<Story>,
 }
 
 impl Replay {
     pub(crate) fn new(bounds: Bounds, clock: Arc<dyn Clock>) -> Self {
-        Self { bounds, clock, memory: Mutex::default() }
+        let memory = Memory { since: clock.now(), ..Memory::default() };
+        Self { bounds, clock, memory: Mutex::new(memory) }
     }
 
-    pub(crate) fn enter(self: &Arc<Self>, operation: &str, key: &str, input: &Digest) -> Entered {
+    /// The process ends: what keeps a journal is put away after its present step, and goes on in another.
+    pub(crate) fn stop(&self) {
+        let mut memory = self.lock();
+        memory.stopping = true;
+        for entry in memory.entries.values() {
+            entry.story.journal.stop();
+        }
+    }
+
+    /// What is known of a call, without making it.
+    pub(crate) fn look(&self, operation: &str, key: &str, input: &Digest) -> Remembered {
+        let memory = self.lock();
+        match memory.entries.get(&(operation.to_owned(), key.to_owned())) {
+            Some(entry) if entry.input == *input => Remembered::Story(Arc::clone(&entry.story)),
+            _ => Remembered::Nothing { since: memory.since },
+        }
+    }
+
+    /// `resumable`: the gateway keeps its journal, and what was lost begins anew.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        operation: &str,
+        key: &str,
+        input: &Digest,
+        resumable: bool,
+    ) -> Entered {
         let key = (operation.to_owned(), key.to_owned());
         let now = self.clock.now();
         let mut memory = self.lock();
@@ -91,10 +132,14 @@ impl Replay {
             memory.touch(&key);
             return Entered::Again(story);
         }
-        let story = Arc::new(Story::new());
+        let journal = Arc::new(Journal::new(resumable, Arc::clone(&self.clock)));
+        if memory.stopping {
+            journal.stop();
+        }
+        let story = Arc::new(Story::new(journal));
         let entry = Entry { input: input.clone(), story: Arc::clone(&story), ended: None };
         memory.entries.insert(key.clone(), entry);
-        Entered::First(Ticket { replay: Arc::clone(self), key: Some(key), story })
+        Entered::First(Ticket { replay: Arc::clone(self), key: Some(key), story, resumable })
     }
 
     fn ended(&self, key: &Key, answer: &Answer) {
@@ -150,14 +195,18 @@ impl Memory {
         let Some((_, key)) = self.ended.pop_first() else { return false };
         if let Some(ended) = self.entries.remove(&key).and_then(|entry| entry.ended) {
             self.bytes = self.bytes.saturating_sub(ended.weight);
+            self.since = self.since.max(ended.at);
         }
         true
     }
 }
 
 impl Ticket {
-    /// Ends the work with this answer, which is kept.
+    /// Ends the work with this answer, which is kept when it is an end.
     pub(crate) fn end(mut self, answer: Answer) {
+        if !answer.is_kept() || (self.resumable && answer == Answer::Lost) {
+            return self.give_back(answer);
+        }
         if let Some(key) = self.key.take() {
             self.replay.ended(&key, &answer);
         }
@@ -176,7 +225,11 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            self.replay.ended(&key, &Answer::Lost);
+            if self.resumable {
+                let _ = self.replay.lock().entries.remove(&key);
+            } else {
+                self.replay.ended(&key, &Answer::Lost);
+            }
             self.story.end(Answer::Lost);
         }
     }
@@ -194,14 +247,14 @@ mod tests {
     }
 
     fn first(replay: &Arc<Replay>, key: &str) -> Ticket {
-        match replay.enter("op", key, &Digest::of_json(&json!(1))) {
+        match replay.enter("op", key, &Digest::of_json(&json!(1)), false) {
             Entered::First(ticket) => ticket,
             _ => panic!("{key} was there already"),
         }
     }
 
     fn is_first(replay: &Arc<Replay>, key: &str) -> bool {
-        matches!(replay.enter("op", key, &Digest::of_json(&json!(1))), Entered::First(_))
+        matches!(replay.enter("op", key, &Digest::of_json(&json!(1)), false), Entered::First(_))
     }
 
     #[test]
@@ -233,7 +286,9 @@ mod tests {
     fn lost_work_is_told_and_work_never_begun_is_forgotten() {
         let replay = replay(10);
         drop(first(&replay, "lost"));
-        let Entered::Again(story) = replay.enter("op", "lost", &Digest::of_json(&json!(1))) else { panic!() };
+        let Entered::Again(story) = replay.enter("op", "lost", &Digest::of_json(&json!(1)), false) else {
+            panic!()
+        };
         assert_eq!(story.ended(), Some(Answer::Lost));
         first(&replay, "busy").give_back(Answer::Lost);
         assert!(is_first(&replay, "busy"));
@@ -243,7 +298,7 @@ mod tests {
     fn another_input_is_a_conflict() {
         let replay = replay(10);
         let _ticket = first(&replay, "a");
-        assert!(matches!(replay.enter("op", "a", &Digest::of_json(&json!(2))), Entered::Conflict));
-        assert!(matches!(replay.enter("other", "a", &Digest::of_json(&json!(2))), Entered::First(_)));
+        assert!(matches!(replay.enter("op", "a", &Digest::of_json(&json!(2)), false), Entered::Conflict));
+        assert!(matches!(replay.enter("other", "a", &Digest::of_json(&json!(2)), false), Entered::First(_)));
     }
 }

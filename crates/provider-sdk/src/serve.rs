@@ -45,6 +45,7 @@ impl Prepared {
         self.accept(listener, stop, &connections).await;
         let end = Instant::now() + FINISH_WITHIN;
         tracing::info!(provider = self.name(), "finishing what is under way");
+        self.desk.replay.stop();
         let cut = tokio::time::timeout_at(end, connections.shutdown()).await.is_err();
         let unfinished = self.drain(end.saturating_duration_since(Instant::now())).await;
         if cut || unfinished > 0 {

@@ -2,13 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::answer::Answer;
+use crate::{answer::Answer, journal::Journal};
 
 /// Events kept for late listeners; older ones are dropped and counted.
 const KEPT_EVENTS: usize = 1_000;
@@ -24,6 +24,8 @@ pub(crate) struct Told {
 
 /// The events of one piece of work, and its end.
 pub(crate) struct Story {
+    /// What it has done, as the gateway knows it.
+    pub(crate) journal: Arc<Journal>,
     inner: Mutex<Inner>,
     /// Counts changes, so that listeners wake without holding the lock.
     changes: watch::Sender<u64>,
@@ -38,28 +40,31 @@ struct Inner {
 }
 
 impl Story {
-    pub(crate) fn new() -> Self {
-        Self { inner: Mutex::default(), changes: watch::Sender::new(0) }
+    pub(crate) fn new(journal: Arc<Journal>) -> Self {
+        Self { journal, inner: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
     pub(crate) fn log(&self, line: &str) {
         let line: String = line.chars().take(KEPT_LINE).collect();
-        self.tell("log", json!({"line": line}));
+        let _ = self.tell("log", json!({"line": line}));
     }
 
-    pub(crate) fn tell(&self, name: &'static str, data: Value) {
-        {
+    /// Answers how many events were told up to this one.
+    pub(crate) fn tell(&self, name: &'static str, data: Value) -> u64 {
+        let position = {
             let mut inner = self.lock();
             if inner.end.is_some() {
-                return;
+                return inner.dropped + inner.events.len() as u64;
             }
             if inner.events.len() == KEPT_EVENTS {
                 let _ = inner.events.pop_front();
                 inner.dropped += 1;
             }
             inner.events.push_back(Told { name, data });
-        }
+            inner.dropped + inner.events.len() as u64
+        };
         self.changes.send_modify(|count| *count += 1);
+        position
     }
 
     /// Tells the end, once; a second end is not heard.
@@ -133,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_late_hears_what_is_kept_and_the_end() {
-        let story = Story::new();
+        let story = Story::new(Arc::new(Journal::new(false, Arc::new(guichet_contract::SystemClock))));
         for number in 0..KEPT_EVENTS + 5 {
             story.log(&number.to_string());
         }

@@ -41,6 +41,8 @@ pub(crate) struct Claims {
     #[serde(default)]
     pub(crate) input: Option<Digest>,
     #[serde(default)]
+    pub(crate) journal: Option<Digest>,
+    #[serde(default)]
     pub(crate) approved_by: Vec<String>,
 }
 
@@ -69,6 +71,7 @@ impl Claims {
             action: action.to_owned(),
             run: run.map(str::to_owned),
             input: None,
+            journal: None,
             approved_by: Vec::new(),
         }
     }

@@ -104,7 +104,7 @@ async fn copy(shop: Shop, context: Context, stop: Stop) -> Result<Value, ActionE
     context.log("begun\nwith two lines");
     context.progress(50.0, "half");
     let _ = shop.gate.acquire().await?;
-    context.step("copied", json!({"rows": 3}));
+    context.note("copied", json!({"rows": 3}));
     if stop.identifier == "missing" {
         Err(ActionError::conflict("gone meanwhile"))
     } else {

@@ -167,12 +167,13 @@ impl Policies {
         }
         let policies = permits.iter().map(|rule| rule.id.clone()).collect();
         let cool_down_seconds = forbids.iter().map(|rule| rule.cool_down_seconds).max().unwrap_or(0);
+        let timeout_seconds = forbids.iter().filter_map(|rule| rule.timeout_seconds).min();
         let conditions: Vec<Condition> =
             forbids.iter().flat_map(|rule| self.conditions(rule, resource)).collect();
         if conditions.is_empty() {
-            Decision::Allowed { policies, cool_down_seconds }
+            Decision::Allowed { policies, cool_down_seconds, timeout_seconds }
         } else {
-            Decision::NeedsApproval { conditions, policies, cool_down_seconds }
+            Decision::NeedsApproval { conditions, policies, cool_down_seconds, timeout_seconds }
         }
     }
 

@@ -109,10 +109,11 @@ impl Policies {
         }
         let policies = permits.sure.iter().map(|rule| rule.id.clone()).collect();
         let cool_down_seconds = forbids.sure.iter().map(|rule| rule.cool_down_seconds).max().unwrap_or(0);
+        let timeout_seconds = forbids.sure.iter().filter_map(|rule| rule.timeout_seconds).min();
         decided(if conditions.is_empty() {
-            Decision::Allowed { policies, cool_down_seconds }
+            Decision::Allowed { policies, cool_down_seconds, timeout_seconds }
         } else {
-            Decision::NeedsApproval { conditions, policies, cool_down_seconds }
+            Decision::NeedsApproval { conditions, policies, cool_down_seconds, timeout_seconds }
         })
     }
 

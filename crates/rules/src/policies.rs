@@ -260,13 +260,21 @@ fn speaks_of_absent<'a>(statement: &Statement<'_>, absent: &'a BTreeSet<String>)
 /// The catalogue is not part of it: what a provider declares is part of its action's version, which an approval is
 /// bound to as well. So a provider that changes one action does not void what waits on others.
 fn version_of(files: &[(String, String)], registry: &Registry, defaults: Defaults) -> Digest {
-    let mut texts: Vec<&(String, String)> = files.iter().collect();
-    texts.sort();
     Digest::of_json(&json!({
-        "files": texts,
+        "files": named(files),
         "registry": registry.digest(),
         "expires": defaults.approval_expires_seconds,
     }))
+}
+
+/// The files by their names, without the folder they lie in: gateways that share a store may keep it anywhere.
+pub(crate) fn named(files: &[(String, String)]) -> Vec<(&str, &str)> {
+    let mut texts: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name), text.as_str()))
+        .collect();
+    texts.sort_unstable();
+    texts
 }
 
 fn slices(read: &[Read<'_>], catalogue: &Catalogue, names: &Names) -> Result<HashMap<String, Slice>, String> {

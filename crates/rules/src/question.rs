@@ -72,6 +72,8 @@ pub enum Decision {
         policies: Vec<String>,
         /// Seconds that the start is delayed; 0 for none.
         cool_down_seconds: u32,
+        /// Seconds that it may take at most, where policies say so.
+        timeout_seconds: Option<u32>,
     },
     /// Yes, once people have lifted these conditions, all of them.
     NeedsApproval {
@@ -81,6 +83,8 @@ pub enum Decision {
         policies: Vec<String>,
         /// Seconds that the start is delayed after that; 0 for none.
         cool_down_seconds: u32,
+        /// Seconds that it may take at most, where policies say so.
+        timeout_seconds: Option<u32>,
     },
     /// No.
     Refused {

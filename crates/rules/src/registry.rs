@@ -11,6 +11,7 @@ use crate::{
     calendar::Calendar,
     fault::Fault,
     pattern::{Pattern, Specificity},
+    policies::named,
     registry_text::Reading,
 };
 
@@ -100,9 +101,7 @@ impl Registry {
                 }
             }
         }
-        let mut texts: Vec<&(String, String)> = files.iter().collect();
-        texts.sort();
-        let digest = Digest::of_json(&serde_json::json!(texts));
+        let digest = Digest::of_json(&serde_json::json!(named(files)));
         Ok(Self { teams, services, people, within, members, teams_of, owners, calendar, digest })
     }
 

@@ -10,15 +10,28 @@ use crate::{Defaults, Registry, fault::Fault, nearest::did_you_mean, source::Sta
 
 /// Ids that begin so belong to what providers declare.
 pub(crate) const PROVIDER_PREFIX: &str = "provider:";
-const KNOWN: [&str; 10] =
-    ["id", "description", "next", "approval", "by", "count", "expires", "reason", "ticket", "cool_down"];
+const KNOWN: [&str; 11] = [
+    "id",
+    "description",
+    "next",
+    "approval",
+    "by",
+    "count",
+    "expires",
+    "reason",
+    "ticket",
+    "cool_down",
+    "timeout",
+];
 const LIFTING: [&str; 4] = ["approval", "by", "count", "expires"];
 /// What else softens a `forbid`.
-const SOFTENING: [&str; 3] = ["reason", "ticket", "cool_down"];
+const SOFTENING: [&str; 4] = ["reason", "ticket", "cool_down", "timeout"];
 /// Seconds that a policy may give people to answer.
 const EXPIRES: std::ops::RangeInclusive<u32> = 1..=2_592_000;
 /// Seconds that a start may be delayed.
 const COOL_DOWN: std::ops::RangeInclusive<u32> = 1..=604_800;
+/// Seconds that it may take where a policy says so.
+const TIMEOUT: std::ops::RangeInclusive<u32> = 1..=86_400;
 /// The largest compiled form of a ticket's pattern, bytes.
 const TICKET_SIZE: usize = 1 << 18;
 /// Seconds that a provider may declare, as the document's reader has it.
@@ -46,12 +59,17 @@ pub struct Rule {
     pub writing: Option<Writing>,
     /// Seconds that the start is delayed where it holds; 0 for none. A `forbid` with nothing else is lifted by waiting.
     pub cool_down_seconds: u32,
+    /// Seconds that it may take at most where it holds, 1–86,400. A `forbid` with nothing else is lifted by keeping to that.
+    pub timeout_seconds: Option<u32>,
 }
 
 impl Rule {
     /// Whether something lifts it.
     pub fn is_soft(&self) -> bool {
-        self.lifting.is_some() || self.writing.is_some() || self.cool_down_seconds > 0
+        self.lifting.is_some()
+            || self.writing.is_some()
+            || self.cool_down_seconds > 0
+            || self.timeout_seconds.is_some()
     }
 }
 
@@ -124,6 +142,7 @@ impl Rule {
         let lifting = reading.lifting(forbids);
         let writing = reading.writing();
         let cool_down_seconds = reading.cool_down();
+        let timeout_seconds = reading.timeout();
         if !forbids && policy.annotation("next").is_some() {
             reading.fault(
                 "next",
@@ -144,6 +163,7 @@ impl Rule {
             lifting,
             writing,
             cool_down_seconds,
+            timeout_seconds,
         })
     }
 
@@ -171,6 +191,7 @@ impl Rule {
             }),
             writing: None,
             cool_down_seconds: 0,
+            timeout_seconds: None,
         }
     }
 }
@@ -327,6 +348,18 @@ impl Reading<'_> {
                 0
             }
         }
+    }
+}
+
+impl Reading<'_> {
+    fn timeout(&mut self) -> Option<u32> {
+        let said = self.policy.annotation("timeout")?;
+        let seconds = seconds(said).filter(|seconds| TIMEOUT.contains(seconds));
+        if seconds.is_none() {
+            let message = "`@timeout` is a time from `\"1s\"` to `\"24h\"`, such as `\"15m\"`";
+            self.fault("timeout", message.to_owned());
+        }
+        seconds
     }
 }
 

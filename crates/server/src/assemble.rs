@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use async_trait::async_trait;
 use guichet_admission::Door;
 use guichet_contract::{Clock, RecordVerdict, Surface, Verb};
@@ -13,10 +13,10 @@ use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
-    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, index_records, reload_settings,
-    seal_records,
+    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, fire_schedule, index_records,
+    reconcile_run, reload_settings, seal_records,
 };
-use guichet_store::{CommitError, Job, JobKind, Jobs as _, Lane, Store, sqlite::SqliteStore};
+use guichet_store::{CommitError, Job, JobKind, Lane, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +26,20 @@ use crate::{
     embedded, keys,
     record_export::RecordExport,
     reload::{self, Reloader},
+    store,
     witness::Witnesses,
 };
+
+/// What a process does. Several of different roles need a store that they can share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It answers requests and performs runs.
+    Whole,
+    /// It answers requests; others perform runs and tell people.
+    Serve,
+    /// It performs runs and tells people; of requests it answers probes, metrics and keys.
+    Work,
+}
 
 /// A gateway ready to be served.
 pub struct Assembled {
@@ -46,6 +58,9 @@ pub struct Assembled {
     worker: Worker,
     tellers: Vec<Worker>,
     clock: Arc<dyn Clock>,
+    role: Role,
+    farewell: Duration,
+    leaving: CancellationToken,
     draining: CancellationToken,
 }
 
@@ -54,6 +69,7 @@ pub struct Assembled {
 /// # Errors
 /// Everything that is wrong, so that it can be mended at once.
 pub async fn assemble(
+    role: Role,
     config: &Config,
     clock: Arc<dyn Clock>,
     tracer: Arc<dyn Tracer>,
@@ -61,11 +77,12 @@ pub async fn assemble(
     let key_folder = keys::folder(&config.data)?;
     let ring = Arc::new(keys::provider_keys(&key_folder)?);
     let ledger_keys = keys::ledger_keys(&key_folder, &config.environment)?;
-    let store =
-        SqliteStore::open(&config.data.join("guichet.sqlite")).context("the store cannot be opened")?;
-    // This process owns the file alone: whoever held a lease on a job is gone.
-    store.free_all_leases().await.context("the store cannot be used")?;
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = store::open_to_serve(config, &ledger_keys).await?;
+    ensure!(
+        role == Role::Whole || store.is_shared(),
+        "one process alone uses a store of SQLite, so it must answer requests and perform runs: give it a database with \
+         `[store] postgres`, or start `guichetd serve` without `--no-work`"
+    );
 
     let providers = providers(config, &ring)?;
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
@@ -110,7 +127,9 @@ pub async fn assemble(
         provider_keys: ring.public_keys(),
         ledger_keys: public_keys,
     };
-    let http = Gateway::new(Arc::clone(&platform), info, http_settings(config), tracer, draining.clone());
+    let http =
+        Gateway::new(Arc::clone(&platform), info, http_settings(config, role), tracer, draining.clone());
+    let leaving = http.leaving.clone();
     let client = transport::http_client().context("the HTTP client cannot be made")?;
     let witnesses = Witnesses::new(&config.ledger.witness, &client, &http.metrics);
     let export = config.telemetry.otlp_records.as_deref();
@@ -143,14 +162,18 @@ pub async fn assemble(
         worker,
         tellers,
         clock,
+        role,
+        farewell: Duration::from_secs(config.limits.farewell_seconds.into()),
+        leaving,
         draining,
     })
 }
 
 impl Assembled {
-    /// Serves and works until `stop`; then drains, in this order: new requests are refused and streams end, runs under
-    /// way finish (their providers may still fetch the gateway's keys), the listener closes, all records are sealed,
-    /// the store is closed. Ends when that is done.
+    /// Serves and works, as its role is, until `stop`; then drains, in this order: no run is begun and readiness says no; when
+    /// the time for a farewell is over, new requests are refused and streams end; runs under way finish (their providers may
+    /// still fetch the gateway's keys), the listener closes, all records are sealed, the store is closed. Ends when that is
+    /// done.
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
         let Self {
             itinerary,
@@ -162,6 +185,9 @@ impl Assembled {
             worker,
             tellers,
             clock,
+            role,
+            farewell,
+            leaving,
             draining,
             ..
         } = self;
@@ -173,13 +199,17 @@ impl Assembled {
         let witnessing = tokio::spawn(witnesses.work(witnessed));
         let exporting = export.map(|export| tokio::spawn(export.work(sealed.clone())));
         let mut tasks = JoinSet::new();
-        tasks.spawn(worker.work(stop.clone()));
-        for teller in tellers {
-            tasks.spawn(teller.work(stop.clone()));
+        if role != Role::Serve {
+            tasks.spawn(worker.work(stop.clone()));
+            for teller in tellers {
+                tasks.spawn(teller.work(stop.clone()));
+            }
         }
         tasks.spawn(reloader.work(stop.clone()));
         tasks.spawn(index_records::work(Arc::clone(&store), stop.clone()));
         stop.cancelled().await;
+        leaving.cancel();
+        tokio::time::sleep(farewell).await;
         draining.cancel();
         while tasks.join_next().await.is_some() {}
         close.cancel();
@@ -272,13 +302,14 @@ async fn tellers(
     Ok(names.into_iter().map(teller).collect())
 }
 
-fn http_settings(config: &Config) -> gateway::Settings {
+fn http_settings(config: &Config, role: Role) -> gateway::Settings {
     gateway::Settings {
         body_bytes: config.limits.body_bytes,
         requests_at_once: config.limits.requests_at_once,
         requests_per_second: config.limits.requests_per_second,
         refusals_per_second: config.limits.refusals_per_second,
         streams_at_once: config.limits.streams_at_once,
+        only_probes: role == Role::Work,
     }
 }
 
@@ -297,6 +328,7 @@ impl SignTokens for RingSigner {
             operation: claims.operation,
             run: claims.run.clone(),
             input: claims.input.clone(),
+            journal: claims.journal.clone(),
             plan: claims.plan.clone(),
             approved_by: claims.approved_by,
         };
@@ -315,6 +347,8 @@ impl Perform for Performer {
         match job.kind {
             JobKind::ExecuteRun => execute_run::execute_run(&self.platform, job, lease).await,
             JobKind::DeliverNotice => deliver_notice::deliver_notice(&self.platform, job, lease).await,
+            JobKind::FireSchedule => fire_schedule::fire_schedule(&self.platform, job, lease).await,
+            JobKind::ReconcileRun => reconcile_run::reconcile_run(&self.platform, job, lease).await,
             JobKind::ExpireRun => expire_run::expire_run(&self.platform, job, lease).await,
         }
     }

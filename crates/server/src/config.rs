@@ -10,10 +10,14 @@ use std::{
 use guichet_contract::PrincipalKind;
 use guichet_identity::{User, Users, password};
 use guichet_notify::ChannelSettings;
+use guichet_store::postgres::PostgresSettings;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config_notify::{self, RawNotify};
+use crate::{
+    config_notify::{self, RawNotify},
+    config_store::{self, RawStore},
+};
 
 /// The whole configuration, paths made absolute.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Database, keys and last known documents.
     pub data: PathBuf,
+    /// The database that several gateways share; none when the store is a file in the data folder.
+    pub store: Option<PostgresSettings>,
     /// `*.cedar`.
     pub policy: PathBuf,
     /// `*.yaml`.
@@ -113,6 +119,8 @@ struct Raw {
     #[serde(default = "default_registry")]
     registry: PathBuf,
     #[serde(default)]
+    store: RawStore,
+    #[serde(default)]
     approval: RawApproval,
     #[serde(default)]
     limits: Limits,
@@ -155,6 +163,8 @@ pub struct Limits {
     pub open_runs_per_principal: usize,
     /// Runs performed at once.
     pub runs_at_once: usize,
+    /// How long a gateway that is told to stop still serves while readiness says no, seconds.
+    pub farewell_seconds: u32,
 }
 
 impl Default for Limits {
@@ -168,6 +178,7 @@ impl Default for Limits {
             streams_at_once: 10_000,
             open_runs_per_principal: 200,
             runs_at_once: 64,
+            farewell_seconds: 0,
         }
     }
 }
@@ -370,6 +381,7 @@ impl Config {
                 answer_bytes: provider.answer_bytes.unwrap_or(8 * 1024 * 1024),
             });
         }
+        let store = config_store::database(raw.store, &base, &mut fault);
         let channels = config_notify::channels(raw.notify, &base, &mut fault);
         if !faults.is_empty() {
             return Err(faults);
@@ -379,6 +391,7 @@ impl Config {
             environment: raw.environment.into_inner(),
             listen: raw.listen,
             data: base.join(raw.data),
+            store,
             policy: base.join(raw.policy),
             registry: base.join(raw.registry),
             approval_expires_seconds: raw

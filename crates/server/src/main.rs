@@ -3,7 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use guichet_server::commands::{self, check::Asking};
+use guichet_server::{
+    Role,
+    commands::{self, check::Asking},
+};
 
 /// Many small allocations on two or more threads at once: measured, this is where glibc's allocator costs most.
 #[global_allocator]
@@ -31,6 +34,19 @@ enum Command {
         /// Write {"url": …} to this file once requests are answered.
         #[arg(long)]
         ready_file: Option<PathBuf>,
+        /// Perform no runs and tell nobody: `guichetd work` does, on the same PostgreSQL.
+        #[arg(long)]
+        no_work: bool,
+    },
+    /// Perform runs and tell people, until SIGTERM or Ctrl-C, for gateways on the same PostgreSQL; answer probes only.
+    #[command(after_help = "Examples:\n  guichetd work --config guichet.toml")]
+    Work {
+        /// The configuration file; at its `listen`, probes, metrics and keys are answered.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+        /// Write {"url": …} to this file once probes are answered.
+        #[arg(long)]
+        ready_file: Option<PathBuf>,
     },
     /// Check configuration, policies, registry and the providers' documents; change nothing.
     Check {
@@ -48,6 +64,34 @@ enum Command {
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// Bring the schema of the store up to date, as a start does.
+    Migrate {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// Write everything in the store into a new folder; the gateway may run meanwhile.
+    #[command(
+        after_help = "Examples:\n  guichetd backup /var/backups/guichet/2026-01-31 --config guichet.toml"
+    )]
+    Backup {
+        /// A folder that does not exist or is empty.
+        to: PathBuf,
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// Take a backup, made of SQLite or PostgreSQL, into the store of the configuration, which must be empty.
+    #[command(
+        after_help = "Examples:\n  guichetd restore /var/backups/guichet/2026-01-31 --config guichet.toml"
+    )]
+    Restore {
+        /// The folder of the backup.
+        from: PathBuf,
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
     },
     /// Look after the audit trail; the gateway must be stopped, but for `new-key`.
     #[command(subcommand)]
@@ -121,7 +165,13 @@ fn main() -> ExitCode {
         return commands::fail("another TLS provider was installed before; this build is broken");
     }
     let done = match Arguments::parse().command {
-        Command::Serve { config, ready_file } => commands::serve::serve(&config, ready_file.as_deref()),
+        Command::Serve { config, ready_file, no_work } => {
+            let role = if no_work { Role::Serve } else { Role::Whole };
+            commands::serve::serve(role, &config, ready_file.as_deref())
+        }
+        Command::Work { config, ready_file } => {
+            commands::serve::serve(Role::Work, &config, ready_file.as_deref())
+        }
         Command::Check { config, offline, documents } => {
             commands::check::check(&config, &Asking { offline, documents })
         }
@@ -138,6 +188,9 @@ fn main() -> ExitCode {
         }
         Command::Ledger(LedgerCommand::NewKey { config }) => commands::ledger::new_key(&config),
         Command::Ledger(LedgerCommand::DropOldKeys { config }) => commands::ledger::drop_old_keys(&config),
+        Command::Migrate { config } => commands::keeping::migrate(&config),
+        Command::Backup { to, config } => commands::keeping::backup(&config, &to),
+        Command::Restore { from, config } => commands::keeping::restore(&config, &from),
         Command::HashPassword { password_stdin } => commands::hash_password::hash_password(password_stdin),
     };
     match done {

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use guichet_contract::{Clock, Record, RecordVerdict};
-use guichet_store::{Store, next_record};
+use guichet_store::{Store, next_records};
 use opentelemetry::{
     InstrumentationScope, SpanId, TraceId,
     logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity},
@@ -128,8 +128,7 @@ impl RecordExport {
                 if failed {
                     return time::sleep(pause).await;
                 }
-                next_record(&mut wakes).await;
-                time::sleep(GATHER).await;
+                next_records(&mut wakes, GATHER).await;
             };
             tokio::select! {
                 () = next => {}

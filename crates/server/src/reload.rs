@@ -12,6 +12,7 @@ use guichet_operations::{
     register_provider::{Registered, register_provider},
     reload_settings::{self, Sources},
 };
+use secrecy::ExposeSecret as _;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
@@ -116,7 +117,7 @@ impl Reloader {
                 }
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
-                        "listen, data, environment, channels, review_seconds, limits, telemetry, ledger and providers take effect at the next start"
+                        "listen, data, store, environment, channels, review_seconds, limits, telemetry, ledger and providers take effect at the next start"
                     );
                 }
                 self.config.users = new.users;
@@ -180,11 +181,22 @@ impl Reloader {
 /// What only a restart takes over, in a form that can be compared.
 fn fixed_at_start(config: &Config) -> String {
     let Config {
-        environment, listen, review_seconds, limits, telemetry, ledger, providers, channels, ..
+        environment,
+        listen,
+        store,
+        review_seconds,
+        limits,
+        telemetry,
+        ledger,
+        providers,
+        channels,
+        ..
     } = config;
     let data = config.data.display();
+    // Compared, and never shown.
+    let store = store.as_ref().map(|store| (store.url.expose_secret(), &store.ca_file));
     format!(
-        "{environment} {listen} {data} {review_seconds} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}"
+        "{environment} {listen} {data} {store:?} {review_seconds} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}"
     )
 }
 

@@ -6,22 +6,24 @@
 //! because then the SQLite writer may put many callers' units into one disk write, and PostgreSQL one into one
 //! transaction, with the same words.
 //!
-//! Two implementations with the same file names, `sqlite/` and `postgres/` (to come), pass one suite, `conformance` (behind the feature of that name, for tests).
+//! Two implementations with the same file names, `sqlite/` and `postgres/`, pass one suite, `conformance` (behind the feature of that name, for tests).
 //! So does a third, `memory/`, behind the same feature: the store of the simulation, which no gateway can be told to open.
 //! No ORM; statements stand as text beside the function that runs them. This room decides nothing about who may.
 //!
 //! Begin reading at [`work`].
 
+pub mod backup;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 #[cfg(any(test, feature = "conformance"))]
 pub mod memory;
+pub mod postgres;
 pub mod sqlite;
 pub mod traits;
 pub mod work;
 
 pub use traits::{
     Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter, Reviews,
-    Runs, RunsFilter, Store, StoreError, Tokens, Wake, Wakes, next_record,
+    Runs, RunsFilter, Schedules, Store, StoreError, Tokens, Wake, Wakes, next_records,
 };
 pub use work::{Change, CommitError, Delivery, Job, JobKind, Lane, Token, TokenKind, UnitOfWork};

@@ -1,9 +1,11 @@
 //! What can be asked of a store: one small trait per noun. Writing is [`Store::commit`].
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, TokenId,
-    record::LedgerRecord,
+    ActionId, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, Schedule,
+    ScheduleId, TokenId, record::LedgerRecord,
 };
 use jiff::Timestamp;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -20,6 +22,14 @@ pub enum StoreError {
     /// The file or the file system is read-only.
     #[error("the store is read-only ({0}): check the file's owner and the mount; nothing was changed")]
     ReadOnly(String),
+    /// There is no connection to it.
+    #[error(
+        "the store cannot be reached ({0}): look whether the database is up and can be reached from here; nothing was changed"
+    )]
+    Unreachable(String),
+    /// The connection broke while it was writing, and what became of it could not be found out.
+    #[error("it is not known whether the store has written this ({0}): look before you do it again")]
+    Unknown(String),
     /// It stops or has stopped.
     #[error("the store is closing")]
     Closed,
@@ -126,6 +136,17 @@ pub trait Reviews {
         after: Option<(Timestamp, RunId)>,
         limit: usize,
     ) -> Result<Vec<Review>, StoreError>;
+}
+
+/// Schedules.
+#[async_trait]
+pub trait Schedules {
+    /// The schedule, or none.
+    async fn schedule(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError>;
+    /// The one of this name, or none.
+    async fn schedule_by_name(&self, name: &str) -> Result<Option<Schedule>, StoreError>;
+    /// By name, byte for byte, those behind `after` when it is given; at most `limit`.
+    async fn schedules(&self, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError>;
 }
 
 /// Durable work.
@@ -235,6 +256,8 @@ pub enum Wake {
     Run(RunId),
     /// The ledger has new records.
     Record,
+    /// Any of these, of which nobody told: whoever waits looks anew.
+    Anything,
 }
 
 /// Waking those who wait, after the commit and never before.
@@ -243,15 +266,19 @@ pub trait Wakes {
     fn wakes(&self) -> broadcast::Receiver<Wake>;
 }
 
-/// Waits until the ledger has new records, or may have: some wakes were missed. For ever when the store is gone.
-pub async fn next_record(wakes: &mut broadcast::Receiver<Wake>) {
+/// Waits until the ledger has new records, or may have (some wakes were missed), and then for `gather`, so that those that
+/// come together are looked at once. For ever when the store is gone.
+pub async fn next_records(wakes: &mut broadcast::Receiver<Wake>, gather: Duration) {
     loop {
         match wakes.recv().await {
-            Ok(Wake::Record) | Err(RecvError::Lagged(_)) => return,
+            Ok(Wake::Record | Wake::Anything) | Err(RecvError::Lagged(_)) => break,
             Ok(_) => {}
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
+    tokio::time::sleep(gather).await;
+    // What was told meanwhile is seen by the look that follows; it must not become a look of its own.
+    *wakes = wakes.resubscribe();
 }
 
 /// A store: all nouns, and one way to write.
@@ -260,6 +287,7 @@ pub trait Store:
     Runs
     + Events
     + Reviews
+    + Schedules
     + Jobs
     + Notices
     + Tokens
@@ -280,6 +308,11 @@ pub trait Store:
 
     /// How many records that were handed over could not be written, since this store was opened.
     fn lost_records(&self) -> u64;
+
+    /// Whether other processes use it at the same time. One that is not shared belongs to this process alone.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Whether a write would succeed now: writes and takes back.
     async fn check_writable(&self) -> Result<(), StoreError>;

@@ -1,8 +1,8 @@
 //! One unit of work: everything that must become true together.
 
 use guichet_contract::{
-    Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Review, ReviewClosed, Run, RunId, RunState,
-    TokenId,
+    CancelAsked, Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Review, ReviewClosed, Run,
+    RunId, RunState, Schedule, ScheduleId, TokenId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,21 @@ pub enum Change {
         at: Timestamp,
         /// What came of it.
         outcome: Option<Outcome>,
+    },
+    /// The run only waits until then, or no longer. Conflict when it is not running; to begin waiting, also when somebody
+    /// asked that it be stopped: who goes to sleep must not sleep through that.
+    RestRun {
+        /// Which run.
+        run: RunId,
+        /// Until when; none: it waits no longer.
+        until: Option<Timestamp>,
+    },
+    /// Somebody asks that a run under way be stopped. Conflict when it is not running, or was asked already.
+    AskCancel {
+        /// Which run.
+        run: RunId,
+        /// Who, when, why.
+        asked: CancelAsked,
     },
     /// Adds one person's decision to a run that must be in `awaiting_approval` and have exactly `seen` decisions:
     /// two approvers at the same instant cannot both believe to be the last. Conflict otherwise.
@@ -72,6 +87,17 @@ pub enum Change {
         /// The first one that stays; a multiple of 256, so that whole tiles are told of.
         before: u64,
     },
+    /// A new schedule. Conflict when its id or its name exists.
+    InsertSchedule(Box<Schedule>),
+    /// A schedule as it is now. Conflict unless the one that is kept has the revision before.
+    ReplaceSchedule(Box<Schedule>),
+    /// Removes a schedule; its name is free again. Conflict unless it has this revision.
+    DeleteSchedule {
+        /// Which.
+        schedule: ScheduleId,
+        /// The revision that was seen.
+        revision: u64,
+    },
     /// New durable work. Conflict when it is of the kind that delivers a notice: that has its own change.
     EnqueueJob(Job),
     /// Something to be told. Conflict when the job's id exists, or when it is of another kind.
@@ -90,12 +116,28 @@ pub enum Change {
         /// The lease the caller holds.
         lease: String,
     },
+    /// Changes nothing. Conflict when the job is not held under this lease: for what only its holder may write.
+    HoldJob {
+        /// Which job.
+        job: JobId,
+        /// The lease the caller holds.
+        lease: String,
+    },
     /// The job shall be tried again at `due`. Conflict when it is not held under this lease.
     RetryJob {
         /// Which job.
         job: JobId,
         /// The lease the caller holds.
         lease: String,
+        /// Not before.
+        due: Timestamp,
+    },
+    /// What waits for a run is due at `due`, if it was due later. What is held stays as it is. None is no conflict.
+    HastenJobs {
+        /// Which run.
+        run: RunId,
+        /// Which kind.
+        kind: JobKind,
         /// Not before.
         due: Timestamp,
     },
@@ -195,7 +237,7 @@ pub struct Job {
     pub id: JobId,
     /// What is to be done.
     pub kind: JobKind,
-    /// For which run.
+    /// For which run; for which schedule ([`ScheduleId::as_run`]) with [`JobKind::FireSchedule`] and what is told of one.
     pub run: RunId,
     /// Not before.
     pub due: Timestamp,
@@ -214,8 +256,12 @@ pub enum JobKind {
     ExecuteRun,
     /// Ends a run nobody decided.
     ExpireRun,
+    /// Asks a provider what became of a run whose answer never came.
+    ReconcileRun,
     /// Tells people what happened to a run, through one channel.
     DeliverNotice,
+    /// Makes a schedule's next run, or ends one that nobody decided on.
+    FireSchedule,
 }
 
 /// Which workers take a job: what waits on one lane never keeps another waiting. Each channel has one of its own, so that a
@@ -261,7 +307,9 @@ impl JobKind {
         match self {
             Self::ExecuteRun => "execute_run",
             Self::ExpireRun => "expire_run",
+            Self::ReconcileRun => "reconcile_run",
             Self::DeliverNotice => "deliver_notice",
+            Self::FireSchedule => "fire_schedule",
         }
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use guichet_contract::{Clock, SystemClock};
 use guichet_gateway::{PlainTracer, ServeSettings};
 use guichet_provider_sdk::{Keys, Provider};
-use guichet_server::{Assembled, Config, assemble};
+use guichet_server::{Assembled, Config, Role, assemble};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -175,7 +175,8 @@ impl Running {
         let config = Config::load(file).map_err(|faults| {
             anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
-        let assembled: Assembled = assemble(&config, Arc::clone(clock), Arc::new(PlainTracer)).await?;
+        let assembled: Assembled =
+            assemble(Role::Whole, &config, Arc::clone(clock), Arc::new(PlainTracer)).await?;
         let stop = CancellationToken::new();
         let served = tokio::spawn(assembled.serve(listener, ServeSettings::default(), stop.clone()));
         Ok(Self { stop, served })

@@ -4,14 +4,18 @@
 //! Begin reading at [`Bench`]; `tests/` shows how it is used.
 
 pub mod bench;
+pub mod builder;
 pub mod effects;
+pub mod front;
 pub mod leaping_clock;
 pub mod mail_server;
 pub mod receiver;
 pub mod rude;
 
 pub use bench::{Bench, Setup};
+pub use builder::{Builder, Mortal};
 pub use effects::Effects;
+pub use front::Front;
 pub use leaping_clock::LeapingClock;
 pub use mail_server::{MailServer, MailServerSetup};
 pub use receiver::{Posted, Receiver};

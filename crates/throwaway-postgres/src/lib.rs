@@ -86,14 +86,13 @@ impl Cluster {
         let mut last = anyhow::anyhow!("no port was tried");
         for _ in 0..TRIES {
             let port = free_port()?;
-            let options = format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''");
             let mut start = binaries.command("pg_ctl");
             start.arg("--pgdata").arg(&data).arg("--log").arg(&log).args([
                 "--wait",
                 "--timeout=60",
                 "--options",
             ]);
-            start.arg(options).arg("start");
+            start.arg(options(port)).arg("start");
             match run(start) {
                 Ok(_) => return Ok(Self { binaries, dir, port, janitor }),
                 Err(error) => last = error.context(fs::read_to_string(&log).unwrap_or_default()),
@@ -164,6 +163,23 @@ impl Cluster {
         run(stop).map(drop)
     }
 
+    /// Starts it again after [`Cluster::stop`], on the same port.
+    pub fn start_again(&self) -> Result<()> {
+        let mut restart = self.binaries.command("pg_ctl");
+        restart.arg("--pgdata").arg(self.dir.join("data")).arg("--log").arg(self.dir.join("log"));
+        restart.arg("--wait").arg("--options");
+        restart.arg(options(self.port)).arg("start");
+        run(restart).map(drop)
+    }
+
+    /// Ends the server at once, as a crash does, and starts it again on the same port.
+    pub fn crash_and_start(&self) -> Result<()> {
+        let mut restart = self.binaries.command("pg_ctl");
+        restart.arg("--pgdata").arg(self.dir.join("data")).arg("--log").arg(self.dir.join("log"));
+        restart.args(["--mode=immediate", "--wait", "restart"]);
+        run(restart).map(drop)
+    }
+
     /// Stops and removes it now, and tells how that went. A drop does the same silently.
     pub fn remove(self) -> Result<()> {
         let Self { dir, janitor, .. } = self;
@@ -198,6 +214,10 @@ fn configure(data: &Path, settings: &str) -> Result<()> {
     let path = data.join("postgresql.conf");
     let mut file = fs::OpenOptions::new().append(true).open(&path).context("cannot open postgresql.conf")?;
     file.write_all(settings.as_bytes()).context("cannot write postgresql.conf")
+}
+
+fn options(port: u16) -> String {
+    format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''")
 }
 
 fn free_port() -> Result<u16> {

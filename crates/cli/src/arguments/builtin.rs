@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 16] = [
     "login",
     "logout",
     "whoami",
@@ -18,6 +18,7 @@ pub(crate) const NAMES: [&str; 15] = [
     "runs",
     "approvals",
     "reviews",
+    "schedules",
     "audit",
     "policy",
     "tokens",
@@ -67,6 +68,7 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         runs(),
         approvals(),
         reviews(),
+        schedules(),
         audit(),
         policy(),
         tokens(),
@@ -171,6 +173,50 @@ fn reviews() -> Command {
         )
 }
 
+fn schedules() -> Command {
+    let which =
+        || Arg::new("schedule").value_name("NAME").required(true).help("Name of the schedule, or its id");
+    let create = command("create", "Have an action performed at set times, approved once")
+        .arg(text("name", "NAME", "What people call it: letters, digits, dashes"))
+        .arg(text("at", "EXPRESSION", "Minute, hour, day of the month, month, day of the week; or @daily and the like"))
+        .arg(text("zone", "ZONE", "IANA time zone of the expression [default: UTC]"))
+        .arg(text("until", "DATE", "The end: a date or a moment; needed where approval is, at most 366 days ahead"))
+        .arg(
+            text("missed", "skip|once", "What becomes of times at which no gateway was there [default: skip]")
+                .value_parser(["skip", "once"])
+                .hide_possible_values(true),
+        )
+        .arg(what("ACTION", "An action's id or words, with its flags or --input JSON"))
+        .after_help(
+            "Examples:\n  guichet schedules create --name nightly --at \"0 3 * * 1-5\" --zone Europe/Paris \\\n    \
+             --until 2026-12-31 orders purge-queue --queue returns --reason \"keeps it small\"\n  \
+             guichet schedules create orders purge-queue --queue returns --name hourly --at @hourly\n\n\
+             A time whose run of before has not ended is left out.",
+        );
+    group("schedules", "What is done at set times: made, approved once, halted")
+        .subcommand(create)
+        .subcommand(command("list", "All that you may see, with their next time"))
+        .subcommand(
+            command("show", "One schedule: its next times, what it does, what came of the last").arg(which()),
+        )
+        .subcommand(command("approve", "Show the card and say yes to each of its runs").arg(which()))
+        .subcommand(command("reject", "Say no; --reason is required").arg(which()))
+        .subcommand(command("pause", "Halt it; those who may approve it can too").arg(which()))
+        .subcommand(command("resume", "Let it go on with its next time").arg(which()))
+        .subcommand(command("delete", "Remove it; its runs and records stay").arg(which()))
+}
+
+/// An action or a run, and the flags after it.
+fn what(value: &'static str, help: &'static str) -> Arg {
+    Arg::new("what")
+        .value_name(value)
+        .required(true)
+        .num_args(1..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .help(help)
+}
+
 fn approvals() -> Command {
     let several = || {
         Arg::new("run")
@@ -254,15 +300,6 @@ fn audit() -> Command {
 }
 
 fn policy() -> Command {
-    let what = |value: &'static str, help: &'static str| {
-        Arg::new("what")
-            .value_name(value)
-            .required(true)
-            .num_args(1..)
-            .trailing_var_arg(true)
-            .allow_hyphen_values(true)
-            .help(help)
-    };
     let as_user = |help: &'static str| text("as", "USER", help);
     let resource = || text("resource", "RESOURCE", "On this, where the input is not known");
     group("policy", "Why something is allowed or not, who can do it, who can approve it")

@@ -9,11 +9,13 @@ mod audit;
 mod context;
 mod login;
 mod logout;
+mod named;
 mod perform;
 mod policy;
 mod providers;
 mod reviews;
 mod runs;
+mod schedules;
 mod tokens;
 mod trail;
 mod verify;
@@ -165,6 +167,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "runs" => runs::run(cx, below, printer),
         "approvals" => approvals::run(cx, below, printer),
         "reviews" => reviews::run(cx, below, printer),
+        "schedules" => schedules::run(cx, below, printer),
         "audit" => audit::run(cx, below, printer),
         "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),

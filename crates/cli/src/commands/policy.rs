@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use clap::{ArgMatches, Command};
+use clap::ArgMatches;
 use guichet_client::Subject;
 use guichet_contract::{
     Answer, ApprovalTold, Explanation, PolicyTold, RunId, Says, Simulation, WhoCan, WhoCanApprove,
@@ -10,8 +10,8 @@ use guichet_contract::{
 use serde_json::json;
 
 use crate::{
-    arguments::{Places, action, globals, input, schema::members},
-    commands::{Cx, actions, subcommand, text},
+    arguments::globals,
+    commands::{Cx, named, subcommand, text},
     exit::Exit,
     failure::Failure,
     printer::{
@@ -42,10 +42,7 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
 
 /// What is asked about: a run by its id, or an action by its id or words, with the flags that its own command takes.
 fn subject(cx: &Cx, verb: &str, matches: &ArgMatches) -> Result<Subject, Failure> {
-    let typed: Vec<String> = matches.get_many::<String>("what").into_iter().flatten().cloned().collect();
-    let count = typed.iter().take_while(|word| !word.starts_with('-')).count();
-    let (named, flags) = typed.split_at(count);
-    let mut flags = flags.to_vec();
+    let (words, mut flags) = named::typed(matches);
     let owned = |name| text(matches, name).map(str::to_owned);
     let mut subject = Subject {
         as_user: owned("as"),
@@ -53,39 +50,26 @@ fn subject(cx: &Cx, verb: &str, matches: &ArgMatches) -> Result<Subject, Failure
         reason: globals::reason(matches).map(str::to_owned),
         ..Subject::default()
     };
-    let bare = Command::new("guichet").version(env!("CARGO_PKG_VERSION")).no_binary_name(true);
-    if let [id] = named
+    if let [id] = &words[..]
         && is_run(id)
     {
         take_own(verb, &mut flags, &[], &mut subject)?;
-        parse(globals::add(bare, &cx.settings), &flags)?;
+        named::parse(globals::add(named::bare(), &cx.settings), &flags)?;
         subject.run = Some(id.clone());
         return Ok(subject);
     }
-    let catalogue = cx.catalogue()?;
-    let places = Places::of(&catalogue);
-    let action = actions::find(&catalogue, &places, named)?;
-    let members = members(action);
-    let taken: Vec<&str> = members.iter().map(|member| member.flag.as_str()).collect();
+    let found = named::find(cx, &words)?;
+    let taken: Vec<&str> = found.2.iter().map(|member| member.flag.as_str()).collect();
     take_own(verb, &mut flags, &taken, &mut subject)?;
-    let words = places.words_of(&action.id).unwrap_or(&action.command);
-    let command = action::fill(bare, action, words).bin_name(format!("guichet policy {verb} {}", action.id));
-    let below = parse(globals::add(command, &cx.settings), &flags)?;
-    let input = input::collect(&below, &members)?;
-    if !input.is_empty() || below.contains_id("input") {
-        subject.input = Some(input);
-    }
-    subject.reason = globals::reason(&below).map(str::to_owned).or(subject.reason);
-    subject.action = Some(action.id.to_string());
+    let named = named::read(cx, &format!("guichet policy {verb}"), found, &flags)?;
+    subject.input = named.input;
+    subject.reason = named.reason.or(subject.reason);
+    subject.action = Some(named.action.id.to_string());
     Ok(subject)
 }
 
 fn is_run(id: &str) -> bool {
     id.parse::<RunId>().is_ok() || (id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-fn parse(command: Command, flags: &[String]) -> Result<ArgMatches, Failure> {
-    command.try_get_matches_from(flags).map_err(|error| Failure::Clap(Box::new(error)))
 }
 
 /// Takes `--as` and `--resource` from among the action's flags, where the action has none of that name.
@@ -95,24 +79,10 @@ fn take_own(
     taken: &[&str],
     subject: &mut Subject,
 ) -> Result<(), Failure> {
-    for name in ["as", "resource"] {
-        if taken.contains(&name) || (name == "as" && verb == "who-can") {
-            continue;
-        }
-        let flag = format!("--{name}");
-        let Some(at) = flags.iter().position(|typed| {
-            typed.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        }) else {
-            continue;
-        };
-        let typed = flags.remove(at);
-        let value = match typed.split_once('=') {
-            Some((_, value)) => value.to_owned(),
-            None if at < flags.len() => flags.remove(at),
-            None => return Err(Failure::usage(format!("{flag} needs a value"))),
-        };
-        *(if name == "as" { &mut subject.as_user } else { &mut subject.resource }) = Some(value);
+    if verb != "who-can" {
+        subject.as_user = named::take(flags, taken, "as")?.or(subject.as_user.take());
     }
+    subject.resource = named::take(flags, taken, "resource")?.or(subject.resource.take());
     Ok(())
 }
 

@@ -90,7 +90,12 @@ fn filter(matches: &ArgMatches) -> Result<RunFilter, Failure> {
 
 /// Where it stands, and whether it went on without approval.
 fn state(run: &Run) -> String {
-    let state = words(run.state.as_str());
+    let mut state = words(run.state.as_str());
+    if run.state == RunState::Running && run.cancel_asked.is_some() {
+        state.push_str(" (asked to stop)");
+    } else if let Some(until) = run.waits_until {
+        state = format!("{state} (waits until {})", moment(until));
+    }
     if run.broken_glass.is_some() { format!("{state} (glass broken)") } else { state }
 }
 

@@ -80,6 +80,7 @@ impl Card {
             .plan(run.plan.as_ref())
             .with("Resource", with_owner(&run.resource, run.owner.as_deref()))
             .with("Requested by", format!("{}, {}", run.requested_by, moment(run.created_at)));
+        card = card.maybe("Schedule", run.schedule.clone());
         if let Some(undone) = run.undoes {
             card = card.with("Undoes", format!("run {}", undone.short()));
         }
@@ -123,6 +124,22 @@ impl Card {
         } else if run.state == RunState::AwaitingApproval && run.cool_down_seconds > 0 {
             let delay = SignedDuration::from_secs(run.cool_down_seconds.into());
             card = card.with("Starts", format!("{} after the last yes", duration(delay)));
+        }
+        if let Some(seconds) = run.timeout_seconds {
+            card = card.with(
+                "May take",
+                format!("{} (policy)", duration(SignedDuration::from_secs(seconds.into()))),
+            );
+        }
+        if let Some(until) = run.waits_until {
+            let left = duration(until.duration_since(now));
+            card = card.with("Waits until", format!("{}, {left} from now", moment(until)));
+        }
+        if let Some(asked) = &run.cancel_asked {
+            let confirmed = if run.state == RunState::Running { ", not confirmed yet" } else { "" };
+            let because = asked.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();
+            let line = format!("{}, {}{confirmed}{because}", asked.by, moment(asked.at));
+            card = card.with("Cancel asked by", line);
         }
         if let (Some(from), Some(to)) = (run.started_at, run.finished_at) {
             card = card.with("Took", took(from, to));

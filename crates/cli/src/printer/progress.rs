@@ -1,35 +1,43 @@
-//! How a run goes, while one waits: a live line on a terminal, plain lines at changes elsewhere.
+//! How a run goes, while one waits: live lines on a terminal, one for the run and one for each step under way, above
+//! them what was told and the steps that ended; plain lines at changes elsewhere.
 
-use std::{io::Write as _, time::Duration};
+use std::{collections::BTreeMap, io::Write as _, time::Duration};
 
+use console::style;
 use guichet_contract::{
-    Run, RunState,
+    Run, RunState, StepState, UNDOING,
     approval::{all_lifted, lifted_by},
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::printer::{
     card::who,
-    text::{duration, plain, words},
+    text::{duration, moment, plain, words},
 };
 
 /// Shows one run. Leaves nothing behind on a terminal when it is dropped.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
+    lines: MultiProgress,
+    steps: Steps,
     colours: bool,
     last: String,
     has_bar: bool,
+    /// The pause it is in, and its end.
+    pause: Option<(String, Timestamp)>,
 }
 
 impl Progress {
     pub(super) fn new(terminal: bool, colours: bool) -> Self {
+        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let bar = terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let bar = lines.add(ProgressBar::no_length());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        let progress = Self { bar, colours, last: String::new(), has_bar: false };
+        let (steps, last) = (Steps::default(), String::new());
+        let progress = Self { bar, lines, steps, colours, last, has_bar: false, pause: None };
         progress.style("{spinner} {wide_msg}");
         progress
     }
@@ -59,7 +67,9 @@ impl Progress {
                 let left = left.map(|left| format!(" · {left} left")).unwrap_or_default();
                 let short = run.id.short();
                 bar.set_message(plain(&format!("{line}{left} · guichet approvals approve {short}")));
-            } else if !self.has_bar {
+            } else if let Some((name, until)) = self.pause.as_ref().filter(|_| run.cancel_asked.is_none()) {
+                bar.set_message(waiting(name, *until, now));
+            } else if !self.has_bar || run.cancel_asked.is_some() {
                 bar.set_message(plain(&line));
             }
         } else if self.last != line {
@@ -77,7 +87,9 @@ impl Progress {
     /// A line of the provider's log.
     pub(crate) fn log(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.println(plain(line)),
+            Some(_) => {
+                let _ = self.lines.println(plain(line));
+            }
             None => {
                 let _ = writeln!(std::io::stderr().lock(), "{}", plain(line));
             }
@@ -87,6 +99,7 @@ impl Progress {
     /// How far the provider is.
     pub(crate) fn advanced(&mut self, percent: Option<f64>, message: Option<&str>) {
         let message = plain(message.unwrap_or_default());
+        self.pause = None;
         if let Some(bar) = &self.bar {
             if let Some(percent) = percent.filter(|percent| percent.is_finite()) {
                 self.has_bar = true;
@@ -108,10 +121,103 @@ impl Progress {
         }
     }
 
-    /// Takes the live line away.
+    /// A step of the provider's began or ended.
+    pub(crate) fn step(&mut self, name: &str, state: StepState, at: Timestamp, why: Option<&str>) {
+        self.pause = None;
+        if name == UNDOING {
+            return self.log("undoing what was done");
+        }
+        let took = self.steps.took(name, state, at);
+        let took = |before: &str| took.as_ref().map(|took| format!("{before}{took}")).unwrap_or_default();
+        let (sign, name) = (self.sign(state), plain(name));
+        let why = why.map(|why| format!(": {}", plain(why))).unwrap_or_default();
+        let Some(bar) = &self.bar else {
+            let line = match state {
+                StepState::Began => format!("{name} …"),
+                StepState::Noted | StepState::Done => format!("{name}: done{}", took(" in ")),
+                StepState::Failed => format!("{name}: failed{}{why}", took(" after ")),
+            };
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+            return;
+        };
+        if state == StepState::Began {
+            let line = self.lines.insert_before(bar, ProgressBar::no_length());
+            if let Ok(style) = ProgressStyle::with_template(&format!("{} {{wide_msg}}", self.spinner())) {
+                line.set_style(style);
+            }
+            line.set_message(name.clone());
+            line.enable_steady_tick(Duration::from_millis(120));
+            self.steps.show(&name, line);
+            return;
+        }
+        self.steps.hide(&name);
+        let _ = self.lines.println(format!("{sign} {name}{}{why}", took("  ")));
+    }
+
+    /// The run only waits.
+    pub(crate) fn waits(&mut self, name: &str, until: Timestamp, now: Timestamp) {
+        let line = waiting(name, until, now);
+        self.pause = Some((name.to_owned(), until));
+        match &self.bar {
+            Some(bar) => bar.set_message(line),
+            None => {
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            }
+        }
+    }
+
+    fn spinner(&self) -> &'static str {
+        if self.colours { "{spinner:.cyan}" } else { "{spinner}" }
+    }
+
+    fn sign(&self, state: StepState) -> String {
+        let sign = if state == StepState::Failed { style("✗").red() } else { style("✓").green() };
+        sign.for_stderr().force_styling(self.colours).to_string()
+    }
+
+    /// Takes the live lines away.
     pub(crate) fn end(&self) {
+        self.steps.hide_all();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+    }
+}
+
+/// The steps that are under way.
+#[derive(Default)]
+struct Steps {
+    began: BTreeMap<String, Timestamp>,
+    shown: BTreeMap<String, ProgressBar>,
+}
+
+impl Steps {
+    /// How long a step took, once it ended.
+    fn took(&mut self, name: &str, state: StepState, at: Timestamp) -> Option<String> {
+        if state == StepState::Began {
+            let _ = self.began.insert(name.to_owned(), at);
+            return None;
+        }
+        let took = at.duration_since(self.began.remove(name)?);
+        Some(if took.as_secs() < 60 { format!("{:.1} s", took.as_secs_f64()) } else { duration(took) })
+    }
+
+    /// A step that is begun once more has its line still.
+    fn show(&mut self, name: &str, line: ProgressBar) {
+        if let Some(before) = self.shown.insert(name.to_owned(), line) {
+            before.finish_and_clear();
+        }
+    }
+
+    fn hide(&mut self, name: &str) {
+        if let Some(line) = self.shown.remove(name) {
+            line.finish_and_clear();
+        }
+    }
+
+    fn hide_all(&self) {
+        for line in self.shown.values() {
+            line.finish_and_clear();
         }
     }
 }
@@ -120,6 +226,12 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn waiting(name: &str, until: Timestamp, now: Timestamp) -> String {
+    let left = until.duration_since(now);
+    let left = if left.is_positive() { format!(", {} from now", duration(left)) } else { String::new() };
+    format!("{}: waiting until {}{left}", plain(name), moment(until))
 }
 
 /// Everybody who was asked has said yes; the gateway is about to tell the new state.
@@ -132,6 +244,9 @@ fn describe(run: &Run) -> String {
     let short = run.id.short();
     if run.state == RunState::AwaitingApproval && is_lifted(run) {
         return format!("run {short}: approved");
+    }
+    if let Some(asked) = run.cancel_asked.as_ref().filter(|_| run.state == RunState::Running) {
+        return format!("run {short}: running; {} asked that it be stopped, not confirmed yet", asked.by);
     }
     if run.state != RunState::AwaitingApproval {
         return format!("run {short}: {}", words(run.state.as_str()));

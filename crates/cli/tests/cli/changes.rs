@@ -55,6 +55,29 @@ fn a_run_is_followed_through_cut_connections_to_its_end() {
 }
 
 #[test]
+fn steps_pauses_and_a_cancel_are_told_as_they_come() {
+    let fake = Fake::start();
+    let mut part = fake.part.lock().unwrap();
+    part.connections.push_back(event(1, &json!({"kind": "state", "state": "running"})));
+    let told = [
+        json!({"kind": "step", "name": "create bucket", "state": "began"}),
+        json!({"kind": "step", "name": "create bucket", "state": "done", "result": {"id": 7}}),
+        json!({"kind": "waiting", "name": "settle", "until": "2031-05-06T07:08:09Z"}),
+        json!({"kind": "step", "name": "copy", "state": "began"}),
+        json!({"kind": "step", "name": "copy", "state": "failed", "result": "the disk is full\u{1b}[2J"}),
+        json!({"kind": "cancel_asked", "by": "dana"}),
+        json!({"kind": "state", "state": "cancelled"}),
+    ];
+    let told = (2..).zip(&told).map(|(number, told)| event(number, told)).collect();
+    part.connections.push_back(told);
+    part.run_at_the_end = Some(ended(cancel_run(), RunState::Cancelled, Some(Outcome::cancelled(None))));
+    drop(part);
+    let (exit, out, err) = fake.run(&CANCEL);
+    let err: Vec<&str> = err.lines().filter(|line| !line.contains("settle")).collect();
+    assert_snapshot!("steps_of_a_run", format!("exit {exit}\n--- out\n{out}--- err\n{}", err.join("\n")));
+}
+
+#[test]
 fn an_answer_lost_on_the_way_makes_no_second_run() {
     let fake = Fake::start();
     fake.part.lock().unwrap().submissions.extend([None, None]);

@@ -183,6 +183,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/tokens/{id}", delete(|| async { StatusCode::NO_CONTENT }))
         .route("/v1/catalogue", get(get_catalogue))
         .merge(crate::policy::routes())
+        .merge(crate::schedules::routes())
         .route("/v1/actions/{action}/plan", post(plan))
         .route("/v1/actions/{action}/options/{member}", post(options))
         .route("/v1/actions/{action}/runs", post(submit))
@@ -516,12 +517,16 @@ pub(crate) fn run_of(action: &str, input: &Value, state: RunState) -> Run {
         decisions: Vec::new(),
         broken_glass: None,
         cool_down_seconds: 0,
+        timeout_seconds: None,
         undoes: None,
         undone_by: None,
         undo: None,
         concurrency: None,
         behind: None,
+        schedule: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: "2026-11-21T08:00:00Z".parse().unwrap(),
         expires_at: None,
         started_at: None,

@@ -18,5 +18,6 @@ mod help;
 mod offered;
 mod policy;
 mod reads;
+mod schedules;
 mod signing;
 mod terminal;

@@ -16,7 +16,7 @@ use super::{
     place::At,
 };
 
-const OPERATION: [&str; 15] = [
+const OPERATION: [&str; 18] = [
     "command",
     "title",
     "effect",
@@ -28,6 +28,9 @@ const OPERATION: [&str; 15] = [
     "undo",
     "confirm",
     "long",
+    "resumable",
+    "idempotent",
+    "remembers",
     "timeout",
     "sensitive",
     "view",
@@ -52,6 +55,9 @@ pub(super) struct OperationExtension {
     pub(super) undo: Option<Undo>,
     pub(super) confirm: bool,
     pub(super) long: bool,
+    pub(super) resumable: bool,
+    pub(super) idempotent: bool,
+    pub(super) remembers: bool,
     pub(super) timeout_seconds: Option<u32>,
     pub(super) sensitive: bool,
     pub(super) view: Option<View>,
@@ -85,6 +91,9 @@ pub(super) fn operation(at: &At<'_>, findings: &mut Findings) -> OperationExtens
         undo: fields.at("undo").and_then(|at| undo(&at, fields.findings)),
         confirm: fields.boolean("confirm").unwrap_or_default(),
         long: fields.boolean("long").unwrap_or_default(),
+        resumable: fields.boolean("resumable").unwrap_or_default(),
+        idempotent: fields.boolean("idempotent").unwrap_or_default(),
+        remembers: fields.boolean("remembers").unwrap_or_default(),
         timeout_seconds: fields.seconds("timeout", 1, DAY),
         sensitive: fields.boolean("sensitive").unwrap_or_default(),
         view: fields.at("view").and_then(|at| view(&at, fields.findings)),

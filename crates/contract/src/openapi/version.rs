@@ -9,7 +9,7 @@ use super::keyword::{Keyword, is_prose, keyword};
 
 /// The version of this action.
 pub(super) fn digest(action: &Action) -> Digest {
-    Digest::of_json(&json!({
+    let mut declared = json!({
         "id": action.id,
         "effect": action.effect,
         "approval": action.approval,
@@ -23,7 +23,14 @@ pub(super) fn digest(action: &Action) -> Digest {
         "input": without_prose(&action.input),
         "options": action.options,
         "http": action.http,
-    }))
+    });
+    // Named only where they are said, so that what others declare keeps the version it had.
+    for (name, said) in [("resumable", action.resumable), ("idempotent", action.idempotent)] {
+        if said {
+            declared[name] = json!(true);
+        }
+    }
+    Digest::of_json(&declared)
 }
 
 /// A schema without its words for people. A *property* called `description` stays: only keywords go.

@@ -25,9 +25,9 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Yes {
     /// `binding` of the card that was shown; when it is not the run's, nothing is decided.
-    binding: Option<Digest>,
+    pub(crate) binding: Option<Digest>,
     /// Why, if there is something to say.
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 pub(crate) fn endpoint() -> Endpoint {

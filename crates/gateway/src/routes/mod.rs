@@ -2,9 +2,12 @@
 
 pub mod approve_run;
 pub mod cancel_run;
+pub mod change_schedule;
 pub mod close_review;
 pub mod comment_run;
+pub mod create_schedule;
 pub mod create_token;
+pub mod decide_schedule;
 pub mod explain_policy;
 pub mod export_records;
 pub mod follow_run;
@@ -23,6 +26,7 @@ pub mod read_catalogue;
 pub mod read_keys;
 pub mod read_ledger;
 pub mod read_run;
+pub mod read_schedules;
 pub mod reject_run;
 pub mod revoke_token;
 pub mod sign_in;
@@ -68,6 +72,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         approve_run::endpoint(),
         reject_run::endpoint(),
         list_approvals::endpoint(),
+        create_schedule::endpoint(),
+        read_schedules::list(),
+        read_schedules::one(),
+        decide_schedule::approve(),
+        decide_schedule::reject(),
+        change_schedule::pause(),
+        change_schedule::resume(),
+        change_schedule::delete(),
         list_records::endpoint(),
         read_ledger::checkpoint(),
         read_ledger::tile(),

@@ -67,8 +67,8 @@ async fn lately<T: Clone>(kept: &Kept<T>, find: impl Future<Output = T>) -> T {
 }
 
 async fn handle_ready(State(gateway): State<Arc<Gateway>>) -> Result<&'static str, Refused> {
-    if gateway.draining.is_cancelled() {
-        return Err(Problem::new(code::SHUTTING_DOWN, "this gateway is draining").into());
+    if gateway.leaving.is_cancelled() || gateway.draining.is_cancelled() {
+        return Err(Problem::new(code::SHUTTING_DOWN, "this gateway is about to stop").into());
     }
     let store = &gateway.platform.store;
     let found = lately(&gateway.probed.writable, async {

@@ -50,7 +50,7 @@ pub(crate) async fn handle(gateway: &Gateway, call: &Call, request: Request) -> 
     let manner = Manner {
         idempotency_key: idempotency_key(&parts.headers)?,
         break_glass: parts.headers.get("guichet-break-glass").is_some_and(|value| value == "true"),
-        undoes: None,
+        ..Manner::default()
     };
     // In a box: a read shall not carry the room that a change needs.
     Ok(answer(Box::pin(submit_run::submit_admitted(platform, admitted, manner)).await?))

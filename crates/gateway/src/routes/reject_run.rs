@@ -25,7 +25,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct No {
     /// Why.
-    reason: String,
+    pub(crate) reason: String,
 }
 
 pub(crate) fn endpoint() -> Endpoint {

@@ -71,7 +71,7 @@ async fn handle(
     Path(action): Path<String>,
     JsonBody(body): JsonBody<Wanted>,
 ) -> Result<Response, Refused> {
-    let manner = Manner { idempotency_key: key, break_glass: body.break_glass, undoes: None };
+    let manner = Manner { idempotency_key: key, break_glass: body.break_glass, ..Manner::default() };
     let submitted = submit_run::submit_run(&gateway.platform, &call, body.attempt(action), manner).await?;
     Ok(answer(submitted))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::people::{at, binding, person, run};
 use guichet_contract::{Principal, Run, RunState, Verdict};
-use guichet_lifecycle::{Event, decide, next};
+use guichet_lifecycle::{Event, Settled, decide, next};
 use proptest::prelude::*;
 
 /// Something somebody tries, whether or not it is allowed.
@@ -82,7 +82,9 @@ impl World {
         let from = self.run.state;
         match next(from, event) {
             Ok(to) => {
-                prop_assert!(!from.is_final(), "{} moved to {}", from, to);
+                // Its provider may say what became of a run of which nobody could.
+                let settled = from == RunState::Unknown && matches!(event, Event::Reconciled { .. });
+                prop_assert!(!from.is_final() || settled, "{} moved to {}", from, to);
                 self.run.state = to;
                 self.path.push(to);
             }
@@ -172,7 +174,11 @@ proptest! {
         if times(RunState::Rejected) == 1 {
             prop_assert_eq!(world.path.last(), Some(&RunState::Rejected));
         }
-        prop_assert!(world.path.iter().rev().skip(1).all(|state| !state.is_final()), "{:?}", world.path);
+        prop_assert!(
+            world.path.iter().rev().skip(1).all(|state| !state.is_final() || *state == RunState::Unknown),
+            "{:?}",
+            world.path
+        );
     }
 
     /// Whoever decides first: the same people lead to the same end.
@@ -193,5 +199,26 @@ proptest! {
             Ok::<_, TestCaseError>(world.run.state)
         };
         prop_assert_eq!(end(&yeses.0)?, end(&yeses.1)?);
+    }
+}
+
+#[test]
+fn what_nobody_could_say_is_settled_by_its_provider_once() {
+    for (to, end) in [
+        (Settled::Succeeded, RunState::Succeeded),
+        (Settled::Failed, RunState::Failed),
+        (Settled::Cancelled, RunState::Cancelled),
+    ] {
+        let mut world = World::new([1, 1], false);
+        for event in [Event::Dispatched, Event::ProviderSilent, Event::Reconciled { to }] {
+            world.happen(event).unwrap();
+        }
+        assert_eq!(world.run.state, end);
+        // What came late, or is said a second time, changes nothing.
+        for event in Event::ALL {
+            world.happen(event).unwrap();
+        }
+        let expected = [RunState::Planned, RunState::Queued, RunState::Running, RunState::Unknown, end];
+        assert_eq!(world.path, expected);
     }
 }

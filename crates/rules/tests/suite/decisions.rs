@@ -84,6 +84,30 @@ fn what_decides() {
 }
 
 #[test]
+fn the_shortest_time_of_those_that_hold_counts_and_softens() {
+    let limited = |id: &str, time: &str, scope: &str| {
+        format!("@id(\"{id}\") @timeout(\"{time}\") forbid (principal, action{scope}, resource);")
+    };
+    let (hour, quarter) = (limited("hour", "1h", ""), limited("quarter", "15m", ""));
+    let elsewhere = limited("elsewhere", "1m", " == Action::\"postgres.activity\"");
+    for (texts, expected) in [
+        (vec![], None),
+        (vec![&hour, &elsewhere], Some(3_600)),
+        (vec![&hour, &quarter, &elsewhere], Some(900)),
+    ] {
+        let text: String = [PERMIT_ALL].into_iter().chain(texts.into_iter().map(String::as_str)).collect();
+        match ask(&policies(&text), &person("dana"), &action("postgres.cancel-query"), SHOP, "staging") {
+            Decision::Allowed { timeout_seconds, .. } => assert_eq!(timeout_seconds, expected, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    let hard = "@id(\"hard\") forbid (principal, action, resource);";
+    let refused = policies(&format!("{PERMIT_ALL}{hour}{hard}"));
+    let refused = ask(&refused, &person("dana"), &action("postgres.cancel-query"), SHOP, "staging");
+    assert_eq!(told(&refused), "no: hard");
+}
+
+#[test]
 fn the_effects_agree_with_cedar_itself() {
     // What one set gives in Cedar, our two sets must give, for every combination of these.
     let parts = [

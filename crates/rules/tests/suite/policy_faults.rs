@@ -52,6 +52,9 @@ fn every_fault_has_its_place_and_the_nearest_name() {
         (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@expires(\"0s\") forbid {all};"), "p:2:1: `@expires` is a time"),
         (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@expires(\"31d\") forbid {all};"), "p:2:1: `@expires` is a time"),
         (format!("@id(\"a\") @approval(\"x\") @by(\"owner\")\n@expires(\"soon\") forbid {all};"), "p:2:1: `@expires` is a time"),
+        (format!("@id(\"a\") @timeout(\"1h\") permit {all};"), "p:1:10: `@timeout` on a `permit`"),
+        (format!("@id(\"a\")\n@timeout(\"25h\") forbid {all};"), "p:2:1: `@timeout` is a time"),
+        (format!("@id(\"a\")\n@timeout(\"0s\") forbid {all};"), "p:2:1: `@timeout` is a time"),
     ];
     for (text, expected) in table {
         let found = faults(&[("p", &text)]);

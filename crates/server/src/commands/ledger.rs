@@ -8,14 +8,11 @@ use guichet_operations::{
     prune_records::{Segment, find_segment, prune_records},
     seal_records::seal_records,
 };
-use guichet_store::{
-    Checkpoints as _, Store as _,
-    sqlite::{SqliteStore, drop_search_index},
-};
+use guichet_store::sqlite::drop_search_index;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::say;
-use crate::{archive, config::Config, keys, record_export::Position};
+use crate::{archive, config::Config, keys, record_export::Position, store};
 
 /// Archives the records from before a day or moment, verifies the archive, and deletes them from the store.
 ///
@@ -29,24 +26,27 @@ pub fn prune(file: &Path, before: &str, folder: &Path) -> anyhow::Result<ExitCod
 
 async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyhow::Result<ExitCode> {
     let ledger_keys = keys::ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
-    let store = open(config)?;
-    seal_records(&store, &ledger_keys, &SystemClock).await?;
-    let Some(segment) = find_segment(&store, &ledger_keys, before).await? else {
+    let store = store::open(config).await.context("stop the gateway first")?;
+    let store = &*store;
+    seal_records(store, &ledger_keys, &SystemClock).await?;
+    let Some(segment) = find_segment(store, &ledger_keys, before).await? else {
         say(&format!("nothing to prune: fewer than 256 sealed records are older than {before}"));
         store.close().await;
         return Ok(ExitCode::SUCCESS);
     };
     is_exported(config, &segment)?;
-    archive::write(&store, &ledger_keys, &segment, folder).await?;
+    archive::write(store, &ledger_keys, &segment, folder).await?;
     let root = segment.note.lines().nth(2).unwrap_or_default();
     let archived = format!("archived in {}, root {root}", folder.display());
-    prune_records(&store, &SystemClock, &config.environment, &segment, &archived).await?;
-    seal_records(&store, &ledger_keys, &SystemClock).await?;
+    prune_records(store, &SystemClock, &config.environment, &segment, &archived).await?;
+    seal_records(store, &ledger_keys, &SystemClock).await?;
     store.close().await;
-    drop_search_index(&config.data.join("guichet.sqlite")).context(
-        "the records are archived, verified and pruned, but the search index, which has words of theirs, cannot be \
-         removed; remove guichet.sqlite.search, or start the gateway, which makes it anew",
-    )?;
+    if config.store.is_none() {
+        drop_search_index(&store::sqlite_file(config)).context(
+            "the records are archived, verified and pruned, but the search index, which has words of theirs, cannot \
+             be removed; remove guichet.sqlite.search, or start the gateway, which makes it anew",
+        )?;
+    }
     say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
     say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
     Ok(ExitCode::SUCCESS)
@@ -93,7 +93,7 @@ pub fn drop_old_keys(file: &Path) -> anyhow::Result<ExitCode> {
 
 async fn drop_keys(config: &Config) -> anyhow::Result<ExitCode> {
     let folder = keys::folder(&config.data)?;
-    let store = open(config)?;
+    let store = store::open(config).await.context("stop the gateway first")?;
     let newest = store.latest_checkpoint().await?.map(|(_, note)| note);
     let dropped = keys::drop_old_ledger_keys(&folder, &config.environment, newest.as_deref());
     store.close().await;
@@ -105,12 +105,6 @@ async fn drop_keys(config: &Config) -> anyhow::Result<ExitCode> {
         say("there is one key only; nothing was changed");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The store, which no gateway may have open.
-fn open(config: &Config) -> anyhow::Result<SqliteStore> {
-    SqliteStore::open(&config.data.join("guichet.sqlite"))
-        .context("the store cannot be opened; stop the gateway first")
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod hash_password;
+pub mod keeping;
 pub mod ledger;
 pub mod policy_test;
 pub mod serve;

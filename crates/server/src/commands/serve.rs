@@ -1,4 +1,4 @@
-//! `guichetd serve`: until SIGTERM or Ctrl-C, then drained.
+//! `guichetd serve` and `guichetd work`: until SIGTERM or Ctrl-C, then drained.
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -11,25 +11,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{assemble::assemble, config::Config, telemetry, whole_file::write_whole};
+use crate::{
+    assemble::{Role, assemble},
+    config::Config,
+    telemetry,
+    whole_file::write_whole,
+};
 
-/// Serves.
+/// Serves, or works, or both.
 ///
 /// # Errors
 /// Whatever keeps it from starting.
-pub fn serve(file: &Path, ready_file: Option<&Path>) -> anyhow::Result<ExitCode> {
+pub fn serve(role: Role, file: &Path, ready_file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = Config::load(file).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow!("the configuration is not usable:\n{}", faults.join("\n"))
     })?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no async runtime")?;
-    runtime.block_on(serve_config(&config, ready_file))
+    runtime.block_on(serve_config(role, &config, ready_file))
 }
 
-async fn serve_config(config: &Config, ready_file: Option<&Path>) -> anyhow::Result<ExitCode> {
+async fn serve_config(role: Role, config: &Config, ready_file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::install(&config.telemetry, &config.environment)?;
-    let assembled = assemble(config, Arc::new(SystemClock), Arc::clone(&telemetry.tracer)).await?;
+    let assembled = assemble(role, config, Arc::new(SystemClock), Arc::clone(&telemetry.tracer)).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("{} cannot be listened on; choose another `listen`", config.listen))?;
@@ -41,7 +46,7 @@ async fn serve_config(config: &Config, ready_file: Option<&Path>) -> anyhow::Res
         let text = serde_json::json!({"url": url}).to_string();
         write_whole(path, text.as_bytes(), 0o644).context("the ready file cannot be written")?;
     }
-    tracing::info!(url, environment = config.environment, "guichetd answers");
+    tracing::info!(url, environment = config.environment, ?role, "guichetd answers");
     stopped().await?;
     tracing::info!("stopping: no new work is taken, what has begun finishes");
     stop.cancel();

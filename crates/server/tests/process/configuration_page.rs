@@ -57,9 +57,17 @@ fn every_field_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("guichet.toml");
     let mut all = BTreeSet::new();
-    for table in
-        ["", "[approval]", "[limits]", "[telemetry]", "[ledger]", "[[user]]", "[[provider]]", "[[notify]]"]
-    {
+    for table in [
+        "",
+        "[store]",
+        "[approval]",
+        "[limits]",
+        "[telemetry]",
+        "[ledger]",
+        "[[user]]",
+        "[[provider]]",
+        "[[notify]]",
+    ] {
         fs::write(&file, format!("{table}\nno-such-field = 1\n")).unwrap();
         all.extend(fields(&Config::load(&file).unwrap_err()[0].message));
     }

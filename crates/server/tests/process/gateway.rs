@@ -29,13 +29,22 @@ pub(crate) fn guichetd() -> Command {
 }
 
 /// Asks until there is an answer.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, ask).await
+}
+
+/// Asks until there is an answer, for at most so long.
+pub(crate) async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let began = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(began.elapsed() < patience, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -93,6 +102,12 @@ impl Gateway {
     /// From the next start on its records go to this collector.
     pub(crate) fn log_records_to(&mut self, url: &str) {
         self.telemetry = format!("otlp_records = \"{url}\"\n");
+        self.configure(&PEOPLE);
+    }
+
+    /// From the next start on it has these tables in its configuration.
+    pub(crate) fn with_tables(&mut self, tables: &str) {
+        tables.clone_into(&mut self.tables);
         self.configure(&PEOPLE);
     }
 
@@ -206,6 +221,10 @@ impl Gateway {
         let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
         self.address.gone();
         status
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     pub(crate) fn nobody(&self) -> Person {

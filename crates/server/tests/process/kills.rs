@@ -1,8 +1,6 @@
 //! `kill -9` in each state of a run, and a new start on the same folder: what was accepted is there, what is known is
 //! said, and nothing is done twice.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::{
@@ -66,7 +64,7 @@ async fn a_queued_run_is_performed_once_after_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_run_is_unknown_and_never_called_again() {
+async fn a_running_run_is_unknown_and_asked_after_and_never_called_again() {
     let mut gateway = Gateway::started("", "").await;
     let dana = gateway.sign_in("dana").await;
     let run = dana.submitted("things.slow-change", json!({"name": "a", "milliseconds": 1_000})).await;
@@ -76,15 +74,51 @@ async fn a_running_run_is_unknown_and_never_called_again() {
     assert_eq!(ended["state"], "unknown", "{ended}");
     assert_eq!(ended["outcome"]["problem"]["code"], "gateway-stopped");
     assert!(ended["outcome"]["problem"]["next"].as_str().unwrap().contains("may have been done"), "{ended}");
-    // Longer than the provider takes: were it called again, it would be seen.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Its provider is asked, which knows: also when the gateway is killed once more before it could ask.
     gateway.kill_and_start().await;
-    assert_eq!(dana.run(&run).await, ended, "and so it stays");
-    assert_eq!(gateway.providers.calls.of(&run), 1);
-    assert!(gateway.providers.effects.count("a") <= 1);
+    let settled = reaches(&dana, &run, "succeeded").await;
+    assert_eq!(settled["outcome"]["result"], json!({"done": "a"}));
+    assert_eq!((gateway.providers.calls.of(&run), gateway.providers.effects.count("a")), (1, 1));
+    let records = proven(&dana, &[]).await;
+    for verb in ["execute_run", "record_outcome", "reconcile_run"] {
+        assert_eq!(told(&records, &run, verb), 1, "{verb}");
+    }
+    assert!(records.iter().any(|record| record["run"] == run.as_str() && record["verdict"] == "unknown"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resumable_run_goes_on_after_its_last_step() {
+    let mut gateway = Gateway::started("", "").await;
+    let dana = gateway.sign_in("dana").await;
+    let build = json!({"name": "a", "steps": 5, "step_milliseconds": 400});
+    let run = dana.submitted("builder.build", build).await;
+    let builder = gateway.providers.builder.clone();
+    for done in [1, 3] {
+        until("a step", || async { (builder.done().len() >= done).then_some(()) }).await;
+        gateway.kill_and_start().await;
+        assert_eq!(dana.state(&run).await, "running");
+    }
+    let ended = dana.end_of(&run).await;
+    assert_eq!(ended["state"], "succeeded", "{ended}");
+    assert_eq!(builder.done(), ["a 1", "a 2", "a 3", "a 4", "a 5"], "each once");
     let records = proven(&dana, &[]).await;
     assert_eq!((told(&records, &run, "execute_run"), told(&records, &run, "record_outcome")), (1, 1));
-    assert!(records.iter().any(|record| record["run"] == run.as_str() && record["verdict"] == "unknown"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_outlives_the_gateway_that_took_it() {
+    let mut gateway = Gateway::started("", "").await;
+    let dana = gateway.sign_in("dana").await;
+    let build = json!({"name": "a", "steps": 9, "step_milliseconds": 700});
+    let run = dana.submitted("builder.build", build).await;
+    let builder = gateway.providers.builder.clone();
+    until("a step", || async { (!builder.done().is_empty()).then_some(()) }).await;
+    let asked = dana.post(&format!("/v1/runs/{run}/cancel"), json!({"reason": "the wrong one"})).await;
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    gateway.kill_and_start().await;
+    let ended = dana.end_of(&run).await;
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+    assert_eq!(builder.done().last().map(String::as_str), Some("undo a 1"), "{:?}", builder.done());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

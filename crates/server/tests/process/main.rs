@@ -24,9 +24,9 @@ mod policy_cases;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
-mod providers;
+mod provider_kills;
 #[cfg(test)]
-mod random_kills;
+mod providers;
 #[cfg(test)]
 mod record_export;
 #[cfg(test)]
@@ -34,8 +34,16 @@ mod refusals;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
+mod replica;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
+mod rolling;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod torture;

@@ -68,6 +68,11 @@ impl Person {
         self.address.url()
     }
 
+    /// The same person, with the same token, at another gateway.
+    pub(crate) fn at(&self, address: &Address) -> Self {
+        Self { address: address.clone(), ..self.clone() }
+    }
+
     /// What it signed in with.
     pub(crate) fn token(&self) -> &str {
         self.token.as_deref().expect("signed in")
@@ -142,6 +147,23 @@ impl Person {
         let events = self.get(&format!("/v1/runs/{run}/events")).await;
         assert_eq!(events.status, 200, "{}", events.body);
         self.run(run).await
+    }
+
+    /// Waits for an event of a run, as a line that has all these words.
+    pub(crate) async fn hears(&self, run: &str, words: &[&str]) {
+        let mut request = self.http.get(format!("{}/v1/runs/{run}/events", self.address.url()));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let mut events = request.send().await.unwrap();
+        let mut told = String::new();
+        while let Some(more) = events.chunk().await.unwrap() {
+            told.push_str(&String::from_utf8_lossy(&more));
+            if told.lines().any(|line| words.iter().all(|word| line.contains(word))) {
+                return;
+            }
+        }
+        panic!("run {run} ended without {words:?}: {told}");
     }
 
     /// All items of a list, page by page.

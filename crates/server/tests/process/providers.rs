@@ -12,7 +12,7 @@ use axum::{
     middleware::{self, Next},
 };
 use guichet_provider_sdk::{ActionError, Context, KeyRing, Keys, Provider, provider};
-use guichet_testkit::{Effects, bench};
+use guichet_testkit::{Builder, Effects, bench};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ impl Calls {
 /// Served until dropped.
 pub(crate) struct Providers {
     pub(crate) effects: Effects,
+    pub(crate) builder: Builder,
     pub(crate) calls: Calls,
     /// Filled from `/v1/keys` once the gateway answers.
     pub(crate) keys: Arc<KeyRing>,
@@ -64,14 +65,17 @@ impl Drop for Providers {
 
 impl Providers {
     pub(crate) async fn serve() -> Self {
-        let (effects, calls, keys) = (Effects::default(), Calls::default(), Arc::new(KeyRing::new()));
+        let (effects, calls, builder) = (Effects::default(), Calls::default(), Builder::default());
+        let keys = Arc::clone(&builder.keys);
         let stop = CancellationToken::new();
         let mut served = Vec::new();
-        for (name, provider) in [("things", effects.provider()), ("vault", vault())] {
+        for (name, provider) in
+            [("things", effects.provider()), ("vault", vault()), ("builder", builder.provider())]
+        {
             let router = calls.counting(provider.router(Keys::shared(Arc::clone(&keys))));
             served.push((name, bench::serve(router, &stop).await.unwrap()));
         }
-        Self { effects, calls, keys, served, stop }
+        Self { effects, builder, calls, keys, served, stop }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::future::Future;
 
 use guichet_contract::{
-    ActionId, Clock as _, Decision, Digest, Effect, JobId, Outcome, Plan, Principal, Record, RecordVerdict,
-    Run, RunId, RunState, Surface, SystemClock, TokenId, Verb, Verdict,
+    ActionId, Clock as _, Decision, Digest, Effect, Fired, JobId, Missed, Outcome, Plan, Principal, Record,
+    RecordVerdict, Run, RunId, RunState, Schedule, ScheduleId, ScheduleState, Surface, SystemClock, TokenId,
+    Verb, Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -15,7 +16,7 @@ pub use crate::Reviews;
 use crate::{Change, CommitError, Job, JobKind, PageRequest, Token, TokenKind, UnitOfWork};
 pub use crate::{
     Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Notices as _, Records as _, Runs as _,
-    Store as _, Tokens as _, Wakes as _,
+    Schedules as _, Store as _, Tokens as _, Wakes as _,
 };
 
 /// A moment, the same each time: 2025-01-01 and so many seconds.
@@ -56,12 +57,16 @@ pub fn run_in(state: RunState) -> Run {
         decisions: Vec::new(),
         broken_glass: None,
         cool_down_seconds: 0,
+        timeout_seconds: None,
         undoes: None,
         undone_by: None,
         undo: None,
         concurrency: None,
         behind: None,
+        schedule: None,
         starts_at: None,
+        waits_until: None,
+        cancel_asked: None,
         created_at: second(0),
         expires_at: Some(second(3600)),
         started_at: None,
@@ -72,6 +77,51 @@ pub fn run_in(state: RunState) -> Run {
     };
     run.binding = run.compute_binding();
     run
+}
+
+/// An active schedule of ada's.
+pub fn schedule_named(name: &str) -> Schedule {
+    let run = run_in(RunState::Queued);
+    let mut schedule = Schedule {
+        id: ScheduleId::new(&SystemClock),
+        name: name.into(),
+        revision: 1,
+        state: ScheduleState::Active,
+        because: None,
+        paused_by: None,
+        expression: "0 3 * * 1-5".into(),
+        zone: "Europe/Paris".into(),
+        in_words: None,
+        missed: Missed::Once,
+        until: Some(second(86_400)),
+        action: run.action,
+        action_version: run.action_version,
+        command: run.command,
+        title: run.title,
+        effect: run.effect,
+        environment: run.environment,
+        requested_by: run.requested_by,
+        surface: run.surface,
+        reason: run.reason,
+        input: run.input,
+        resource: run.resource,
+        owner: run.owner,
+        plan: run.plan,
+        policy_version: run.policy_version,
+        binding: Digest::of_bytes(b""),
+        salt: Some("salt".into()),
+        approvals: Vec::new(),
+        decisions: vec![yes_by("grace")],
+        created_at: second(0),
+        expires_at: None,
+        next_at: Some(second(60)),
+        next: Vec::new(),
+        last: Some(Fired { at: second(1), run: Some(run.id), because: None }),
+        last_run: Some(run.id),
+        trace_id: None,
+    };
+    schedule.binding = schedule.compute_binding();
+    schedule
 }
 
 pub fn record(verb: Verb) -> Record {

@@ -79,8 +79,12 @@ pub async fn only_the_holder_finishes_or_retries(premises: &impl Premises) {
     enqueue(&*store, [job.clone()]).await;
     let finish = |lease: &str| unit(Change::FinishJob { job: job.id, lease: lease.into() });
     let retry = |lease: &str| unit(Change::RetryJob { job: job.id, lease: lease.into(), due: second(50) });
+    let hold = |lease: &str| unit(Change::HoldJob { job: job.id, lease: lease.into() });
     conflict(store.commit(finish("a")).await);
+    conflict(store.commit(hold("a")).await);
     store.claim_jobs(&Lane::Runs, "a", second(0), second(60), 1).await.unwrap();
+    store.commit(hold("a")).await.unwrap();
+    conflict(store.commit(hold("b")).await);
     conflict(store.commit(finish("b")).await);
     conflict(store.commit(retry("b")).await);
 
@@ -125,6 +129,24 @@ pub async fn jobs_of_a_run_can_be_dropped(premises: &impl Premises) {
     store.commit(unit(dropping.clone()).with(dropping)).await.unwrap();
     let left = store.claim_jobs(&Lane::Runs, "a", second(0), second(60), 10).await.unwrap();
     assert_eq!(ids(&left).into_iter().collect::<HashSet<_>>(), ids(&kept).into_iter().collect());
+}
+
+pub async fn what_waits_can_be_hastened(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_id();
+    let of = |run, kind| Job { kind, run, ..job_due(second(500)) };
+    let jobs = [of(run, JobKind::ExecuteRun), of(run, JobKind::ExpireRun), of(run_id(), JobKind::ExecuteRun)];
+    enqueue(&*store, jobs.clone()).await;
+    let hasten =
+        |due| UnitOfWork::new().with(Change::HastenJobs { run, kind: JobKind::ExecuteRun, due: second(due) });
+    store.commit(hasten(10)).await.unwrap();
+    // Never later than it was.
+    store.commit(hasten(100)).await.unwrap();
+    let claimed = store.claim_jobs(&Lane::Runs, "a", second(10), second(40), 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|job| job.id).collect::<Vec<_>>(), [jobs[0].id]);
+    // What is held is not taken from its holder.
+    store.commit(hasten(5)).await.unwrap();
+    assert!(store.claim_jobs(&Lane::Runs, "b", second(20), second(50), 10).await.unwrap().is_empty());
 }
 
 async fn claim(store: &impl Store, lease: &str, now: i64, limit: usize) -> Vec<JobId> {

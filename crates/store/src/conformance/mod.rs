@@ -20,6 +20,7 @@ pub mod notices;
 pub mod records;
 pub mod reviews;
 pub mod runs;
+pub mod schedules;
 pub mod tokens;
 pub mod whole;
 
@@ -61,6 +62,7 @@ macro_rules! conformance_suite {
                 short_ids_find_their_runs
                 open_runs_are_counted
                 a_run_is_undone_once
+                a_run_under_way_rests_and_is_asked_to_stop
             }
             events {
                 events_are_numbered_without_gaps
@@ -71,6 +73,13 @@ macro_rules! conformance_suite {
                 a_review_is_opened_with_its_run_and_closed_once
                 open_reviews_come_by_urgency
             }
+            schedules {
+                a_schedule_reads_as_it_was_written
+                of_many_who_change_a_schedule_one_wins
+                schedules_are_listed_by_name
+                a_deleted_schedule_frees_its_name
+                a_schedules_job_is_one_of_those_that_move_runs
+            }
             jobs {
                 no_job_is_claimed_twice
                 jobs_wait_until_they_are_due
@@ -80,6 +89,7 @@ macro_rules! conformance_suite {
                 the_next_moment_is_known
                 all_leases_can_be_freed
                 jobs_of_a_run_can_be_dropped
+                what_waits_can_be_hastened
                 of_one_key_one_goes_at_a_time_and_in_order
                 what_is_to_be_tried_again_keeps_its_key
                 what_is_not_yet_due_keeps_nobody_waiting

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use guichet_contract::{ActionId, Outcome, Principal, PrincipalKind, Run, RunId, RunState};
+use guichet_contract::{ActionId, CancelAsked, Outcome, Principal, PrincipalKind, Run, RunId, RunState};
 use guichet_lifecycle::{Event, next};
 use serde_json::json;
 
@@ -299,4 +299,29 @@ pub async fn a_run_is_undone_once(premises: &impl Premises) {
             store.commit(UnitOfWork::new().insert_run(Run { undoes: Some(other.id), ..run_in(state) })).await,
         );
     }
+}
+
+pub async fn a_run_under_way_rests_and_is_asked_to_stop(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_in(RunState::Running);
+    insert(&*store, &run).await;
+    let rest = |until| unit(Change::RestRun { run: run.id, until });
+    let asked = CancelAsked { by: "grace".into(), at: second(7), because: Some("too late".into()) };
+    let ask = || unit(Change::AskCancel { run: run.id, asked: asked.clone() });
+    store.commit(rest(Some(second(60)))).await.unwrap();
+    assert_eq!(store.run(run.id).await.unwrap().unwrap().waits_until, Some(second(60)));
+    store.commit(ask()).await.unwrap();
+    conflict(store.commit(ask()).await);
+    // Who was asked to stop wakes, and does not go to sleep again.
+    conflict(store.commit(rest(Some(second(90)))).await);
+    store.commit(rest(None)).await.unwrap();
+    let stands = store.run(run.id).await.unwrap().unwrap();
+    assert_eq!((stands.waits_until, stands.cancel_asked), (None, Some(asked.clone())));
+    store.commit(unit(moved(run.id, RunState::Running, RunState::Cancelled))).await.unwrap();
+    conflict(store.commit(rest(None)).await);
+
+    let queued = run_in(RunState::Queued);
+    insert(&*store, &queued).await;
+    conflict(store.commit(unit(Change::AskCancel { run: queued.id, asked })).await);
+    conflict(store.commit(unit(Change::RestRun { run: queued.id, until: Some(second(60)) })).await);
 }

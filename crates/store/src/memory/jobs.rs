@@ -26,7 +26,7 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: Job) -> Result<(), CommitE
 }
 
 /// The job, if it is held under this lease.
-fn held(writing: &Writing<'_>, job: JobId, lease: &str) -> Result<KeptJob, CommitError> {
+pub(super) fn held(writing: &Writing<'_>, job: JobId, lease: &str) -> Result<KeptJob, CommitError> {
     match writing.state.jobs.get(&job) {
         Some(kept) if kept.is_held_by(lease) => Ok(kept.clone()),
         _ => Err(conflict(format!("job {job} (not held under the lease `{lease}`)"))),
@@ -57,6 +57,19 @@ pub(super) fn retry(
     writing.wake_jobs(kept.job.kind);
     writing.put(|state| &mut state.jobs, job, Some(kept));
     Ok(())
+}
+
+/// What waits is due sooner.
+pub(super) fn hasten(writing: &mut Writing<'_>, run: RunId, kind: JobKind, due: Timestamp) {
+    let waits_longer = |kept: &&KeptJob| {
+        kept.job.run == run && kept.job.kind == kind && kept.lease.is_none() && kept.job.due > due
+    };
+    let waiting: Vec<KeptJob> = writing.state.jobs.values().filter(waits_longer).cloned().collect();
+    for mut kept in waiting {
+        kept.job.due = due;
+        writing.put(|state| &mut state.jobs, kept.job.id, Some(kept));
+    }
+    writing.wake_jobs(kind);
 }
 
 /// No longer needed.

@@ -16,6 +16,7 @@ mod notices;
 mod records;
 mod reviews;
 mod runs;
+mod schedules;
 mod state;
 mod tokens;
 mod writing;
@@ -163,6 +164,12 @@ impl MemoryStore {
         }
     }
 
+    /// Wakes of others may have been missed: all who wait here look anew.
+    pub fn wake_all(&self) {
+        // Nobody may be waiting.
+        let _ = self.wakes.send(Wake::Anything);
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -194,6 +201,11 @@ impl Store for MemoryStore {
 
     fn lost_records(&self) -> u64 {
         0
+    }
+
+    /// Others may have opened the same memory.
+    fn is_shared(&self) -> bool {
+        true
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

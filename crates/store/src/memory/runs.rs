@@ -1,7 +1,7 @@
 //! Runs and what people decided about them.
 
 use async_trait::async_trait;
-use guichet_contract::{Decision, Outcome, PrincipalKind, Run, RunId, RunState};
+use guichet_contract::{CancelAsked, Decision, Outcome, PrincipalKind, Run, RunId, RunState};
 use guichet_lifecycle::{Event, next};
 use jiff::Timestamp;
 
@@ -84,6 +84,37 @@ pub(super) fn r#move(
         found.finished_at = Some(at);
     }
     found.outcome = outcome.or(found.outcome);
+    found.waits_until = None;
+    writing.put(|state| &mut state.runs, run, Some(found));
+    Ok(())
+}
+
+/// A run under way waits, or no longer does. Conflict when it is not under way, or, to begin waiting, shall be stopped.
+pub(super) fn rest(
+    writing: &mut Writing<'_>,
+    run: RunId,
+    until: Option<Timestamp>,
+) -> Result<(), CommitError> {
+    let mut found = in_state(writing, run, RunState::Running)?;
+    if until.is_some() && found.cancel_asked.is_some() {
+        return Err(conflict(format!("run {run} (not running, or somebody asked that it be stopped)")));
+    }
+    found.waits_until = until;
+    writing.put(|state| &mut state.runs, run, Some(found));
+    Ok(())
+}
+
+/// A run under way shall be stopped. Conflict when it is not under way, or was asked already.
+pub(super) fn ask_cancel(
+    writing: &mut Writing<'_>,
+    run: RunId,
+    asked: CancelAsked,
+) -> Result<(), CommitError> {
+    let mut found = in_state(writing, run, RunState::Running)?;
+    if found.cancel_asked.is_some() {
+        return Err(conflict(format!("run {run} (not running, or asked already)")));
+    }
+    found.cancel_asked = Some(asked);
     writing.put(|state| &mut state.runs, run, Some(found));
     Ok(())
 }

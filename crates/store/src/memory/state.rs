@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use guichet_contract::{Digest, JobId, Notice, Review, Run, RunEvent, RunId, TokenId};
+use guichet_contract::{Digest, JobId, Notice, Review, Run, RunEvent, RunId, Schedule, ScheduleId, TokenId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ pub(super) struct State {
     /// By run and number.
     pub(super) events: BTreeMap<(RunId, u64), RunEvent>,
     pub(super) reviews: BTreeMap<RunId, Review>,
+    pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
     pub(super) jobs: BTreeMap<JobId, KeptJob>,
     /// By event, channel and recipient.
     pub(super) deliveries: BTreeMap<(Uuid, String, String), Delivery>,

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guichet_contract::RunId;
 
-use super::{checkpoints, events, idempotency, jobs, notices, records, reviews, runs, state::State, tokens};
+use super::{
+    checkpoints, events, idempotency, jobs, notices, records, reviews, runs, schedules, state::State, tokens,
+};
 use crate::{Change, CommitError, JobKind, Wake};
 
 /// Makes one change as it was before.
@@ -98,11 +100,21 @@ impl<'a> Writing<'a> {
             Change::AppendRecord(record) => records::append(self, &record),
             Change::OpenReview(review) => reviews::open(self, review),
             Change::CloseReview { run, closed } => reviews::close(self, run, closed),
+            Change::RestRun { run, until } => runs::rest(self, run, until),
+            Change::AskCancel { run, asked } => runs::ask_cancel(self, run, asked),
+            Change::InsertSchedule(schedule) => schedules::insert(self, *schedule),
+            Change::ReplaceSchedule(schedule) => schedules::replace(self, *schedule),
+            Change::DeleteSchedule { schedule, revision } => schedules::delete(self, schedule, revision),
             Change::PruneRecords { before } => records::prune(self, before),
             Change::EnqueueJob(job) => jobs::enqueue(self, job),
             Change::EnqueueNotice { job, notice } => notices::enqueue(self, job, notice),
             Change::NoteDelivery(delivery) => notices::note_delivery(self, delivery),
             Change::FinishJob { job, lease } => jobs::finish(self, job, &lease),
+            Change::HoldJob { job, lease } => jobs::held(self, job, &lease).map(|_| ()),
+            Change::HastenJobs { run, kind, due } => {
+                jobs::hasten(self, run, kind, due);
+                Ok(())
+            }
             Change::RetryJob { job, lease, due } => jobs::retry(self, job, &lease, due),
             Change::DropJobs { run, kind } => {
                 jobs::drop_for(self, run, kind);

@@ -53,6 +53,15 @@ pub(super) fn finish(writing: &mut Writing<'_>, job: JobId, lease: &str) -> Resu
     held(usize::from(gone.is_some()), job, lease)
 }
 
+/// Conflict when it is not held under this lease.
+pub(super) fn hold(writing: &mut Writing<'_>, job: JobId, lease: &str) -> Result<(), Fault> {
+    let rows: i64 = writing
+        .connection()
+        .prepare_cached("SELECT count(*) FROM jobs WHERE id = ?1 AND lease = ?2")?
+        .query_row(params![job.to_string(), lease], |row| row.get(0))?;
+    held(usize::from(rows > 0), job, lease)
+}
+
 const RETRY: &str = "
     UPDATE jobs SET due = ?3, lease = NULL, lease_until = NULL WHERE id = ?1 AND lease = ?2 RETURNING kind";
 
@@ -66,6 +75,25 @@ pub(super) fn retry(writing: &mut Writing<'_>, job: JobId, lease: &str, due: Tim
         writing.wake_jobs(kind_of(kind)?);
     }
     held(usize::from(freed.is_some()), job, lease)
+}
+
+const HASTEN: &str = "
+    UPDATE jobs SET due = ?3 WHERE run = ?1 AND kind = ?2 AND lease IS NULL AND due > ?3";
+
+/// What waits is due sooner.
+pub(super) fn hasten(
+    writing: &mut Writing<'_>,
+    run: RunId,
+    kind: JobKind,
+    due: Timestamp,
+) -> Result<(), Fault> {
+    writing.connection().prepare_cached(HASTEN)?.execute(params![
+        run.to_string(),
+        kind.as_str(),
+        micros(due)
+    ])?;
+    writing.wake_jobs(kind);
+    Ok(())
 }
 
 /// No longer needed.

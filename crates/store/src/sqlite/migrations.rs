@@ -18,7 +18,9 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0020_search", include_str!("schema/0020_search.sql")),
     ("0030_notices", include_str!("schema/0030_notices.sql")),
     ("0040_undone", include_str!("schema/0040_undone.sql")),
+    ("0050_long_runs", include_str!("schema/0050_long_runs.sql")),
     ("0051_keys", include_str!("schema/0051_keys.sql")),
+    ("0052_schedules", include_str!("schema/0052_schedules.sql")),
 ];
 
 /// Brings the file up to the newest schema, each step in a transaction of its own.

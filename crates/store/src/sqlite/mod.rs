@@ -16,6 +16,7 @@ mod columns;
 mod connection;
 mod cursor;
 mod events;
+mod export;
 mod fault;
 mod idempotency;
 mod jobs;
@@ -27,6 +28,7 @@ mod readers;
 mod records;
 mod reviews;
 mod runs;
+mod schedules;
 mod search;
 mod search_index;
 pub(crate) mod search_terms;
@@ -50,7 +52,11 @@ use async_trait::async_trait;
 use guichet_contract::Record;
 use tokio::sync::broadcast;
 
-pub use self::{backup::backup, search_index::drop_search_index};
+pub use self::{
+    backup::backup,
+    export::{export, import},
+    search_index::drop_search_index,
+};
 use self::{
     fault::Fault,
     ownership::Ownership,

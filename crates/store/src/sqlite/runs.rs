@@ -1,7 +1,7 @@
 //! Runs and what people decided about them. The drawing of the states stands in `schema/0001_runs.sql`.
 
 use async_trait::async_trait;
-use guichet_contract::{Decision, Outcome, PrincipalKind, Run, RunId, RunState};
+use guichet_contract::{CancelAsked, Decision, Outcome, PrincipalKind, Run, RunId, RunState};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
@@ -16,8 +16,8 @@ use crate::{Page, PageRequest, Runs, RunsFilter, StoreError};
 
 const INSERT: &str = "
     INSERT INTO runs (id, short_id, state, action, requested_by_kind, requested_by, idempotency_key,
-                      created_at, started_at, finished_at, outcome, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                      created_at, started_at, finished_at, outcome, body, waits_until, cancel_asked)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 // The second time around it may undo what others have built upon; one that came to nothing does not count.
 const UNDONE_BY: &str = "
@@ -54,6 +54,8 @@ pub(super) fn insert(writing: &mut Writing<'_>, run: &Run) -> Result<(), Fault> 
             run.finished_at.map(micros),
             outcome_text(run.outcome.as_ref())?,
             body,
+            run.waits_until.map(micros),
+            run.cancel_asked.as_ref().map(serde_json::to_string).transpose()?,
         ])
         .or_conflict(|| match &run.idempotency_key {
             Some(key) => {
@@ -72,7 +74,8 @@ const MOVE: &str = "
     SET state = ?3,
         started_at  = CASE WHEN ?4 THEN ?6 ELSE started_at END,
         finished_at = CASE WHEN ?5 THEN ?6 ELSE finished_at END,
-        outcome     = coalesce(?7, outcome)
+        outcome     = coalesce(?7, outcome),
+        waits_until = NULL
     WHERE id = ?1 AND state = ?2";
 
 /// Moves a run that is in `from`. Conflict when it is not, or when it has ended.
@@ -98,6 +101,35 @@ pub(super) fn r#move(
         ])
         .or_conflict(|| format!("run {run} (no run moves from {from} to {to})"))?;
     if moved == 1 { Ok(()) } else { Err(not_as_expected(writing.connection(), run, from)?) }
+}
+
+// Who begins to wait must not sleep through a cancel.
+const REST: &str = "
+    UPDATE runs SET waits_until = ?2
+    WHERE id = ?1 AND state = 'running' AND (?2 IS NULL OR cancel_asked IS NULL)";
+
+/// A run under way waits, or no longer does. Conflict when it is not under way, or shall be stopped.
+pub(super) fn rest(writing: &mut Writing<'_>, run: RunId, until: Option<Timestamp>) -> Result<(), Fault> {
+    let connection = writing.connection();
+    let changed = connection.prepare_cached(REST)?.execute(params![run.to_string(), until.map(micros)])?;
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(Fault::Conflict(format!("run {run} (not running, or somebody asked that it be stopped)")))
+}
+
+const ASK_CANCEL: &str = "
+    UPDATE runs SET cancel_asked = ?2 WHERE id = ?1 AND state = 'running' AND cancel_asked IS NULL";
+
+/// A run under way shall be stopped. Conflict when it is not under way, or was asked already.
+pub(super) fn ask_cancel(writing: &mut Writing<'_>, run: RunId, asked: &CancelAsked) -> Result<(), Fault> {
+    let asked = serde_json::to_string(asked)?;
+    let changed =
+        writing.connection().prepare_cached(ASK_CANCEL)?.execute(params![run.to_string(), asked])?;
+    if changed == 1 {
+        return Ok(());
+    }
+    Err(Fault::Conflict(format!("run {run} (not running, or asked already)")))
 }
 
 const WAITING_WITH_DECISIONS: &str = "
@@ -164,7 +196,8 @@ const SELECT: &str = "
            created_at,
            (SELECT undoing.id FROM runs AS undoing
             WHERE undoing.undoes IS NOT NULL AND undoing.undoes = runs.id
-              AND undoing.state IN ('awaiting_approval', 'queued', 'running', 'succeeded') LIMIT 1)
+              AND undoing.state IN ('awaiting_approval', 'queued', 'running', 'succeeded') LIMIT 1),
+           waits_until, cancel_asked
     FROM runs";
 
 /// A run as it stands: as submitted, with what has changed since.
@@ -176,6 +209,9 @@ fn read_row(row: &Row<'_>) -> Result<(Run, i64), Fault> {
     run.outcome = row.get::<_, Option<String>>(4)?.map(|text| serde_json::from_str(&text)).transpose()?;
     run.decisions = serde_json::from_str(row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)?)?;
     run.undone_by = row.get::<_, Option<String>>(7)?.map(|id| word(&id)).transpose()?;
+    run.waits_until = moment_if_any(row.get(8)?)?;
+    run.cancel_asked =
+        row.get::<_, Option<String>>(9)?.map(|text| serde_json::from_str(&text)).transpose()?;
     Ok((run, row.get(6)?))
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::RecordsFilter;
 
 /// A word of a search of at least so many characters also finds the words that begin with it.
-const PREFIX_FROM: usize = 3;
+pub(crate) const PREFIX_FROM: usize = 3;
 
 /// All terms of a record.
 pub(super) fn terms_of(record: &Record, terms: &mut BTreeSet<String>) {
@@ -99,12 +99,12 @@ fn has_words(record: &Record, mut wanted: Vec<String>) -> bool {
     wanted.is_empty()
 }
 
-fn without_slash(resource: &str) -> &str {
+pub(crate) fn without_slash(resource: &str) -> &str {
     resource.trim_end_matches("**").trim_end_matches('/')
 }
 
 /// Words of reason, detail, problem and input, lower case.
-fn for_each_word(record: &Record, tell: &mut dyn FnMut(&str)) {
+pub(crate) fn for_each_word(record: &Record, tell: &mut dyn FnMut(&str)) {
     for text in [&record.reason, &record.detail, &record.problem].into_iter().flatten() {
         words_in(text, tell);
     }
@@ -123,7 +123,7 @@ fn words_in_value(value: &Value, tell: &mut dyn FnMut(&str)) {
     }
 }
 
-fn words_of(text: &str) -> Vec<String> {
+pub(crate) fn words_of(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     words_in(text, &mut |word| words.push(word.to_owned()));
     words

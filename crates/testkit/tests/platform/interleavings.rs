@@ -104,7 +104,7 @@ impl Story {
             19 => self.expire().await,
             20 => {
                 self.told.push("the clock is set back".to_owned());
-                self.clock.leap(-SET_BACK);
+                self.leap(-SET_BACK).await;
                 self.behind += SET_BACK;
             }
             _ => {
@@ -116,6 +116,14 @@ impl Story {
 
     async fn restart(&mut self) {
         self.bench.stop().await.unwrap();
+        self.bench.start_again().await.unwrap();
+    }
+
+    /// Between two lives of the gateway: a call that is under way is not what this is about, and its token would be over. And
+    /// who sleeps until a time sleeps in real time, but looks when it starts.
+    async fn leap(&mut self, seconds: i64) {
+        self.bench.stop().await.unwrap();
+        self.clock.leap(seconds);
         self.bench.start_again().await.unwrap();
     }
 
@@ -163,9 +171,8 @@ impl Story {
     /// Time passes, and nobody decides on what waits. Sessions end as well.
     async fn expire(&mut self) {
         self.told.push("time passes".to_owned());
-        self.clock.leap(EXPIRES + 1 + std::mem::take(&mut self.behind));
-        // Whoever sleeps until a time sleeps in real time: a gateway that starts looks at once.
-        self.restart().await;
+        let behind = std::mem::take(&mut self.behind);
+        self.leap(EXPIRES + 1 + behind).await;
         self.sign_in().await;
         let waiting: Vec<String> = self.runs.keys().cloned().collect();
         for id in waiting {
@@ -220,8 +227,7 @@ impl Story {
     /// Nobody waits any more, and all of it is as it was told.
     async fn check(mut self) {
         if self.behind > 0 {
-            self.clock.leap(self.behind);
-            self.restart().await;
+            self.leap(self.behind).await;
         }
         for (id, known) in &self.runs {
             let requester = &self.people[known.requester];

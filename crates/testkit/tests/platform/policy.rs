@@ -258,6 +258,7 @@ async fn actions_say_beforehand_what_is_forbidden() {
         "change-item depends",
         "destroy-item needs_approval",
         "fail-item depends",
+        "line-change depends",
         "list-items allowed",
         "slow-change depends",
     ];

@@ -36,7 +36,15 @@ fn filled(path: &str, ids: &BTreeMap<&str, String>) -> String {
 }
 
 /// What must come to its end here: a refusal leaves a record of its own, whatever the verb does.
-const SUCCEED: [&str; 7] = [
+const SUCCEED: [&str; 15] = [
+    "create_schedule",
+    "list_schedules",
+    "read_schedule",
+    "approve_schedule",
+    "reject_schedule",
+    "pause_schedule",
+    "resume_schedule",
+    "delete_schedule",
     "comment_run",
     "close_review",
     "explain_policy",
@@ -56,16 +64,50 @@ fn body_of(operation: &str) -> Option<Value> {
         "plan_run" | "submit_run" => json!({"input": {"name": "a"}, "reason": "a test"}),
         "list_options" => json!({"input": {}}),
         "approve_run" => json!({"binding": "sha256:0000"}),
-        "reject_run" => json!({"reason": "no"}),
-        "cancel_run" => json!({}),
+        "reject_run" | "reject_schedule" => json!({"reason": "no"}),
+        "cancel_run" | "approve_schedule" | "pause_schedule" | "resume_schedule" => json!({}),
         "comment_run" => json!({"text": "is there a backup?"}),
         "close_review" => json!({"words": "right, and quick"}),
         "explain_policy" | "who_can" | "who_can_approve" => {
             json!({"action": "things.destroy-item", "input": {"name": "a"}})
         }
+        "create_schedule" => daily("things.change-item", "by-dana"),
         "simulate_policy" => json!({"policies": {"rules.cedar": POLICY}, "days": 1}),
         _ => return None,
     })
+}
+
+fn daily(action: &str, name: &str) -> Value {
+    json!({"name": name, "action": action, "input": {"name": "a"}, "reason": "a test", "expression": "@daily",
+        "until": "2999-12-31"})
+}
+
+/// One that this operation can be called on: dan's, which dana may approve, or dana's own.
+#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+async fn schedule_for(dan: &Person, dana: &Person, operation: &str) -> String {
+    let name = operation.replace('_', "-");
+    let (person, action, until) = match operation {
+        "approve_schedule" | "reject_schedule" => (dan, "things.destroy-item", soon()),
+        "read_schedule" | "pause_schedule" | "resume_schedule" | "delete_schedule" => {
+            (dana, "things.change-item", "2999-12-31".to_owned())
+        }
+        _ => return name,
+    };
+    let mut body = daily(action, &name);
+    body["until"] = json!(until);
+    let made = person.post("/v1/schedules", body).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.body);
+    if operation == "resume_schedule" {
+        let paused = dana.post(&format!("/v1/schedules/{name}/pause"), json!({})).await.unwrap();
+        assert_eq!(paused.status, 200, "{}", paused.body);
+    }
+    name
+}
+
+/// In a hundred days.
+fn soon() -> String {
+    let now = guichet_contract::Clock::now(&guichet_contract::SystemClock);
+    (now + jiff::SignedDuration::from_hours(2_400)).to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,11 +144,13 @@ async fn every_endpoint_and_every_operation_leaves_a_record() {
             // A stream ends with its run.
             dana.call(Method::POST, &format!("/v1/runs/{run}/cancel"), Some(json!({}))).await.unwrap();
         }
+        let schedule = schedule_for(&auditor, &dana, &operation).await;
         let ids = BTreeMap::from([
             ("run", run),
             ("action", "things.change-item".to_owned()),
             ("token", "0192f0c1-0000-7000-8000-000000000000".to_owned()),
             ("member", "name".to_owned()),
+            ("schedule", schedule),
             ("path", "0/000".to_owned()),
         ]);
         let mut called = filled(&path, &ids);

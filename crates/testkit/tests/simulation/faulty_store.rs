@@ -5,19 +5,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
 use guichet_contract::{
-    Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, TokenId,
-    record::LedgerRecord,
+    Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, Schedule,
+    ScheduleId, TokenId, record::LedgerRecord,
 };
 use guichet_store::{
     Change, Checkpoints, CommitError, Delivery, Events, Idempotency, Job, Jobs, Lane, Notices, Page,
-    PageRequest, Records, RecordsFilter, Reviews, Runs, RunsFilter, Store, StoreError, Token, Tokens,
-    UnitOfWork, Wake, Wakes,
+    PageRequest, Records, RecordsFilter, Reviews, Runs, RunsFilter, Schedules, Store, StoreError, Token,
+    Tokens, UnitOfWork, Wake, Wakes,
     memory::{Memory, MemoryStore},
 };
 use jiff::Timestamp;
@@ -42,8 +42,13 @@ pub(crate) struct Faults {
     beyond: bool,
     calm: AtomicBool,
     cut_off: AtomicBool,
+    /// Calls of the store since the story began.
+    calls: AtomicU64,
     inside: Mutex<Inside>,
 }
+
+/// More calls than any story needs: somebody asks in circles, and virtual time stands still.
+const CALLS_MOST: u64 = 50_000;
 
 #[derive(Default)]
 struct Inside {
@@ -67,6 +72,7 @@ impl Faults {
             beyond: shape.beyond,
             calm: AtomicBool::new(failing == 0),
             cut_off: AtomicBool::new(false),
+            calls: AtomicU64::new(0),
             inside: Mutex::default(),
         }
     }
@@ -126,6 +132,10 @@ impl Faults {
 
     /// The way there: late, and not to the end when it is cut off or the dice say so.
     async fn way(&self) -> Result<(), StoreError> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) > CALLS_MOST {
+            self.told.wrong(format_args!("r{} asks the store in circles", self.replica));
+            std::future::pending::<()>().await;
+        }
         self.latency().await;
         if self.is_cut_off() {
             return Err(StoreError::Engine("the store cannot be reached".to_owned()));
@@ -155,6 +165,11 @@ impl FaultyStore {
         let ears = Arc::clone(faults);
         let inner = MemoryStore::open_hearing(memory, Arc::new(move |_| ears.hears()));
         Self { inner: Arc::new(inner), faults: Arc::clone(faults) }
+    }
+
+    /// The connection stands again: what was told meanwhile is not known.
+    pub(crate) fn connect(&self) {
+        self.inner.wake_all();
     }
 
     async fn send(&self, work: UnitOfWork) -> Result<(), CommitError> {
@@ -226,6 +241,10 @@ impl Store for FaultyStore {
     async fn append_soon(&self, record: Record) -> Result<(), StoreError> {
         self.faults.way().await?;
         self.inner.append_soon(record).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.faults.shared
     }
 
     fn lost_records(&self) -> u64 {
@@ -304,6 +323,11 @@ reads! {
         fn runs(&self, filter: &RunsFilter, page: &PageRequest) -> Result<Page<Run>, StoreError>;
         fn open_runs(&self) -> Result<Vec<(RunState, u64)>, StoreError>;
         fn open_runs_of(&self, kind: PrincipalKind, name: &str) -> Result<u64, StoreError>;
+    }
+    Schedules {
+        fn schedule(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError>;
+        fn schedule_by_name(&self, name: &str) -> Result<Option<Schedule>, StoreError>;
+        fn schedules(&self, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError>;
     }
     Events {
         fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>, StoreError>;

@@ -138,8 +138,11 @@ impl People {
                 input: wish.input(),
                 reason: Some("a story".to_owned()),
             };
-            let manner =
-                Manner { idempotency_key: wish.key.clone(), break_glass: wish.break_glass, undoes: None };
+            let manner = Manner {
+                idempotency_key: wish.key.clone(),
+                break_glass: wish.break_glass,
+                ..Manner::default()
+            };
             let who = wish.who;
             let answer = replica
                 .ask(move |platform| async move {

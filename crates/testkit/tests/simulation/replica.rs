@@ -17,7 +17,9 @@ use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport
 use guichet_identity::Identity;
 use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::{KeySet, Signer};
-use guichet_operations::{Messages, Platform, Settings, execute_run, expire_run, seal_records};
+use guichet_operations::{
+    Messages, Platform, Settings, execute_run, expire_run, reconcile_run, seal_records,
+};
 use guichet_store::{CommitError, Job, JobKind, Store, memory::Memory};
 use tokio::{
     sync::{oneshot, watch},
@@ -56,6 +58,7 @@ pub(crate) struct Replica {
 /// A running process.
 pub(crate) struct Live {
     platform: Arc<Platform>,
+    store: Arc<FaultyStore>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -85,6 +88,7 @@ impl Perform for Performer {
         match job.kind {
             JobKind::ExecuteRun => execute_run::execute_run(&self.0, job, lease).await,
             JobKind::ExpireRun => expire_run::expire_run(&self.0, job, lease).await,
+            JobKind::ReconcileRun => reconcile_run::reconcile_run(&self.0, job, lease).await,
             other => panic!("nobody asks for {other:?} in these stories"),
         }
     }
@@ -99,13 +103,22 @@ impl Replica {
         self.live().as_ref().map(|live| Arc::clone(&live.platform))
     }
 
+    /// Cuts it off from the store, or no longer.
+    pub(crate) fn cut_off(&self, cut_off: bool) {
+        self.faults.cut_off(cut_off);
+        if let (Some(live), false) = (self.live().as_ref(), cut_off) {
+            live.store.connect();
+        }
+    }
+
     /// Starts a process where there is none.
     pub(crate) async fn start(&self) {
         if self.live().is_some() || self.stopping.load(Ordering::Relaxed) {
             return;
         }
         self.told.tell(format_args!("r{} starts", self.number));
-        let store: Arc<dyn Store> = Arc::new(FaultyStore::open(&self.memory, &self.faults));
+        let faulty = Arc::new(FaultyStore::open(&self.memory, &self.faults));
+        let store = Arc::clone(&faulty) as Arc<dyn Store>;
         if self.alone {
             store.free_all_leases().await.unwrap();
         }
@@ -130,7 +143,7 @@ impl Replica {
         tasks.spawn(worker.work(stop.clone()));
         let (sealed, _) = watch::channel(None);
         tasks.spawn(seal_records::work(store, ledger_keys(), clock, sealed, stop.clone()));
-        *self.live() = Some(Live { platform, tasks, stop });
+        *self.live() = Some(Live { platform, store: faulty, tasks, stop });
     }
 
     /// `kill -9`: every task is dropped where it stands.

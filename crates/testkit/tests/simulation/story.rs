@@ -200,10 +200,10 @@ impl Story {
         let pause = self.dice.millis(0..if self.shape.beyond { BEYOND } else { CUT });
         self.cut_until = self.told.now() + pause + Duration::from_secs(40);
         self.told.tell(format_args!("r{} is cut off for {pause:?}", replica.number));
-        replica.faults.cut_off(true);
+        replica.cut_off(true);
         self.under_way.spawn(async move {
             sleep(pause).await;
-            replica.faults.cut_off(false);
+            replica.cut_off(false);
         });
     }
 

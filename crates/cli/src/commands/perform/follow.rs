@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use guichet_client::Client;
-use guichet_contract::{EventKind, Run, RunEvent};
+use guichet_contract::{EventKind, Run, RunEvent, StepState};
 use tokio::time::Instant;
 
 use crate::{
@@ -114,8 +114,17 @@ async fn take(
         }
         EventKind::Log { line } => progress.log(&line),
         EventKind::Progress { percent, message } => progress.advanced(percent, message.as_deref()),
-        EventKind::Step { name, result } => {
-            progress.log(&if result.is_some() { format!("{name}: done") } else { format!("{name} …") });
+        EventKind::Step { name, state, result } => {
+            let why = result.as_ref().and_then(|why| why.as_str()).filter(|_| state == StepState::Failed);
+            progress.step(&name, state, event.at, why);
+        }
+        EventKind::Waiting { name, until } => progress.waits(&name, until, now()),
+        EventKind::CancelAsked { by, .. } => {
+            if run.cancel_asked.is_none() {
+                *run = client.get_run(&run.id.to_string()).await?;
+            }
+            progress.log(&format!("{by} asked that it be stopped"));
+            progress.stands(run, now());
         }
         EventKind::Outcome { .. } => {}
     }

@@ -1,0 +1,346 @@
+//! A run under way is brought on, call by call, until it ends, sleeps, or must be tried again later.
+//!
+//! Most actions take one call. A resumable one takes a call for each step: the stream ends with a step that is done, the step
+//! becomes durable, and the next call hands it back. That is why a gateway or a provider may die between any two lines here.
+
+use std::{sync::Arc, time::Duration};
+
+use guichet_admission::admitted::ActionCall;
+use guichet_contract::{Action, EventKind, Outcome, Problem, Run, RunId, code};
+use guichet_lifecycle::Event;
+use guichet_store::{Change, CommitError, JobKind, StoreError, UnitOfWork, Wake};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use crate::{
+    execute_run::{Held, approvers, span_of},
+    journal::{Journal, Trouble},
+    platform::Platform,
+    providers::{Advanced, ProviderCall, ProviderError, Remembered},
+    record_outcome::record_outcome,
+};
+
+/// The pause before a call is made again, at first and at most.
+const PAUSE: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(1), SignedDuration::from_mins(1));
+/// Between two tries to tell a provider to stop.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
+/// Between two looks whether somebody wants the run stopped, at least.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Whether a call that was cut off is made again.
+pub(crate) fn is_retried(action: &Action) -> bool {
+    action.resumable || action.idempotent
+}
+
+/// Whether its provider can be asked to stop it while it is under way.
+pub(crate) fn can_be_stopped(action: &Action) -> bool {
+    action.resumable || (action.long && action.remembers)
+}
+
+/// One run that is attended to.
+struct Attended<'a> {
+    platform: &'a Arc<Platform>,
+    run: Run,
+    call: &'a ActionCall,
+    held: &'a Held<'a>,
+    journal: Journal,
+    /// Whether the provider may have been called before.
+    called: bool,
+    attempts: u32,
+}
+
+/// What comes after a call.
+enum After {
+    /// Call again now.
+    Again,
+    /// It ended.
+    Ended(Event, Outcome),
+    /// Somebody else goes on, later.
+    LeftAlone,
+}
+
+/// Brings the run, which is `running`, as far as it goes now. `attempts`: how often its job was claimed.
+///
+/// # Errors
+/// The store's; the job is tried again later.
+pub(crate) async fn advance_run(
+    platform: &Arc<Platform>,
+    run: Run,
+    call: &ActionCall,
+    resumed: bool,
+    attempts: u32,
+    held: &Held<'_>,
+) -> Result<(), CommitError> {
+    let journal = if resumed {
+        Journal::load(platform, run.id, held).await.map_err(CommitError::Store)?
+    } else {
+        Journal::empty(platform, run.id, held)
+    };
+    if run.waits_until.is_some() {
+        let awake = UnitOfWork::new().with(Change::RestRun { run: run.id, until: None });
+        platform.store.commit(awake).await?;
+    }
+    let mut attended = Attended { platform, run, call, held, journal, called: resumed, attempts };
+    loop {
+        match attended.call_once().await? {
+            After::Again => attended.called = true,
+            After::LeftAlone => return Ok(()),
+            After::Ended(event, outcome) => {
+                return record_outcome(platform, &attended.run, event, outcome, Some(held)).await;
+            }
+        }
+    }
+}
+
+impl Attended<'_> {
+    async fn call_once(&mut self) -> Result<After, CommitError> {
+        let platform = self.platform;
+        let action = self.call.action();
+        let now = platform.clock.now();
+        let timeout = Duration::from_secs(u64::from(self.call.timeout_seconds()));
+        let left = if self.called {
+            Duration::try_from(self.deadline().duration_since(now)).unwrap_or_default()
+        } else {
+            timeout
+        };
+        if left.is_zero() {
+            return Ok(time_is_over(self.call, None));
+        }
+        // Before looking: what is asked for in between wakes us.
+        let wakes = platform.store.wakes();
+        self.look_again().await?;
+        if !self.called && self.run.cancel_asked.is_some() {
+            return Ok(After::Ended(Event::Cancelled, Outcome::cancelled(None)));
+        }
+        let steps = self.journal.steps();
+        let approved_by = approvers(&self.run);
+        let traceparent =
+            self.run.trace_id.as_ref().map(|trace| format!("00-{trace}-{}-01", span_of(self.run.id)));
+        let call = ProviderCall {
+            run: Some(self.run.id),
+            plan: self.run.plan.as_ref(),
+            approved_by: &approved_by,
+            traceparent: traceparent.as_deref(),
+            timeout: left,
+            journal: (action.resumable && !steps.is_empty()).then_some(&steps),
+            cancelled: action.resumable && self.run.cancel_asked.is_some(),
+            ..ProviderCall::of(action, self.call.input(), &self.run.requested_by, &self.run.environment)
+        };
+        let Some(answer) = self.perform(&call, wakes).await? else { return Ok(After::Again) };
+        self.after(answer).await
+    }
+
+    /// Calls, and answers none when the call was left since the run shall be stopped: the next one says so.
+    async fn perform(
+        &self,
+        call: &ProviderCall<'_>,
+        wakes: Receiver<Wake>,
+    ) -> Result<Option<Result<Advanced, ProviderError>>, CommitError> {
+        let performing = self.platform.providers.advance(call, &self.journal);
+        let asked = until_cancel_asked(self.platform, self.run.id, wakes);
+        tokio::pin!(performing, asked);
+        let mut listens = can_be_stopped(call.action) && !call.cancelled;
+        let mut tries = 0;
+        let tell = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(tell);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut performing => return Ok(Some(answer)),
+                asked = &mut asked, if listens => {
+                    asked?;
+                    listens = false;
+                    if call.action.resumable {
+                        return Ok(None);
+                    }
+                    tries = 1;
+                }
+                () = &mut tell, if tries > 0 => {
+                    tries = if self.tell_to_stop(call, tries).await { 0 } else { tries + 1 };
+                    tell.as_mut().reset(tokio::time::Instant::now() + TELL_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// The call goes on; its end says whether it was stopped. False when nobody heard it.
+    async fn tell_to_stop(&self, call: &ProviderCall<'_>, tries: u32) -> bool {
+        let answer = self.platform.providers.recall(call, true).await;
+        let heard = matches!(answer, Ok(Remembered::UnderWay | Remembered::Ended(_)));
+        if !heard && tries > 1 {
+            return false;
+        }
+        let line = match answer {
+            Ok(Remembered::UnderWay) => "the provider was told to stop",
+            Ok(Remembered::Ended(_)) => "the provider was told to stop, and has ended already",
+            Ok(Remembered::Nothing { .. }) => {
+                "the provider was told to stop, and knows nothing of this run yet"
+            }
+            Err(error) => &format!("the provider could not be told to stop: {error}"),
+        };
+        let line = EventKind::Log { line: line.to_owned() };
+        let work = UnitOfWork::new().append_event(self.run.id, self.platform.clock.now(), line);
+        if let Err(error) = self.platform.store.commit(work).await {
+            tracing::warn!(run = %self.run.id, %error, "a line of the run's log was lost");
+        }
+        heard
+    }
+
+    async fn after(&mut self, answer: Result<Advanced, ProviderError>) -> Result<After, CommitError> {
+        let action = self.call.action();
+        match answer {
+            Ok(Advanced::Done(result)) => Ok(After::Ended(Event::Succeeded, Outcome::succeeded(result))),
+            Ok(Advanced::Failed(problem)) => Ok(After::Ended(Event::Failed, Outcome::failed(problem))),
+            Ok(Advanced::Cancelled(problem)) => {
+                Ok(After::Ended(Event::Cancelled, Outcome::cancelled(problem)))
+            }
+            Ok(Advanced::Noted) if action.resumable => match self.journal.take_trouble() {
+                None => Ok(After::Again),
+                Some(Trouble::Store(CommitError::Conflict { .. })) => Ok(After::LeftAlone),
+                Some(Trouble::Store(error)) => Err(error),
+                Some(Trouble::Full) => Ok(unclear("told more steps than a journal takes")),
+            },
+            Ok(Advanced::Waiting { name, until }) if action.resumable => self.rest(name, until).await,
+            Ok(Advanced::Noted | Advanced::Waiting { .. }) => {
+                Ok(unclear("ended as only a resumable action may"))
+            }
+            Err(ProviderError::Silent(problem)) if is_retried(action) => self.retry(problem).await,
+            // A call before this one may have done it, whatever became of this one.
+            Err(ProviderError::NotSent(problem)) if is_retried(action) && self.called => {
+                self.retry(problem).await
+            }
+            Err(ProviderError::Failed(problem)) if self.called && !is_final_no(action, &problem) => {
+                self.retry(problem).await
+            }
+            Err(ProviderError::Silent(problem)) => {
+                Ok(After::Ended(Event::ProviderSilent, Outcome::unknown(problem)))
+            }
+            Err(ProviderError::NotSent(problem) | ProviderError::Failed(problem)) => {
+                Ok(After::Ended(Event::Failed, Outcome::failed(problem)))
+            }
+        }
+    }
+
+    /// Holds nothing but a job that is due then.
+    async fn rest(&mut self, name: String, until: Timestamp) -> Result<After, CommitError> {
+        let run = self.run.id;
+        let work = UnitOfWork::new()
+            .append_event(run, self.platform.clock.now(), EventKind::Waiting { name, until })
+            .with(Change::RestRun { run, until: Some(until) })
+            .with(self.held.retry(until.min(self.deadline())));
+        match self.platform.store.commit(work).await {
+            Ok(()) => Ok(After::LeftAlone),
+            Err(CommitError::Conflict { .. }) => {
+                self.look_again().await?;
+                // Somebody wants it stopped: it is called at once and told so. Otherwise another holds the job.
+                Ok(if self.run.cancel_asked.is_some() { After::Again } else { After::LeftAlone })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The call is made again after a pause, unless the time is over then.
+    async fn retry(&mut self, problem: Problem) -> Result<After, CommitError> {
+        let now = self.platform.clock.now();
+        let due = now + pause_of(self.run.id, self.attempts.saturating_sub(self.journal.slept()));
+        if due >= self.deadline() {
+            return Ok(time_is_over(self.call, Some(problem)));
+        }
+        let seconds = due.duration_since(now).as_secs_f64();
+        let line = format!("{}; the provider is called again in {seconds:.1} s", problem.detail);
+        let work = UnitOfWork::new()
+            .append_event(self.run.id, now, EventKind::Log { line })
+            .with(self.held.retry(due));
+        match self.platform.store.commit(work).await {
+            Ok(()) => {}
+            Err(CommitError::Conflict { .. }) => return Ok(After::LeftAlone),
+            Err(error) => return Err(error),
+        }
+        // Who asked in between that it be stopped found the job held, and does not wait for the pause.
+        let knew = self.run.cancel_asked.is_some();
+        self.look_again().await?;
+        if !knew && self.run.cancel_asked.is_some() {
+            let hastened = Change::HastenJobs { run: self.run.id, kind: JobKind::ExecuteRun, due: now };
+            self.platform.store.commit(UnitOfWork::new().with(hastened)).await?;
+        }
+        Ok(After::LeftAlone)
+    }
+
+    fn deadline(&self) -> Timestamp {
+        let started = self.run.started_at.unwrap_or(self.run.created_at);
+        started + SignedDuration::from_secs(i64::from(self.call.timeout_seconds()))
+    }
+
+    async fn look_again(&mut self) -> Result<(), CommitError> {
+        if let Some(run) = self.platform.store.run(self.run.id).await.map_err(CommitError::Store)? {
+            self.run = run;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a refusal that is no stream ends a run that was called before. Of a resumable action only its own outcome does; of
+/// others a "no" of the provider's does, and what may mean that it was too busy to look does not.
+fn is_final_no(action: &Action, problem: &Problem) -> bool {
+    !is_retried(action) || (!action.resumable && (400..500).contains(&problem.status))
+}
+
+fn time_is_over(call: &ActionCall, problem: Option<Problem>) -> After {
+    let (seconds, action) = (call.timeout_seconds(), call.action());
+    let why = problem.map(|problem| format!("; at last: {}", problem.detail)).unwrap_or_default();
+    let detail = format!("its end did not come within the {seconds} s that {} may take{why}", action.id);
+    let problem = Problem::new(code::PROVIDER_SILENT, detail)
+        .next("it may have been done, in part or whole: look at the resource before you submit it again");
+    After::Ended(Event::ProviderSilent, Outcome::unknown(problem))
+}
+
+fn unclear(what: &str) -> After {
+    let problem = Problem::new(code::PROVIDER_PROTOCOL, format!("the provider {what}"))
+        .next("look at the resource, and tell the provider's owners");
+    After::Ended(Event::ProviderSilent, Outcome::unknown(problem))
+}
+
+/// 1 s, 2 s, 4 s … 1 min, and up to a quarter more, by the run's id: those that were cut off together come back apart.
+fn pause_of(run: RunId, attempts: u32) -> SignedDuration {
+    let pause = (PAUSE.0 * (1_i32 << attempts.saturating_sub(1).min(6))).min(PAUSE.1);
+    let share = i32::from(run.0.as_bytes()[15]);
+    pause + pause / 4 * share / 256
+}
+
+/// Ready when somebody wants the run stopped.
+async fn until_cancel_asked(
+    platform: &Platform,
+    id: RunId,
+    mut wakes: Receiver<Wake>,
+) -> Result<(), CommitError> {
+    loop {
+        match wakes.recv().await {
+            Ok(Wake::Run(run)) if run == id => {}
+            Ok(_) => continue,
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return Err(CommitError::Store(StoreError::Closed)),
+        }
+        let run = platform.store.run(id).await.map_err(CommitError::Store)?;
+        if run.is_some_and(|run| run.cancel_asked.is_some()) {
+            return Ok(());
+        }
+        // Each line that is told wakes us too.
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guichet_contract::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_differ_a_little() {
+        let run = RunId::new(&SystemClock);
+        let seconds: Vec<f64> = (1..9).map(|attempts| pause_of(run, attempts).as_secs_f64()).collect();
+        for (pause, least) in seconds.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]) {
+            assert!((least..=least * 1.25).contains(pause), "{seconds:?}");
+        }
+    }
+}

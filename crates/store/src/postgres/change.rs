@@ -1,0 +1,48 @@
+//! One change of a unit of work, told to the noun it belongs to.
+
+use super::{
+    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, schedules, tokens, unit::Unit,
+};
+use crate::Change;
+
+/// All changes as statements, in their order; records stand behind them.
+pub(super) fn unit_of(changes: &[Change]) -> Result<Unit, Fault> {
+    let mut unit = Unit::default();
+    changes.iter().try_for_each(|change| add(&mut unit, change))?;
+    Ok(unit)
+}
+
+fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
+    match change {
+        Change::InsertRun(run) => runs::insert(unit, run)?,
+        Change::MoveRun { run, from, to, at, outcome } => {
+            runs::r#move(unit, *run, *from, *to, *at, outcome.as_ref())?;
+        }
+        Change::RestRun { run, until } => runs::rest(unit, *run, *until),
+        Change::AskCancel { run, asked } => runs::ask_cancel(unit, *run, asked)?,
+        Change::AddDecision { run, seen, decision } => runs::add_decision(unit, *run, *seen, decision)?,
+        Change::AppendEvent { run, at, kind } => events::append(unit, *run, *at, kind)?,
+        Change::AppendRecord(record) => records::append(unit, record)?,
+        Change::OpenReview(review) => reviews::open(unit, review),
+        Change::CloseReview { run, closed } => reviews::close(unit, *run, closed),
+        Change::InsertSchedule(schedule) => schedules::insert(unit, schedule)?,
+        Change::ReplaceSchedule(schedule) => schedules::replace(unit, schedule)?,
+        Change::DeleteSchedule { schedule, revision } => schedules::delete(unit, *schedule, *revision),
+        Change::PruneRecords { before } => records::prune(unit, *before),
+        Change::EnqueueJob(job) => jobs::enqueue(unit, job),
+        Change::EnqueueNotice { job, notice } => notices::enqueue(unit, job, notice)?,
+        Change::NoteDelivery(delivery) => notices::note_delivery(unit, delivery),
+        Change::FinishJob { job, lease } => jobs::finish(unit, *job, lease),
+        Change::HoldJob { job, lease } => jobs::hold(unit, *job, lease),
+        Change::RetryJob { job, lease, due } => jobs::retry(unit, *job, lease, *due),
+        Change::HastenJobs { run, kind, due } => jobs::hasten(unit, *run, *kind, *due),
+        Change::DropJobs { run, kind } => jobs::drop_for(unit, *run, *kind),
+        Change::InsertToken(token) => tokens::insert(unit, token)?,
+        Change::RevokeToken { token, at } => tokens::revoke(unit, *token, *at),
+        Change::TouchToken { token, at } => tokens::touch(unit, *token, *at),
+        Change::InsertIdempotencyKey { principal, key, request, run, at } => {
+            idempotency::insert(unit, principal, key, request, *run, *at);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! How connections are made: to whom, how safely, with which limits.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::{
+    Client, Config, Connection, Socket,
+    config::{SslMode, TargetSessionAttrs},
+    tls::MakeTlsConnect,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::fault::{self, Fault};
+use crate::StoreError;
+
+/// The name of our sessions in `pg_stat_activity`.
+const APPLICATION: &str = "guichetd";
+/// How long connecting, or waiting for a free connection, may take.
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection may be silent before the other side is asked whether it is there.
+const SILENT: Duration = Duration::from_secs(15);
+/// Connections for reads and claims.
+const READERS: usize = 8;
+
+/// Where the database is and who we are there.
+#[derive(Debug, Clone)]
+pub struct PostgresSettings {
+    /// `postgresql://user@host:port/database?sslmode=verify-full`.
+    pub url: SecretString,
+    /// The password, when it does not stand in the URL.
+    pub password: Option<SecretString>,
+    /// The authorities that sign the server's certificate (PEM); the system's when absent.
+    pub ca_file: Option<PathBuf>,
+}
+
+type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+
+/// Makes connections.
+#[derive(Clone)]
+pub(super) struct Connector {
+    config: Config,
+    tls: MakeRustlsConnect,
+}
+
+impl Connector {
+    /// Connects to nothing yet.
+    pub(super) fn new(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let wrong = |why: &str| StoreError::Engine(format!("the settings of the store: {why}"));
+        // Certificates and names are verified always, which is what these two ask for.
+        let url = settings.url.expose_secret().replace("sslmode=verify-full", "sslmode=require");
+        let url = url.replace("sslmode=verify-ca", "sslmode=require");
+        // The parser's own words quote parts of the URL, which may hold a password.
+        let mut config: Config = url
+            .parse()
+            .map_err(|_| wrong("`postgres` is not of the form postgresql://user@host:port/database"))?;
+        if config.get_hosts().is_empty() {
+            return Err(wrong("`postgres` names no host"));
+        }
+        if let Some(password) = &settings.password {
+            config.password(password.expose_secret());
+        }
+        // Of several hosts, the one that takes writes. A commit that was answered survives a power cut.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.options(
+            "-c synchronous_commit=on -c statement_timeout=30s -c lock_timeout=10s \
+             -c idle_in_transaction_session_timeout=30s -c default_transaction_isolation=read\\ committed \
+             -c timezone=UTC -c search_path=public",
+        );
+        config.application_name(APPLICATION).connect_timeout(CONNECT_WITHIN);
+        // A server whose machine vanished says nothing; the system would wait for it for a quarter of an hour.
+        config.keepalives_idle(SILENT).keepalives_interval(SILENT / 3).keepalives_retries(3);
+        config.tcp_user_timeout(SILENT * 2);
+        let tls = tls(settings, config.get_ssl_mode()).map_err(|why| wrong(&why))?;
+        Ok(Self { config, tls: MakeRustlsConnect::new(tls) })
+    }
+
+    /// One connection; whoever asked drives it.
+    pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Stream>), Fault> {
+        let connecting = self.config.connect(self.tls.clone());
+        match tokio::time::timeout(CONNECT_WITHIN * 2, connecting).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(error)) => Err(Fault::Unreachable(fault::words(&error))),
+            Err(_) => Err(Fault::Unreachable("it does not answer".to_owned())),
+        }
+    }
+
+    /// Connections for reads and claims, made when first needed.
+    pub(super) fn pool(&self) -> Result<Pool, StoreError> {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        Pool::builder(Manager::from_config(self.config.clone(), self.tls.clone(), recycling))
+            .max_size(READERS)
+            .wait_timeout(Some(CONNECT_WITHIN))
+            .create_timeout(Some(CONNECT_WITHIN))
+            .recycle_timeout(Some(CONNECT_WITHIN))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| StoreError::Engine(error.to_string()))
+    }
+}
+
+fn tls(settings: &PostgresSettings, mode: SslMode) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    if mode == SslMode::Disable {
+        // Never asked; with no authority it would believe nobody.
+        return Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
+    }
+    let Some(file) = &settings.ca_file else {
+        let builder = builder.with_platform_verifier();
+        return Ok(builder
+            .map_err(|error| format!("the system's authorities cannot be had: {error}; give `ca_file`"))?
+            .with_no_client_auth());
+    };
+    let unusable = |error: String| format!("the authorities in {} cannot be used: {error}", file.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))? {
+        let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable("it holds no certificate".to_owned()));
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,188 @@
+//! Durable work: waiting, or held under a lease that runs out.
+
+use async_trait::async_trait;
+use guichet_contract::{JobId, RunId};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::{
+    PostgresStore,
+    columns::{count, integer, micros, moment, searchable, values, word},
+    fault::{Fault, Meaning, meaning},
+    unit::Unit,
+};
+use crate::{Job, JobKind, Jobs, Lane, StoreError, Wake};
+
+// Without a key there is no line to stand in.
+const ENQUEUE: &str = "
+    INSERT INTO jobs (id, kind, run, lane, due, attempts, key, place)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7::text IS NULL THEN 0 ELSE nextval('job_places') END)";
+
+/// New work. Conflict when its id exists.
+pub(super) fn enqueue(unit: &mut Unit, job: &Job) {
+    let values = values![
+        job.id.0,
+        job.kind.as_str(),
+        job.run.0,
+        Lane::Runs.word(),
+        micros(job.due),
+        attempts(job.attempts),
+        job.key.as_deref().map(searchable),
+    ];
+    unit.one(ENQUEUE, values, format!("job {} (its id exists, or its kind delivers a notice)", job.id));
+    unit.woken.jobs(job.kind);
+}
+
+/// How often a claim that another one crosses is tried again.
+const TRIES: u32 = 20;
+
+/// As PostgreSQL holds a number of attempts.
+pub(super) fn attempts(attempts: u32) -> i32 {
+    i32::try_from(attempts).unwrap_or(i32::MAX)
+}
+
+const HASTEN: &str =
+    "UPDATE jobs SET due = $3 WHERE run = $1 AND kind = $2 AND lease IS NULL AND due > $3 RETURNING kind";
+
+/// What waits is due sooner.
+pub(super) fn hasten(unit: &mut Unit, run: RunId, kind: JobKind, due: Timestamp) {
+    unit.job_kinds(HASTEN, values![run.0, kind.as_str(), micros(due)]);
+}
+
+// Whoever waits for its key is woken; without one, nobody waits.
+const FINISH: &str = "
+    DELETE FROM jobs WHERE id = $1 AND lease = $2 RETURNING CASE WHEN key IS NOT NULL THEN kind END";
+
+/// The work is done. Conflict when it is not held under this lease.
+pub(super) fn finish(unit: &mut Unit, job: JobId, lease: &str) {
+    unit.job_kind(FINISH, values![job.0, lease.to_owned()], not_held(job, lease));
+}
+
+// Locked, so that it stays so until the commit.
+const HOLD: &str = "SELECT 1 FROM jobs WHERE id = $1 AND lease = $2 FOR NO KEY UPDATE";
+
+/// Conflict when it is not held under this lease.
+pub(super) fn hold(unit: &mut Unit, job: JobId, lease: &str) {
+    unit.one(HOLD, values![job.0, lease.to_owned()], not_held(job, lease));
+}
+
+const RETRY: &str = "
+    UPDATE jobs SET due = $3, lease = NULL, lease_until = NULL WHERE id = $1 AND lease = $2 RETURNING kind";
+
+/// To be tried again. Conflict when it is not held under this lease.
+pub(super) fn retry(unit: &mut Unit, job: JobId, lease: &str, due: Timestamp) {
+    unit.job_kind(RETRY, values![job.0, lease.to_owned(), micros(due)], not_held(job, lease));
+}
+
+const DROP_FOR: &str = "
+    DELETE FROM jobs WHERE run = $1 AND kind = $2 RETURNING CASE WHEN key IS NOT NULL THEN kind END";
+
+/// No longer needed.
+pub(super) fn drop_for(unit: &mut Unit, run: RunId, kind: JobKind) {
+    unit.job_kinds(DROP_FOR, values![run.0, kind.as_str()]);
+}
+
+fn not_held(job: JobId, lease: &str) -> String {
+    format!("job {job} (not held under the lease `{lease}`)")
+}
+
+// What has been free longest comes first. A holder that died is one more reason to be free; what another replica is
+// claiming at this instant is passed over.
+const CLAIM: &str = "
+    WITH free AS (
+        SELECT id FROM jobs job
+        WHERE lane = $5 AND free_at <= $2
+          AND (key IS NULL OR (
+              NOT EXISTS (SELECT 1 FROM jobs begun
+                          WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
+              AND (job.attempts > 0 OR NOT EXISTS (
+                  SELECT 1 FROM jobs before
+                  WHERE before.key = job.key AND before.place < job.place AND before.due <= $2))))
+        ORDER BY free_at, id LIMIT $4
+        FOR UPDATE OF job SKIP LOCKED)
+    UPDATE jobs SET lease = $1, lease_until = $3, attempts = attempts + 1
+    FROM free WHERE jobs.id = free.id
+    RETURNING jobs.id, kind, run, due, attempts, key";
+
+fn read_row(row: &Row) -> Result<Job, Fault> {
+    Ok(Job {
+        id: JobId(row.try_get(0)?),
+        kind: word(row.try_get(1)?)?,
+        run: RunId(row.try_get(2)?),
+        due: moment(row.try_get(3)?)?,
+        attempts: u32::try_from(row.try_get::<_, i32>(4)?).unwrap_or_default(),
+        key: row.try_get(5)?,
+    })
+}
+
+// What waits behind another of its key is woken by that one's end. One that stands further back and is due first does
+// not wait, unless one before it is due by then.
+const NEXT_DUE: &str = "
+    SELECT free_at FROM jobs job
+    WHERE lane = $1
+      AND (key IS NULL OR (
+          NOT EXISTS (SELECT 1 FROM jobs begun
+                      WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
+          AND (job.attempts > 0 OR NOT EXISTS (
+              SELECT 1 FROM jobs before
+              WHERE before.key = job.key AND before.place < job.place AND before.due <= job.free_at))))
+    ORDER BY free_at LIMIT 1";
+
+const LINE: &str =
+    "SELECT run FROM jobs WHERE key = $1 AND (attempts > 0 OR due <= $2) ORDER BY attempts = 0, place";
+
+const FREE_ALL: &str = "UPDATE jobs SET lease = NULL, lease_until = NULL WHERE lease IS NOT NULL";
+
+#[async_trait]
+impl Jobs for PostgresStore {
+    async fn claim_jobs(
+        &self,
+        lane: &Lane,
+        lease: &str,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let (lane, now, until) = (lane.word(), micros(now), micros(until));
+        let limit = integer(limit);
+        let mut tries = 0;
+        let rows = loop {
+            match self.rows_once(CLAIM, &[&lease, &now, &until, &limit, &lane]).await {
+                // Another replica was faster with a key: what stands before whom is looked at anew.
+                Err(Fault::Engine(error))
+                    if tries < TRIES && matches!(meaning(&error), Meaning::Conflict | Meaning::Crossed) =>
+                {
+                    tries += 1;
+                }
+                rows => break rows.map_err(Fault::into_store_error)?,
+            }
+        };
+        let mut jobs = self.each(&rows, read_row)?;
+        // RETURNING promises no order.
+        jobs.sort_by_key(|job| (job.due, job.id));
+        Ok(jobs)
+    }
+
+    async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError> {
+        let extend = "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND lease = $2";
+        Ok(self.change(extend, &[&job.0, &lease, &micros(until)]).await? == 1)
+    }
+
+    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.rows(NEXT_DUE, &[&lane.word()]).await?;
+        self.first(&rows, |row| moment(row.try_get(0)?))
+    }
+
+    async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        let rows = self.rows(LINE, &[&searchable(key), &micros(now)]).await?;
+        self.each(&rows, |row| Ok(RunId(row.try_get(0)?)))
+    }
+
+    async fn free_all_leases(&self) -> Result<u64, StoreError> {
+        let freed = self.change(FREE_ALL, &[]).await?;
+        if freed > 0 {
+            self.wake_here(&[Wake::Job, Wake::Notice]);
+        }
+        count(integer(freed)).map_err(Fault::into_store_error)
+    }
+}

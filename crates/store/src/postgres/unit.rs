@@ -1,0 +1,129 @@
+//! A unit of work as statements: values that can be sent together, and sent again.
+
+use guichet_contract::{RunId, RunState};
+
+use super::{columns::Value, records::Leaf, runs};
+use crate::{JobKind, Wake};
+
+/// What must come of a statement for its unit to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Exactly one row was changed, found or written.
+    One,
+    /// Whatever number of rows.
+    Any,
+    /// Exactly one row, which tells the kind of a job when whoever takes such jobs is to be woken.
+    JobKind,
+    /// Any number of such rows.
+    JobKinds,
+}
+
+/// One statement.
+pub(super) struct Step {
+    pub(super) sql: &'static str,
+    pub(super) values: Vec<Value>,
+    pub(super) wants: Wants,
+    /// What is told when it does not hold.
+    pub(super) conflict: String,
+    /// What is looked at then, for the words `found …`: a statement that reads one text, and the run it is about.
+    pub(super) look: Option<(&'static str, RunId)>,
+}
+
+/// Whom a transaction will wake.
+#[derive(Default, Clone)]
+pub(super) struct Woken {
+    pub(super) job: bool,
+    pub(super) notice: bool,
+    pub(super) record: bool,
+    pub(super) runs: Vec<RunId>,
+}
+
+/// A unit: statements in their order, then its records.
+#[derive(Default)]
+pub(super) struct Unit {
+    pub(super) steps: Vec<Step>,
+    pub(super) leaves: Vec<Leaf>,
+    pub(super) woken: Woken,
+}
+
+impl Unit {
+    /// Adds a statement that must change exactly one row.
+    pub(super) fn one(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: None });
+    }
+
+    /// The same about a run that must be in this state.
+    pub(super) fn one_of_run(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+        run: RunId,
+        expected: RunState,
+    ) {
+        let conflict = format!("run {run} (expected {expected}");
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: Some((runs::STATE, run)) });
+    }
+
+    /// A statement that must find one row: none of a run's others may stand in its way. `look` reads which one does.
+    pub(super) fn one_unless(
+        &mut self,
+        (sql, look): (&'static str, &'static str),
+        run: RunId,
+        conflict: String,
+    ) {
+        let values = vec![Box::new(run.0) as Value];
+        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: Some((look, run)) });
+    }
+
+    /// Adds a statement that may change any number of rows.
+    pub(super) fn any(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.steps.push(Step { sql, values, wants: Wants::Any, conflict: String::new(), look: None });
+    }
+
+    /// Adds a statement about one job that gives back its kind, or nothing, for [`Wants::JobKind`].
+    pub(super) fn job_kind(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
+        self.steps.push(Step { sql, values, wants: Wants::JobKind, conflict, look: None });
+    }
+
+    /// The same for any number of jobs.
+    pub(super) fn job_kinds(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.steps.push(Step { sql, values, wants: Wants::JobKinds, conflict: String::new(), look: None });
+    }
+
+    /// Bytes of its values, about: what a batch is measured by.
+    pub(super) fn weight(&self) -> usize {
+        let leaves: usize = self.leaves.iter().map(Leaf::weight).sum();
+        leaves + self.steps.len() * 1024
+    }
+}
+
+impl Woken {
+    pub(super) fn jobs(&mut self, kind: JobKind) {
+        match kind {
+            JobKind::DeliverNotice => self.notice = true,
+            _ => self.job = true,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.job |= other.job;
+        self.notice |= other.notice;
+        self.record |= other.record;
+        self.runs.extend(&other.runs);
+    }
+
+    /// Whom `told` leaves out, apart from runs.
+    pub(super) fn beyond(&self, told: &Self) -> Self {
+        Self { job: self.job && !told.job, notice: self.notice && !told.notice, ..Self::default() }
+    }
+
+    /// Each once, however many units asked for it.
+    pub(super) fn wakes(mut self) -> Vec<Wake> {
+        self.runs.sort_unstable();
+        self.runs.dedup();
+        let job = self.job.then_some(Wake::Job);
+        let notice = self.notice.then_some(Wake::Notice);
+        let record = self.record.then_some(Wake::Record);
+        job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)).collect()
+    }
+}
