@@ -77,8 +77,11 @@ pub(super) fn r#move(
         return Err(conflict(format!("run {run} (no run moves from {from} to {to})")));
     }
     found.state = to;
-    if to == RunState::Running {
-        found.started_at = Some(at);
+    match to {
+        RunState::Running => found.started_at = Some(at),
+        // It has not started after all.
+        RunState::Queued => found.started_at = None,
+        _ => {}
     }
     if to.is_final() {
         found.finished_at = Some(at);

@@ -103,10 +103,12 @@ fn recorded(story: &Story, run: &Run, records: &[Record], book: &Book) {
     };
     let calls = book.calls.get(&run.id.to_string()).copied().unwrap_or(0) as usize;
     let begun = usize::from(run.started_at.is_some());
+    // Its provider could surely not be called, and it was queued again.
+    let given_back = count(Verb::ExecuteRun, Some(RecordVerdict::Failed));
     let ended = usize::from(matches!(run.state, RunState::Succeeded | RunState::Failed | RunState::Unknown));
     let told = [
         ("submit_run", count(Verb::SubmitRun, Some(RecordVerdict::Allowed)), 1),
-        ("execute_run", count(Verb::ExecuteRun, None), begun),
+        ("execute_run", count(Verb::ExecuteRun, Some(RecordVerdict::Allowed)), begun + given_back),
         ("record_outcome", count(Verb::RecordOutcome, None), ended),
         ("expire_run", count(Verb::ExpireRun, None), usize::from(run.state == RunState::Expired)),
         ("void_run", count(Verb::VoidRun, None), usize::from(run.state == RunState::Voided)),
