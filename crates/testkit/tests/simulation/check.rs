@@ -51,7 +51,10 @@ fn ended_truly(story: &Story, run: &Run, book: &Book) {
         RunState::Succeeded if effects != 1 => wrong("was not done once"),
         RunState::Failed if effects != 0 => wrong("was done"),
         RunState::Cancelled | RunState::Expired | RunState::Rejected | RunState::Voided if calls != 0 => {
-            wrong("the provider was called");
+            let stopped = run.state == RunState::Cancelled && run.action.as_str() == "things.asked";
+            if !stopped || effects != 0 {
+                wrong("the provider was called");
+            }
         }
         RunState::Unknown => {
             if effects > 1 {
@@ -69,6 +72,7 @@ fn ended_truly(story: &Story, run: &Run, book: &Book) {
         RunState::Succeeded => Some(OutcomeStatus::Succeeded),
         RunState::Failed | RunState::Voided => Some(OutcomeStatus::Failed),
         RunState::Unknown => Some(OutcomeStatus::Unknown),
+        RunState::Cancelled if run.started_at.is_some() => Some(OutcomeStatus::Cancelled),
         _ => None,
     };
     if told != expected {
@@ -105,7 +109,10 @@ fn recorded(story: &Story, run: &Run, records: &[Record], book: &Book) {
     let begun = usize::from(run.started_at.is_some());
     // Its provider could surely not be called, and it was queued again.
     let given_back = count(Verb::ExecuteRun, Some(RecordVerdict::Failed));
-    let ended = usize::from(matches!(run.state, RunState::Succeeded | RunState::Failed | RunState::Unknown));
+    let stopped = run.state == RunState::Cancelled && begun == 1;
+    let ended = stopped || matches!(run.state, RunState::Succeeded | RunState::Failed | RunState::Unknown);
+    let ended = usize::from(ended);
+    let withdrawn = run.state == RunState::Cancelled && begun == 0;
     let told = [
         ("submit_run", count(Verb::SubmitRun, Some(RecordVerdict::Allowed)), 1),
         ("execute_run", count(Verb::ExecuteRun, Some(RecordVerdict::Allowed)), begun + given_back),
@@ -115,7 +122,7 @@ fn recorded(story: &Story, run: &Run, records: &[Record], book: &Book) {
         (
             "cancel_run",
             count(Verb::CancelRun, Some(RecordVerdict::Allowed)),
-            usize::from(run.state == RunState::Cancelled),
+            usize::from(withdrawn || run.cancel_asked.is_some()),
         ),
         (
             "approve_run and reject_run",
@@ -133,7 +140,7 @@ fn recorded(story: &Story, run: &Run, records: &[Record], book: &Book) {
             ));
         }
     }
-    if calls > begun {
+    if calls > begun && run.action.as_str() != "things.again" {
         story.told.wrong(format_args!("{} was called for without an intent", run.id));
     }
 }
@@ -151,7 +158,10 @@ async fn followed(story: &Story, run: &Run, store: &MemoryStore) {
             _ => None,
         })
         .collect();
-    if states.last() != Some(&run.state) || states.iter().filter(|state| state.is_final()).count() != 1 {
+    // What was unknown may be settled later, by its provider's word.
+    let ends: Vec<RunState> = states.iter().copied().filter(|state| state.is_final()).collect();
+    let settled = ends.len() == 2 && ends[0] == RunState::Unknown;
+    if states.last() != Some(&run.state) || !(ends.len() == 1 || settled) {
         story.told.wrong(format_args!("{} is {}; its events tell {states:?}", run.id, run.state));
     }
 }
@@ -170,6 +180,9 @@ fn answered(story: &Story, runs: &[Run]) {
             }
             None if known.refused && !known.unsure && !made.is_empty() => wrong("was refused and is there"),
             _ => {}
+        }
+        if known.key.is_some() && known.refused && !made.is_empty() {
+            wrong("its key was answered with a no, and it had made a run");
         }
         if let (Some(run), true) = (made.first(), known.cancelled)
             && run.state != RunState::Cancelled

@@ -17,6 +17,11 @@ use crate::{dice::Dice, told::Told};
 /// 2025-01-01, seconds since 1970: when every story begins.
 const BEGIN: i64 = 1_735_689_600;
 
+/// The true time when a story has gone on for so long.
+pub(crate) fn moment_of(passed: Duration) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(BEGIN) + passed
+}
+
 /// One machine's clock.
 pub(crate) struct VirtualClock {
     told: Arc<Told>,
@@ -45,7 +50,7 @@ impl VirtualClock {
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(BEGIN) + self.since_begin()
+        moment_of(self.since_begin())
     }
 
     fn new_uuid(&self) -> Uuid {

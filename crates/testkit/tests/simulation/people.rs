@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use guichet_contract::{RunId, Surface, code};
+use guichet_contract::{RunId, RunState, Surface, code};
 use guichet_operations::{
     Attempt, Call, approve_run, cancel_run, reject_run,
     submit_run::{self, Manner, Submitted},
@@ -62,7 +62,9 @@ fn call(who: &str) -> Call {
 impl Wish {
     pub(crate) fn any(number: usize, dice: &mut Dice) -> Self {
         let operation = *dice
-            .one_of(&["change", "slow", "line", "line", "destroy", "destroy", "destroy", "long"])
+            .one_of(&[
+                "change", "slow", "line", "line", "destroy", "destroy", "destroy", "long", "asked", "again",
+            ])
             .unwrap();
         let kind = match (operation, dice.below(4)) {
             ("destroy", 0) => "vault",
@@ -228,9 +230,11 @@ impl People {
         match answer {
             Some(Ok(shown)) => {
                 self.told.tell(format_args!("{asked}: {}", shown.state));
+                // One under way is only asked to stop: its provider has the last word.
+                let cancels = cancels && shown.state == RunState::Cancelled;
                 self.know(&item, |known| {
                     known.cancelled |= cancels;
-                    known.rejected |= !cancels;
+                    known.rejected |= shown.state == RunState::Rejected;
                 });
             }
             Some(Err(refusal)) if refusal.problem.code == code::STORE_UNAVAILABLE => {

@@ -22,7 +22,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{dice::Dice, told::Told};
+use crate::{clock::moment_of, dice::Dice, story::Shape, told::Told};
 
 type Chunk = Result<Bytes, std::io::Error>;
 type Head = oneshot::Sender<Response<AnswerBody>>;
@@ -30,6 +30,8 @@ type Head = oneshot::Sender<Response<AnswerBody>>;
 /// The provider.
 pub(crate) struct SimProvider {
     told: Arc<Told>,
+    /// Its clock and those of the gateways are as near as the protocol wants them.
+    clocks_agree: bool,
     memory: Memory,
     dice: Mutex<Dice>,
     inside: Mutex<Inside>,
@@ -41,8 +43,11 @@ struct Inside {
     down: bool,
     /// What its process is doing.
     process: JoinSet<()>,
-    /// What its process remembers having done.
-    remembered: BTreeSet<String>,
+    /// What its process remembers of the ends of runs, and since when it remembers.
+    remembered: BTreeMap<String, Value>,
+    since: Duration,
+    /// Runs that it was told to stop.
+    to_stop: BTreeSet<String>,
     /// Run → key of its line, while it is being performed.
     under_way: BTreeMap<String, Option<String>>,
     /// Version of each item: a plan tells of it.
@@ -79,9 +84,10 @@ enum Manner {
 }
 
 impl SimProvider {
-    pub(crate) fn new(told: &Arc<Told>, memory: &Memory, dice: Dice, calm: bool) -> Arc<Self> {
-        let inside = Mutex::new(Inside { calm, ..Inside::default() });
-        Arc::new(Self { told: Arc::clone(told), memory: memory.clone(), dice: Mutex::new(dice), inside })
+    pub(crate) fn new(told: &Arc<Told>, memory: &Memory, dice: Dice, shape: Shape) -> Arc<Self> {
+        let inside = Mutex::new(Inside { calm: !shape.faults, ..Inside::default() });
+        let (told, memory, clocks_agree) = (Arc::clone(told), memory.clone(), !shape.beyond);
+        Arc::new(Self { told, clocks_agree, memory, dice: Mutex::new(dice), inside })
     }
 
     pub(crate) fn calm_down(&self) {
@@ -96,6 +102,7 @@ impl SimProvider {
         let mut inside = self.inside();
         inside.down = true;
         inside.remembered.clear();
+        inside.to_stop.clear();
         let under_way = std::mem::take(&mut inside.under_way);
         inside.book.lost.extend(under_way.into_keys());
         let process = std::mem::take(&mut inside.process);
@@ -104,7 +111,9 @@ impl SimProvider {
         let (provider, pause) = (Arc::clone(self), self.dice().millis(0..10_000));
         tokio::spawn(async move {
             sleep(pause).await;
-            provider.inside().down = false;
+            let mut inside = provider.inside();
+            inside.down = false;
+            inside.since = provider.told.now();
         });
     }
 
@@ -137,6 +146,29 @@ impl SimProvider {
         if !pause.is_zero() {
             sleep(pause).await;
         }
+    }
+
+    /// Whether it could say what became of this run.
+    pub(crate) fn remembers(&self, run: &str) -> bool {
+        self.inside().remembered.contains_key(run)
+    }
+
+    /// What became of a run; with `stop`, it is to end.
+    fn recall(&self, run: &str, stop: bool) -> Response<AnswerBody> {
+        let mut inside = self.inside();
+        let told = if let Some(outcome) = inside.remembered.get(run) {
+            json!({"known": true, "outcome": outcome})
+        } else if inside.under_way.contains_key(run) {
+            if stop {
+                inside.to_stop.insert(run.to_owned());
+            }
+            json!({"known": true, "under_way": true})
+        } else if self.clocks_agree {
+            json!({"known": false, "remembers_since": moment_of(inside.since)})
+        } else {
+            json!({"known": false})
+        };
+        answer(200, "application/json", &told)
     }
 
     async fn plan(&self, input: &Value) -> Response<AnswerBody> {
@@ -182,7 +214,7 @@ impl SimProvider {
     }
 
     /// Begins, as its process does, and checks what must hold at this moment.
-    fn begin(&self, run: &str, key: Option<String>) {
+    fn begin(&self, run: &str, key: Option<String>, again: bool) {
         let state_of = |id: &str| {
             let id: RunId = id.parse().ok()?;
             self.memory.look_at_runs(|runs| runs.get(&id).map(|run| run.state))
@@ -194,7 +226,7 @@ impl SimProvider {
         let mut inside = self.inside();
         let calls = inside.book.calls.entry(run.to_owned()).or_default();
         *calls += 1;
-        if *calls > 1 {
+        if *calls > 1 && !again {
             self.told.wrong(format_args!("the provider is called {calls} times for {run}"));
         }
         if key.is_some() {
@@ -207,11 +239,16 @@ impl SimProvider {
         inside.under_way.insert(run.to_owned(), key);
     }
 
-    fn do_it(&self, run: &str) {
+    /// Does it; where the action may be called again, once for its key.
+    fn do_it(&self, run: &str, again: bool) {
         let mut inside = self.inside();
-        if inside.remembered.insert(run.to_owned()) {
-            *inside.book.effects.entry(run.to_owned()).or_default() += 1;
-        }
+        let effects = inside.book.effects.entry(run.to_owned()).or_default();
+        *effects = if again { 1 } else { *effects + 1 };
+    }
+
+    /// Its process knows how it ended, whether or not anybody hears it.
+    fn remember(&self, run: &str, outcome: &Value) {
+        self.inside().remembered.insert(run.to_owned(), outcome.clone());
     }
 
     fn end(&self, run: &str, heard: bool) {
@@ -222,11 +259,23 @@ impl SimProvider {
         }
     }
 
-    async fn perform(self: Arc<Self>, run: String, input: Value, head: Head, long: bool) {
-        self.begin(&run, input["key"].as_str().map(str::to_owned));
+    async fn perform(self: Arc<Self>, run: String, input: Value, head: Head, path: String) {
+        let again = path == "/again";
+        let (is_under_way, is_done) = {
+            let inside = self.inside();
+            (inside.under_way.contains_key(&run), inside.book.effects.contains_key(&run))
+        };
+        if again && (is_under_way || is_done) {
+            // Who asks again hears the same, or is asked for patience.
+            let said =
+                if is_done { answer(200, "application/json", &json!({"done": run})) } else { plain(503) };
+            let _gone = head.send(said);
+            return;
+        }
+        self.begin(&run, input["key"].as_str().map(str::to_owned), again);
         let (manner, work) = self.manner();
         self.told.tell(format_args!("the provider begins …{}: {manner:?} after {work:?}", &run[28..]));
-        if long {
+        if matches!(path.as_str(), "/long" | "/asked") {
             return self.tell_long(&run, manner, work, head).await;
         }
         sleep(work).await;
@@ -239,7 +288,7 @@ impl SimProvider {
                 | Manner::Dies(true)
         );
         if does {
-            self.do_it(&run);
+            self.do_it(&run, again);
         }
         let said = match manner {
             Manner::Done => answer(200, "application/json", &json!({"done": run})),
@@ -269,25 +318,24 @@ impl SimProvider {
                 .await;
         }
         sleep(work / 3).await;
-        let outcome = match manner {
-            Manner::Done => {
-                self.do_it(run);
-                json!({"status": "succeeded", "result": {"done": run}})
-            }
-            Manner::Refused | Manner::Broken => {
-                json!({"status": "failed", "problem": {"detail": "not to be touched"}})
-            }
-            Manner::Dies(does) => {
-                if does {
-                    self.do_it(run);
-                }
-                return self.die();
-            }
+        let stopped = self.inside().to_stop.contains(run);
+        let does = !stopped && !matches!(manner, Manner::Refused | Manner::Broken | Manner::Dies(false));
+        if does {
+            self.do_it(run, false);
+        }
+        let outcome = match (stopped, does) {
+            (true, _) => json!({"status": "cancelled"}),
+            (_, true) => json!({"status": "succeeded", "result": {"done": run}}),
+            _ => json!({"status": "failed", "problem": {"detail": "not to be touched"}}),
+        };
+        match manner {
+            Manner::Dies(_) => return self.die(),
+            Manner::Done | Manner::Refused | Manner::Broken => self.remember(run, &outcome),
             _ => {
-                self.do_it(run);
+                self.remember(run, &outcome);
                 return self.end(run, false);
             }
-        };
+        }
         let heard = say.send(Ok(Bytes::from(format!("event: outcome\ndata: {outcome}\n\n")))).await.is_ok();
         self.end(run, heard);
     }
@@ -334,17 +382,18 @@ impl Carry for Network {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let input: Value = serde_json::from_slice(&body).unwrap_or_default();
-        if head.headers.contains_key("guichet-mode") {
-            return Ok(provider.plan(&input).await);
+        let text = |name: &str| {
+            head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        let run = text("idempotency-key");
+        match text("guichet-mode").as_str() {
+            "plan" => return Ok(provider.plan(&input).await),
+            "outcome" => return Ok(provider.recall(&run, false)),
+            "cancel" => return Ok(provider.recall(&run, true)),
+            _ => {}
         }
-        let run = head
-            .headers
-            .get("idempotency-key")
-            .and_then(|run| run.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
         let (say, said) = oneshot::channel();
-        let performing = Arc::clone(provider).perform(run, input, say, head.uri.path() == "/long");
+        let performing = Arc::clone(provider).perform(run, input, say, head.uri.path().to_owned());
         provider.inside().process.spawn(performing);
         said.await.map_err(|_| NoAnswer::Cut("the connection was reset".to_owned()))
     }

@@ -53,6 +53,8 @@ pub(crate) struct Replica {
     pub(crate) live: Mutex<Option<Live>>,
     /// A process is about to end: the next one waits for that.
     pub(crate) stopping: AtomicBool,
+    /// The machine is lost: no process comes after this one.
+    pub(crate) lost: AtomicBool,
 }
 
 /// A running process.
@@ -113,7 +115,8 @@ impl Replica {
 
     /// Starts a process where there is none.
     pub(crate) async fn start(&self) {
-        if self.live().is_some() || self.stopping.load(Ordering::Relaxed) {
+        let may_not = self.stopping.load(Ordering::Relaxed) || self.lost.load(Ordering::Relaxed);
+        if may_not || self.live().is_some() {
             return;
         }
         self.told.tell(format_args!("r{} starts", self.number));

@@ -74,6 +74,8 @@ fn document() -> Value {
         "/slow": operation("slow", &json!({"timeout": "45s"}), false),
         "/line": operation("line", &json!({"concurrency": "{key}", "timeout": "20s"}), true),
         "/destroy": operation("destroy", &approved, false),
+        "/again": operation("again", &json!({"idempotent": true, "timeout": "60s"}), false),
+        "/asked": operation("asked", &json!({"long": true, "remembers": true, "timeout": "40s"}), false),
         "/long": operation("long", &json!({"long": true, "timeout": "60s"}), false),
     }})
 }
@@ -94,7 +96,7 @@ fn build(policies: &[(&str, &str)]) -> World {
     };
     let built = build_world(&sources).unwrap();
     assert!(built.refused.is_empty(), "{:?}", built.refused);
-    assert_eq!(built.world.catalogue.published.actions.len(), 5, "{:?}", built.providers);
+    assert_eq!(built.world.catalogue.published.actions.len(), 7, "{:?}", built.providers);
     built.world
 }
 

@@ -2,11 +2,14 @@
 //! its end.
 
 use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use guichet_contract::TokenId;
+use guichet_contract::{Run, RunId, RunState, TokenId};
 use guichet_store::{
     Change, Store as _, Token, TokenKind, UnitOfWork,
     memory::{Memory, MemoryStore},
@@ -87,7 +90,7 @@ impl Story {
         let mut dice = Dice::new(seed);
         let memory = Memory::default();
         sign_in(&memory).await;
-        let provider = SimProvider::new(&told, &memory, dice.fork(), !shape.faults);
+        let provider = SimProvider::new(&told, &memory, dice.fork(), shape);
         let replicas = (0..shape.replicas).map(|number| {
             let ahead = if shape.replicas > 1 { ahead(&mut dice, CLOCK) } else { 0 };
             let failing = if shape.faults { 10 + dice.below(60) } else { 0 };
@@ -103,6 +106,7 @@ impl Story {
                 other_policies: Mutex::new(false),
                 live: Mutex::new(None),
                 stopping: AtomicBool::new(false),
+                lost: AtomicBool::new(false),
             })
         });
         let replicas: Vec<Arc<Replica>> = replicas.collect();
@@ -159,7 +163,7 @@ impl Story {
 
     fn with_a_run<F: Future<Output = ()> + Send + 'static>(
         &mut self,
-        act: impl FnOnce(Arc<People>, String, guichet_contract::RunId, Dice) -> F,
+        act: impl FnOnce(Arc<People>, String, RunId, Dice) -> F,
     ) {
         if let Some((item, run)) = self.people.any_run(&self.memory, &mut self.dice) {
             self.under_way.spawn(act(Arc::clone(&self.people), item, run, self.dice.fork()));
@@ -217,6 +221,11 @@ impl Story {
 
     /// Nothing fails any more; everybody hears an answer, every run ends, every gateway stops.
     async fn end(&mut self) {
+        if self.shape.replicas > 1 && self.dice.chance(500) {
+            let replica = self.any_replica();
+            replica.lost.store(true, Ordering::Relaxed);
+            replica.kill().await;
+        }
         self.told.tell("nothing fails any more");
         for replica in &self.people.replicas {
             replica.faults.calm_down();
@@ -241,9 +250,30 @@ impl Story {
                 }
             });
         }
+        // Of what is unknown the provider is asked, where it says that it remembers.
+        let settled = timeout(ENDS_WITHIN, async {
+            while self.unsettled().is_some() {
+                sleep(Duration::from_secs(30)).await;
+            }
+        });
+        if settled.await.is_err() {
+            self.told.wrong(format_args!("{:?} is unknown, and its provider knows", self.unsettled()));
+        }
         for replica in &self.people.replicas {
             replica.stop().await;
         }
+    }
+
+    /// A run that is unknown though its provider could tell.
+    fn unsettled(&self) -> Option<RunId> {
+        self.memory.look_at_runs(|runs| {
+            let could_tell = |run: &&Run| {
+                run.state == RunState::Unknown
+                    && run.action.as_str() == "things.asked"
+                    && self.provider.remembers(&run.id.to_string())
+            };
+            runs.values().find(could_tell).map(|run| run.id)
+        })
     }
 }
 
