@@ -13,12 +13,12 @@ use super::{
 use crate::{CommitError, Delivery, Job, JobKind, Notices, StoreError};
 
 /// Something to tell. Conflict when the job's id exists, or when it is of another kind.
-pub(super) fn enqueue(writing: &mut Writing<'_>, job: Job, notice: Notice) -> Result<(), CommitError> {
+pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job, notice: Notice) -> Result<(), CommitError> {
     if writing.state.jobs.contains_key(&job.id) || job.kind != JobKind::DeliverNotice {
         return Err(conflict(format!("job {} (its id exists, or its kind delivers no notice)", job.id)));
     }
     writing.wake_jobs(job.kind);
-    let kept = KeptJob { lease: None, place: 0, notice: Some(notice), job: Job { key: None, ..job } };
+    let kept = KeptJob { lease: None, place: 0, notice: Some(notice), job: Job { key: None, ..job.clone() } };
     writing.put(|state| &mut state.jobs, kept.job.id, Some(kept));
     Ok(())
 }

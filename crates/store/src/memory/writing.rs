@@ -107,7 +107,7 @@ impl<'a> Writing<'a> {
             Change::DeleteSchedule { schedule, revision } => schedules::delete(self, schedule, revision),
             Change::PruneRecords { before } => records::prune(self, before),
             Change::EnqueueJob(job) => jobs::enqueue(self, job),
-            Change::EnqueueNotice { job, notice } => notices::enqueue(self, job, notice),
+            Change::EnqueueNotice { job, notice } => notices::enqueue(self, &job, notice),
             Change::NoteDelivery(delivery) => notices::note_delivery(self, delivery),
             Change::FinishJob { job, lease } => jobs::finish(self, job, &lease),
             Change::HoldJob { job, lease } => jobs::held(self, job, &lease).map(|_| ()),

@@ -176,7 +176,7 @@ fn answered(story: &Story, runs: &[Run]) {
         }
         match known.run {
             Some(run) if made.first().is_none_or(|made| made.id != run) => {
-                wrong("was accepted and is not there")
+                wrong("was accepted and is not there");
             }
             None if known.refused && !known.unsure && !made.is_empty() => wrong("was refused and is there"),
             _ => {}

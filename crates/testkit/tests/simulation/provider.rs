@@ -298,7 +298,7 @@ impl SimProvider {
             Manner::DoneAndCut => cut_short(),
             Manner::Silent(_) => {
                 self.end(&run, false);
-                sleep(Duration::from_secs(120)).await;
+                sleep(Duration::from_mins(2)).await;
                 return drop(head);
             }
             Manner::Dies(_) => return self.die(),

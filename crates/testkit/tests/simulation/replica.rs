@@ -91,7 +91,7 @@ impl Perform for Performer {
             JobKind::ExecuteRun => execute_run::execute_run(&self.0, job, lease).await,
             JobKind::ExpireRun => expire_run::expire_run(&self.0, job, lease).await,
             JobKind::ReconcileRun => reconcile_run::reconcile_run(&self.0, job, lease).await,
-            other => panic!("nobody asks for {other:?} in these stories"),
+            other => unreachable!("nobody asks for {other:?} in these stories"),
         }
     }
 }

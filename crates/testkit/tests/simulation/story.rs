@@ -125,7 +125,7 @@ impl Story {
     async fn step(&mut self) {
         match self.dice.below(if self.shape.faults { 98 } else { 76 }) {
             0..32 => self.submit(),
-            32..58 => self.with_a_run(|people, item, run, dice| people.approve(item, run, dice)),
+            32..58 => self.with_a_run(People::approve),
             58..64 => self.with_a_run(|people, item, run, dice| people.end(item, run, true, dice)),
             64..67 => self.with_a_run(|people, item, run, dice| people.end(item, run, false, dice)),
             67..71 => {
