@@ -11,6 +11,7 @@ use std::{
     task::Poll,
 };
 
+use tokio::task::AbortHandle;
 use tokio_postgres::{Client, Error, Statement, types::ToSql};
 use uuid::Uuid;
 
@@ -55,7 +56,16 @@ impl From<Error> for Undone {
 /// A writer's connection, and what is prepared on it.
 pub(super) struct Line {
     client: Client,
+    /// Drives the connection; without it, all that waits is told that the connection is closed.
+    driving: AbortHandle,
     statements: HashMap<&'static str, Statement>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // It would wait until what was sent has gone, and on a connection that leads nowhere that is never.
+        self.driving.abort();
+    }
 }
 
 /// What one statement answered.
@@ -74,8 +84,13 @@ const SWEEP: &str = "DELETE FROM commits WHERE at < now() - interval '1 hour'";
 const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 impl Line {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, statements: HashMap::new() }
+    pub(super) fn new(client: Client, driving: AbortHandle) -> Self {
+        Self { client, driving, statements: HashMap::new() }
+    }
+
+    /// Cuts the connection, whatever is under way.
+    pub(super) fn scissors(&self) -> AbortHandle {
+        self.driving.clone()
     }
 
     pub(super) fn is_closed(&self) -> bool {

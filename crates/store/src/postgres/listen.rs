@@ -18,6 +18,9 @@ use crate::Wake;
 pub(super) const CHANNEL: &str = "guichet";
 /// Bytes of a payload; PostgreSQL takes less than 8,000.
 const PAYLOAD_BYTES: usize = 7_900;
+/// How often, and within what time, the connection is asked whether it still leads anywhere: nothing else is ever sent on
+/// it, and who hears nothing does not know why.
+const ASKED_EVERY: Duration = Duration::from_secs(20);
 /// The pause between two tries to connect, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -87,8 +90,20 @@ async fn listen_once(
     let listening = client.batch_execute("LISTEN guichet");
     tokio::pin!(listening);
     let mut listens = false;
+    let alive = async {
+        loop {
+            tokio::time::sleep(ASKED_EVERY).await;
+            // An answer that is an error comes with the end of the messages.
+            if tokio::time::timeout(ASKED_EVERY, client.check_connection()).await.is_err() {
+                tracing::warn!("PostgreSQL tells nothing any more; connecting again");
+                return;
+            }
+        }
+    };
+    tokio::pin!(alive);
     loop {
         tokio::select! {
+            () = &mut alive => return Ok(()),
             said = &mut listening, if !listens => {
                 said.map_err(|error| fault::told(&error))?;
                 listens = true;

@@ -109,7 +109,7 @@ impl PostgresStore {
         let listener = tokio::spawn(listening).abort_handle();
         let writer = Writer::start(connector.clone(), line, sender, wakes.clone());
         let store = Self { pool, writer, wakes, listener };
-        match tokio::time::timeout(connect::CONNECT_WITHIN * 2, listens).await {
+        match tokio::time::timeout(connector.within(), listens).await {
             Ok(Ok(())) => Ok(store),
             _ => Err(Fault::Unreachable(
                 "no connection can listen: is the limit of connections reached?".into(),
@@ -140,18 +140,31 @@ impl PostgresStore {
 
     /// Reads, or changes rows in a transaction of its own and reads them; tried once.
     async fn rows_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, values).await?)
+        self.answered(async {
+            let client = self.client().await?;
+            let statement = client.prepare_cached(sql).await?;
+            Ok(client.query(&statement, values).await?)
+        })
+        .await
+    }
+
+    /// Waits for an answer of the database. A connection that gives none is given up, with those that wait beside it.
+    async fn answered<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let within = connect::ANSWERED_WITHIN;
+        tokio::time::timeout(within, asking).await.unwrap_or_else(|_| {
+            // What was asked is dropped by now, and its connection is back in the pool.
+            self.pool.retain(|_, _| false);
+            Err(Fault::Unreachable(format!("it said nothing for {} s", within.as_secs())))
+        })
     }
 
     /// Changes rows in a transaction of its own, and counts them.
     async fn change(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let changing = async {
+        let changing = self.answered(async {
             let client = self.client().await?;
             let statement = client.prepare_cached(sql).await?;
-            Ok::<_, Fault>(client.execute(&statement, values).await?)
-        };
+            Ok(client.execute(&statement, values).await?)
+        });
         changing.await.map_err(Fault::into_store_error)
     }
 

@@ -16,6 +16,7 @@ use std::{
 
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
+    task::AbortHandle,
     time::{self, Instant},
 };
 use uuid::Uuid;
@@ -42,6 +43,8 @@ const GATHER: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the fate of a commit is asked for.
 const ASKED_FOR: Duration = Duration::from_mins(1);
+/// How long a group may stay without an answer; longer than anybody waits for a lock. Then its connection leads nowhere.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// The pause between two tries, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often a unit that stands in another's way is tried.
@@ -189,13 +192,16 @@ impl Task {
         let until = Instant::now() + PATIENCE;
         let mut groups = vec![(group, 0)];
         let mut pause = PAUSE.0;
+        let mut lost = false;
         while let Some((group, tries)) = groups.pop() {
             match self.try_once(&group).await {
                 Ok(done) => {
                     self.failing.store(false, Ordering::Relaxed);
                     self.answer(group, done);
                 }
-                Err(Undone::Lost(_)) if patient && Instant::now() < until => {
+                // A connection that led nowhere takes long to be found out; another one is tried all the same.
+                Err(Undone::Lost(_)) if patient && (!lost || Instant::now() < until) => {
+                    lost = true;
                     time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);
                     groups.push((group, tries));
@@ -231,7 +237,7 @@ impl Task {
         let sender = self.sender;
         let line = self.line().await.map_err(Undone::Lost)?;
         let units: Vec<&Unit> = group.iter().map(|waiting| &waiting.unit).collect();
-        let written = line.write(&units, commit, sender).await;
+        let written = answered(line.scissors(), line.write(&units, commit, sender)).await;
         match written {
             Err(Undone::Unknown(done, error)) => {
                 self.line = None;
@@ -255,9 +261,10 @@ impl Task {
         let mut pause = PAUSE.0;
         while Instant::now() < until {
             if let Ok(line) = self.line().await {
-                match line.became_true(commit).await {
+                match answered(line.scissors(), line.became_true(commit)).await {
                     Ok(became) => return Some(became),
                     Err(error) => {
+                        self.line = None;
                         tracing::warn!(error = fault::words(&error), "the fate of a commit is asked again");
                     }
                 }
@@ -319,7 +326,7 @@ impl Task {
         }
         self.since_sweep = 0;
         if let Some(line) = &self.line
-            && let Err(error) = line.sweep().await
+            && let Err(error) = answered(line.scissors(), line.sweep()).await
         {
             tracing::warn!(error = fault::words(&error), "notes of old commits are removed later");
         }
@@ -329,12 +336,24 @@ impl Task {
 /// A connection to write on.
 pub(super) async fn open_line(connector: &Connector) -> Result<Line, Fault> {
     let (client, connection) = connector.connect().await?;
-    tokio::spawn(async move {
+    let driving = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::warn!(error = fault::words(&error), "the writer's connection to PostgreSQL broke");
         }
     });
-    Ok(Line::new(client))
+    Ok(Line::new(client, driving.abort_handle()))
+}
+
+/// What the line answers. One that says nothing is cut, and then it answers that it broke: so whoever asks learns in the
+/// same words at which point that was.
+async fn answered<T>(cut: AbortHandle, asking: impl Future<Output = T>) -> T {
+    tokio::pin!(asking);
+    if let Ok(answer) = time::timeout(ANSWERED_WITHIN, &mut asking).await {
+        return answer;
+    }
+    tracing::warn!("PostgreSQL said nothing for {} s; connecting again", ANSWERED_WITHIN.as_secs());
+    cut.abort();
+    asking.await
 }
 
 fn unknown(error: &StoreError) -> StoreError {
