@@ -23,7 +23,8 @@ pub(crate) fn torture(kills: Option<&str>) -> Result<ExitCode> {
     prerequisites::postgresql()?;
     build_binaries()?;
     eprintln!("{kills} kills on SQLite and {kills} on PostgreSQL, side by side");
-    let mut test = cargo(&["test", "--workspace", "--test", "process", "torture::nothing", "--", "--nocapture"]);
+    let mut test =
+        cargo(&["test", "--workspace", "--test", "process", "torture::nothing", "--", "--nocapture"]);
     test.env("GUICHET_TORTURE_KILLS", kills.to_string());
     Ok(if succeeds(&mut test)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

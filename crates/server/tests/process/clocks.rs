@@ -2,8 +2,10 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use guichet_contract::{Clock as _, SystemClock};
 use guichet_throwaway_postgres::Cluster;
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -74,8 +76,8 @@ async fn leaps(seconds: i64) {
     let Some(clock) = FalseClock::find() else { return };
     let cluster = Cluster::start().unwrap();
     let gateway = on_postgres(&cluster, "").await;
-    let replica = Replica::in_environment(&gateway, clock.environment()).await;
-    let dana = gateway.sign_in("dana").await;
+    let mut replica = Replica::in_environment(&gateway, clock.environment()).await;
+    let (dana, omar) = (gateway.sign_in("dana").await, gateway.sign_in("omar").await);
     let there = dana.at(&replica.address);
     let before = checkpoint(&dana).await;
     let mut runs = Vec::new();
@@ -89,33 +91,62 @@ async fn leaps(seconds: i64) {
     })
     .await;
     clock.set(seconds);
-    // It says so to whoever looks after it, and a balancer sends it nothing more.
-    let unready = until("it tells", || async {
-        let ready = there.get("/readyz").await;
-        (ready.status == 503).then_some(ready)
-    })
-    .await;
-    assert_eq!(unready.code(), "clock-apart", "{}", unready.body);
-    assert!(unready.body["next"].as_str().unwrap().contains("NTP"), "{}", unready.body);
-    assert_eq!(dana.get("/readyz").await.status, 200);
+    let wrong = until("the wrong time in its log", || async {
+        replica.log().lines().any(|line| off_by(line, seconds)).then_some(())
+    });
+    wrong.await;
+    // All go by the database's clock: both take changes, nobody's lease looks run out, nothing expires too early.
+    let waiting = there.submit("things.destroy-item", json!({"name": "waiting"})).await;
     for number in 0..6 {
-        runs.push(dana.submitted("things.change-item", json!({"name": format!("meanwhile-{number}")})).await);
+        let person = if number % 2 == 0 { &dana } else { &there };
+        assert_eq!(person.get("/readyz").await.status, 200);
+        runs.push(person.submitted("things.change-item", json!({"name": format!("then-{number}")})).await);
     }
-    let waiting = dana.submit("things.destroy-item", json!({"name": "waiting"})).await;
     for run in &runs {
-        assert_eq!(end_at_last(&dana, run).await, "succeeded");
+        assert_eq!(dana.end_of(run).await["state"], "succeeded");
         assert_eq!(gateway.providers.calls.of(run), 1, "once, whatever the clock says");
     }
-    assert_eq!(dana.state(&waiting.id()).await, "awaiting_approval", "four hours are not over");
+    let path = format!("/v1/runs/{}/approve", waiting.id());
+    let approved = omar.post(&path, json!({"binding": waiting.body["binding"]})).await;
+    assert_eq!(approved.status, 200, "four hours are not over: {}", approved.body);
+    assert_eq!(there.end_of(&waiting.id()).await["state"], "succeeded");
 
-    clock.set(0);
-    until("it is ready", || async { (there.get("/readyz").await.status == 200).then_some(()) }).await;
+    // And when it dies at work, its leases run out when they should.
+    let mut left = Vec::new();
+    for number in 0..8 {
+        let input = json!({"name": format!("left-{number}"), "milliseconds": 2_000});
+        left.push(there.submitted("things.slow-change", input).await);
+    }
+    until("all calls", || async {
+        left.iter().all(|run| gateway.providers.calls.of(run) == 1).then_some(())
+    })
+    .await;
+    replica.kill();
+    for run in &left {
+        assert_eq!(end_at_last(&dana, run).await, "succeeded");
+        assert_eq!(gateway.providers.calls.of(run), 1, "never called again");
+    }
+    // It starts with the wrong time as well, and says so.
+    replica.start().await;
+    assert!(replica.log().contains("keep the machines' clocks together"), "{}", replica.log());
     let last = there.submitted("things.change-item", json!({"name": "last"})).await;
-    assert_eq!(end_at_last(&there, &last).await, "succeeded");
+    assert_eq!(there.end_of(&last).await["state"], "succeeded");
     let records = proven(&there, &[before]).await;
-    for run in &runs {
+    for run in runs.iter().chain(&left).chain([&last]) {
         assert_eq!(told(&records, run, "execute_run"), 1);
     }
+    let now = SystemClock.now();
+    for record in &records {
+        let at: Timestamp = record["at"].as_str().unwrap().parse().unwrap();
+        assert!((at.duration_since(now).as_secs()).abs() < 600, "a record of another hour: {record}");
+    }
+}
+
+/// Whether this line was logged by a clock that is off by so many seconds, give or take a minute.
+fn off_by(line: &str, seconds: i64) -> bool {
+    let told: Value = serde_json::from_str(line).unwrap_or_default();
+    let at = told["timestamp"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+    at.is_some_and(|at| (at.duration_since(SystemClock.now()).as_secs() - seconds).abs() < 60)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -82,10 +82,11 @@ async fn a_gateway_that_the_database_does_not_hear_says_so_and_the_other_goes_on
         assert_eq!(dana.end_of(&run).await["state"], "succeeded");
         assert_eq!(gateway.providers.calls.of(&run), 1);
     }
+    let unheard = json!({"input": {"name": "unheard"}, "reason": "a test"});
     let refused = there.call(
         Method::POST,
         "/v1/actions/things.change-item/runs",
-        Some(&json!({"input": {"name": "unheard"}, "reason": "a test"})),
+        Some(&unheard),
         &[("idempotency-key", "unheard")],
     );
     if let Ok(refused) = refused.await {
@@ -105,7 +106,7 @@ async fn a_gateway_that_the_database_does_not_hear_says_so_and_the_other_goes_on
         .call(
             Method::POST,
             "/v1/actions/things.change-item/runs",
-            Some(&json!({"input": {"name": "unheard"}, "reason": "a test"})),
+            Some(&unheard),
             &[("idempotency-key", "unheard")],
         )
         .await

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long a provider may take to be asked again and a circuit to close.
-const ASKED_AGAIN: Duration = Duration::from_secs(120);
+const ASKED_AGAIN: Duration = Duration::from_secs(180);
 
 #[derive(Deserialize, JsonSchema)]
 struct Letter {
@@ -69,7 +69,7 @@ fn post(sent: &Arc<AtomicUsize>) -> Provider {
 
 /// A gateway, the wire to its post, and how many letters arrived.
 struct Town {
-    gateway: Gateway,
+    _gateway: Gateway,
     wire: Wire,
     sent: Arc<AtomicUsize>,
     dana: Person,
@@ -92,7 +92,7 @@ async fn town() -> Town {
     gateway.with_tables("");
     gateway.start().await;
     let dana = gateway.sign_in("dana").await;
-    Town { gateway, wire, sent, dana, stop }
+    Town { _gateway: gateway, wire, sent, dana, stop }
 }
 
 impl Town {
@@ -165,10 +165,16 @@ async fn a_provider_that_hears_nothing_is_left_in_peace_and_found_again() {
         (look().await.status == 200).then_some(())
     })
     .await;
-    // What was under way arrived late, and once.
-    until("it arrives", || async { (town.sent.load(Ordering::SeqCst) == 1).then_some(()) }).await;
-    town.found_out(&sent).await;
-    assert_eq!(town.sent.load(Ordering::SeqCst), 1);
+    // What was under way arrived late, or not at all; whichever it was is found out and told.
+    let ended = until_within(ASKED_AGAIN, "what became of it", || async {
+        let run = town.dana.run(&sent).await;
+        (run["state"] != "unknown").then_some(run)
+    })
+    .await;
+    let state = if town.sent.load(Ordering::SeqCst) == 1 { "succeeded" } else { "failed" };
+    assert_eq!(ended["state"], state, "{ended}");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(town.sent.load(Ordering::SeqCst), usize::from(state == "succeeded"), "nothing comes later");
     proven(&town.dana, &[]).await;
 }
 

@@ -277,7 +277,7 @@ mod tests {
         stream.write_all(&[b'x'; 300]).await.unwrap();
         let mut thin = vec![0; 300];
         stream.read_exact(&mut thin).await.unwrap();
-        assert!(began.elapsed() > Duration::from_millis(150), "{:?}", began.elapsed());
+        assert!(began.elapsed() > Duration::from_millis(100), "{:?}", began.elapsed());
         wire.set(Weather::Fair);
 
         wire.lose();

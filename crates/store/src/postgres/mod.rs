@@ -13,6 +13,7 @@
 mod batch;
 mod change;
 mod checkpoints;
+mod clock;
 mod columns;
 mod connect;
 mod cursor;
@@ -38,11 +39,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
-use guichet_contract::Record;
+use guichet_contract::{Clock, Record};
 use tokio::{
     sync::{broadcast, oneshot},
     task::AbortHandle,
@@ -51,6 +52,7 @@ use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use self::{
+    clock::DatabaseClock,
     connect::Connector,
     fault::{Fault, Meaning, meaning},
     records::Leaf,
@@ -78,6 +80,7 @@ pub struct PostgresStore {
     pool: Pool,
     writer: Writer,
     wakes: broadcast::Sender<Wake>,
+    clock: DatabaseClock,
     listener: AbortHandle,
 }
 
@@ -103,12 +106,13 @@ impl PostgresStore {
         // Chance, and not a clock: it only tells this replica's notifications from the others'.
         let sender = Uuid::new_v4();
         let (ready, listens) = oneshot::channel();
-        let listening = listen::listen(connector.clone(), sender, wakes.clone(), move || {
+        let clock = DatabaseClock::default();
+        let listening = listen::listen(connector.clone(), sender, wakes.clone(), clock.clone(), move || {
             let _ = ready.send(());
         });
         let listener = tokio::spawn(listening).abort_handle();
         let writer = Writer::start(connector.clone(), line, sender, wakes.clone());
-        let store = Self { pool, writer, wakes, listener };
+        let store = Self { pool, writer, wakes, clock, listener };
         match tokio::time::timeout(connector.within(), listens).await {
             Ok(Ok(())) => Ok(store),
             _ => Err(Fault::Unreachable(
@@ -230,6 +234,10 @@ impl Store for PostgresStore {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(Arc::new(self.clock.clone()))
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

@@ -163,11 +163,6 @@ impl Workshop {
         )
     }
 
-    /// Where it listens on loopback.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// It believes this gateway, which has the same keys after each start.
     pub(crate) async fn believe(&mut self, gateway: &Gateway) {
         let keys = gateway.nobody().get("/v1/keys").await.body;
