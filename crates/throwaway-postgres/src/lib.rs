@@ -174,7 +174,7 @@ impl Cluster {
         restart.arg("--pgdata").arg(self.dir.join("data")).arg("--log").arg(self.dir.join("log"));
         restart.arg("--wait").arg("--options");
         restart.arg(options(self.port)).arg("start");
-        run(restart).map(drop)
+        run(restart).map(drop).with_context(|| fs::read_to_string(self.dir.join("log")).unwrap_or_default())
     }
 
     /// Ends the server at once, as a crash does, and starts it again on the same port.
@@ -191,7 +191,8 @@ impl Cluster {
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let postmaster = text.lines().next().unwrap_or_default();
         // It is stopped first, or it would see its children die and begin anew.
-        let kill = r#"kill -STOP "$1"; pkill -KILL -P "$1"; kill -KILL "$1""#;
+        let kill = r#"kill -STOP "$1"; pkill -KILL -P "$1"; kill -KILL "$1"
+            tries=0; while kill -0 "$1" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done"#;
         let mut shell = Command::new("sh");
         shell.args(["-c", kill, "kill", postmaster]);
         run(shell).map(drop)

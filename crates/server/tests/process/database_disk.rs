@@ -22,18 +22,14 @@ const ITS_DISK: &str = "size=128m,mode=0711";
 async fn until_refused(dana: &Person, stage: &str) -> (Vec<String>, String) {
     let mut accepted = Vec::new();
     // What is asked for takes room.
-    let padding = "x".repeat(2_000);
+    let padding = "x".repeat(400);
     for number in 0..5_000 {
         let name = format!("{stage}-{number}-{padding}");
         let answer = dana.submit("things.change-item", json!({"name": name})).await;
         if answer.status == 503 {
             assert_eq!(answer.code(), "store-unavailable", "{}", answer.body);
-            assert!(
-                answer.body["detail"].as_str().unwrap().contains("nothing was changed"),
-                "{}",
-                answer.body
-            );
-            assert!(answer.body["next"].as_str().unwrap().contains("nothing was done"), "{}", answer.body);
+            let text = answer.body.to_string();
+            assert!(text.contains("nothing was changed") && text.contains("nothing was done"), "{text}");
             return (accepted, name);
         }
         assert_eq!(answer.status, 202, "{}", answer.body);

@@ -140,6 +140,8 @@ async fn a_provider_that_hears_nothing_is_left_in_peace_and_found_again() {
     let town = town().await;
     let look = async || town.dana.submit("post.look", json!({"name": "a"})).await;
     assert_eq!(look().await.status, 200);
+    // Its memory must be older than the call by more than clocks may be apart, or it says nothing.
+    sleep(Duration::from_secs(6)).await;
     town.wire.set(Weather::Silent);
     let sent = town.dana.submitted("post.send", json!({"name": "a"})).await;
     let ended = town.dana.end_of(&sent).await;
@@ -168,6 +170,11 @@ async fn a_provider_that_hears_nothing_is_left_in_peace_and_found_again() {
     // What was under way arrived late, or not at all; whichever it was is found out and told.
     let ended = until_within(ASKED_AGAIN, "what became of it", || async {
         let run = town.dana.run(&sent).await;
+        std::fs::write(
+            "/tmp/g-ft-run",
+            format!("{run}\n{}\n{}", town.sent.load(Ordering::SeqCst), town._gateway.log()),
+        )
+        .unwrap();
         (run["state"] != "unknown").then_some(run)
     })
     .await;

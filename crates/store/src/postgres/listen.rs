@@ -110,7 +110,7 @@ async fn listen_once(
             match tokio::time::timeout(ASKED_EVERY, asking).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::debug!(error = fault::words(&error), "PostgreSQL was asked in vain")
+                    tracing::debug!(error = fault::words(&error), "PostgreSQL was asked in vain");
                 }
                 Err(_) => {
                     tracing::warn!("PostgreSQL tells nothing any more; connecting again");

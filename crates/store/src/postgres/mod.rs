@@ -39,7 +39,10 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
@@ -70,7 +73,7 @@ use crate::{
 
 /// Wakes kept for a receiver that is slow; one that lags further is told so and reads anew.
 const WAKES_KEPT: usize = 4096;
-/// A database that takes longer to write nothing is not writable.
+/// A database that takes longer to write nothing is not writable, and who waited longer for a read was not heard.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A store in one PostgreSQL database, which other replicas may use at the same time.
@@ -87,6 +90,21 @@ pub struct PostgresStore {
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.listener.abort();
+    }
+}
+
+/// Someone who waits for the database.
+struct Patience<'a> {
+    pool: &'a Pool,
+    since: Instant,
+    answered: bool,
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if !self.answered && self.since.elapsed() > WRITABLE_WITHIN {
+            self.pool.retain(|_, _| false);
+        }
     }
 }
 
@@ -152,14 +170,19 @@ impl PostgresStore {
         .await
     }
 
-    /// Waits for an answer of the database. A connection that gives none is given up, with those that wait beside it.
+    /// Waits for an answer of the database. A connection that gives none is given up, with those that wait beside it; also
+    /// when whoever asked loses patience first.
     async fn answered<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let within = connect::ANSWERED_WITHIN;
-        tokio::time::timeout(within, asking).await.unwrap_or_else(|_| {
-            // What was asked is dropped by now, and its connection is back in the pool.
-            self.pool.retain(|_, _| false);
-            Err(Fault::Unreachable(format!("it said nothing for {} s", within.as_secs())))
-        })
+        // Dropped after what was asked, whose connection is back in the pool by then.
+        let mut patience = Patience { pool: &self.pool, since: Instant::now(), answered: false };
+        match tokio::time::timeout(within, asking).await {
+            Ok(answer) => {
+                patience.answered = true;
+                answer
+            }
+            Err(_) => Err(Fault::Unreachable(format!("it said nothing for {} s", within.as_secs()))),
+        }
     }
 
     /// Changes rows in a transaction of its own, and counts them.

@@ -16,7 +16,6 @@ use std::{
 
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
-    task::AbortHandle,
     time::{self, Instant},
 };
 use uuid::Uuid;
@@ -43,8 +42,6 @@ const GATHER: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the fate of a commit is asked for.
 const ASKED_FOR: Duration = Duration::from_mins(1);
-/// How long a group may stay without an answer; longer than anybody waits for a lock. Then its connection leads nowhere.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// The pause between two tries, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often a unit that stands in another's way is tried.
@@ -237,7 +234,7 @@ impl Task {
         let sender = self.sender;
         let line = self.line().await.map_err(Undone::Lost)?;
         let units: Vec<&Unit> = group.iter().map(|waiting| &waiting.unit).collect();
-        let written = answered(line.scissors(), line.write(&units, commit, sender)).await;
+        let written = line.write(&units, commit, sender).await;
         match written {
             Err(Undone::Unknown(done, error)) => {
                 self.line = None;
@@ -261,7 +258,7 @@ impl Task {
         let mut pause = PAUSE.0;
         while Instant::now() < until {
             if let Ok(line) = self.line().await {
-                match answered(line.scissors(), line.became_true(commit)).await {
+                match line.became_true(commit).await {
                     Ok(became) => return Some(became),
                     Err(error) => {
                         self.line = None;
@@ -326,7 +323,7 @@ impl Task {
         }
         self.since_sweep = 0;
         if let Some(line) = &self.line
-            && let Err(error) = answered(line.scissors(), line.sweep()).await
+            && let Err(error) = line.sweep().await
         {
             tracing::warn!(error = fault::words(&error), "notes of old commits are removed later");
         }
@@ -342,18 +339,6 @@ pub(super) async fn open_line(connector: &Connector) -> Result<Line, Fault> {
         }
     });
     Ok(Line::new(client, driving.abort_handle()))
-}
-
-/// What the line answers. One that says nothing is cut, and then it answers that it broke: so whoever asks learns in the
-/// same words at which point that was.
-async fn answered<T>(cut: AbortHandle, asking: impl Future<Output = T>) -> T {
-    tokio::pin!(asking);
-    if let Ok(answer) = time::timeout(ANSWERED_WITHIN, &mut asking).await {
-        return answer;
-    }
-    tracing::warn!("PostgreSQL said nothing for {} s; connecting again", ANSWERED_WITHIN.as_secs());
-    cut.abort();
-    asking.await
 }
 
 fn unknown(error: &StoreError) -> StoreError {
