@@ -10,7 +10,7 @@ use guichet_rules::{Policies, Registry};
 use jsonschema::{PatternOptions, Validator};
 
 /// Everything the door decides against. Immutable; a reload makes a new one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct World {
     /// staging, production …
     pub environment: String,
@@ -26,7 +26,7 @@ pub struct World {
 }
 
 /// All actions with their validators and paths prepared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CompiledCatalogue {
     /// As it is published.
     pub published: Arc<Catalogue>,

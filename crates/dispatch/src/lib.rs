@@ -20,4 +20,4 @@ pub use dispatch::Dispatch;
 pub use document::{Document, DocumentError};
 pub use provider::{Limits, Provider};
 pub use token::{Claims, SignTokens};
-pub use transport::Transport;
+pub use transport::{AnswerBody, Carry, NoAnswer, Transport};

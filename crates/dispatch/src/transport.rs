@@ -1,7 +1,9 @@
-//! How a provider is reached: over HTTP with pooled connections, or in process through the same router.
+//! How a provider is reached: over HTTP with pooled connections, in process through the same router, or by a carrier that
+//! is handed in.
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -15,7 +17,7 @@ use thread_local::ThreadLocal;
 use tower::ServiceExt as _;
 
 /// The body of an answer, whichever way it came.
-pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
+pub type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// How a provider is reached.
 #[derive(Clone)]
@@ -29,6 +31,18 @@ pub enum Transport {
     },
     /// In this process: the same router, the same protocol, no socket.
     Embedded(Router),
+    /// By somebody who is handed in: a simulated network.
+    Carried(Arc<dyn Carry>),
+}
+
+/// Brings a request to a provider and its answer back.
+#[async_trait]
+pub trait Carry: Send + Sync + 'static {
+    /// The head of the answer, its body still to come. Dropped when the caller no longer waits.
+    ///
+    /// # Errors
+    /// Why there is none.
+    async fn carry(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer>;
 }
 
 /// Pooled connections: one pool for each thread that calls. A connection is driven by the thread that opened it; were it
@@ -101,7 +115,7 @@ impl HttpClient {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum NoAnswer {
+pub enum NoAnswer {
     /// The connection never came about: surely nothing was done.
     NotConnected(String),
     /// It was cut after the request had gone out, or may have.
@@ -113,7 +127,7 @@ impl Transport {
     pub(crate) fn base(&self) -> &str {
         match self {
             Self::Http { base, .. } => base,
-            Self::Embedded(_) => "",
+            Self::Embedded(_) | Self::Carried(_) => "",
         }
     }
 
@@ -132,6 +146,7 @@ impl Transport {
                     Err(never) => match never {},
                 }
             }
+            Self::Carried(carrier) => carrier.carry(request).await,
         }
     }
 }
@@ -141,6 +156,7 @@ impl fmt::Debug for Transport {
         match self {
             Self::Http { base, .. } => write!(f, "Http({base})"),
             Self::Embedded(_) => f.write_str("Embedded"),
+            Self::Carried(_) => f.write_str("Carried"),
         }
     }
 }

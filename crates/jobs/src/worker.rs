@@ -118,7 +118,9 @@ impl Worker {
                 continue;
             }
             let full = permits.available_permits() == 0;
+            // In this order: what a simulated story does must not depend on chance.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 () = time::sleep(pause), if !full => {}
                 () = woken(&mut wakes, &worker.settings.lane), if !full && failures == 0 => {}
@@ -182,6 +184,7 @@ impl Worker {
         sign_of_life.tick().await; // the first tick is now
         let result = loop {
             tokio::select! {
+                biased;
                 result = &mut work => break result,
                 _ = sign_of_life.tick() => {
                     let until = self.lease_until(self.clock.now());

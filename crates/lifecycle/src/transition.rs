@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     /// The drawing once more, as a table: every other pair must be refused.
-    const MOVES: [(RunState, Event, RunState); 19] = [
+    const MOVES: [(RunState, Event, RunState); 20] = [
         (RunState::Planned, Event::Submitted { needs_approval: true }, RunState::AwaitingApproval),
         (RunState::Planned, Event::Submitted { needs_approval: false }, RunState::Queued),
         (RunState::AwaitingApproval, Event::Lifted, RunState::Queued),
@@ -243,6 +243,7 @@ mod tests {
         (RunState::Queued, Event::Voided, RunState::Voided),
         (RunState::Queued, Event::RefusedAtDispatch, RunState::Voided),
         (RunState::Queued, Event::Failed, RunState::Failed),
+        (RunState::Running, Event::GivenBack, RunState::Queued),
         (RunState::Running, Event::Succeeded, RunState::Succeeded),
         (RunState::Running, Event::Failed, RunState::Failed),
         (RunState::Running, Event::Cancelled, RunState::Cancelled),

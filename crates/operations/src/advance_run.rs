@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use guichet_admission::{admitted::ActionCall, door};
 use guichet_contract::{Action, EventKind, Outcome, Problem, RecordVerdict, Run, RunId, Surface, Verb, code};
 use guichet_lifecycle::{self as lifecycle, Event};
-use guichet_store::{Change, CommitError, JobKind, StoreError, UnitOfWork, Wake};
+use guichet_store::{Change, CommitError, JobKind, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -17,7 +17,7 @@ use crate::{
     journal::{Journal, Trouble},
     platform::Platform,
     providers::{Advanced, ProviderCall, ProviderError, Remembered},
-    record_outcome::record_outcome,
+    record_outcome::{commit_patiently, record_outcome},
 };
 
 /// The pause before a call is made again, at first and at most.
@@ -110,7 +110,13 @@ impl Attended<'_> {
         }
         // Before looking: what is asked for in between wakes us.
         let wakes = platform.store.wakes();
-        self.look_again().await?;
+        match self.look_again().await {
+            // The intent is durable and nothing was done yet: a look that fails is no reason to leave it.
+            Err(error) if !self.called => {
+                tracing::warn!(run = %self.run.id, %error, "whether it shall be stopped is not known before the call");
+            }
+            looked => looked?,
+        }
         if !self.called && self.run.cancel_asked.is_some() {
             return Ok(After::Ended(Event::Cancelled, Outcome::cancelled(None)));
         }
@@ -149,8 +155,7 @@ impl Attended<'_> {
             tokio::select! {
                 biased;
                 answer = &mut performing => return Ok(Some(answer)),
-                asked = &mut asked, if listens => {
-                    asked?;
+                () = &mut asked, if listens => {
                     listens = false;
                     if call.action.resumable {
                         return Ok(None);
@@ -248,7 +253,10 @@ impl Attended<'_> {
 
     /// Surely nothing was done: it stands in the queue again, and all of it is looked at anew before the next try.
     async fn give_back(&mut self, problem: Problem) -> Result<After, CommitError> {
-        self.look_again().await?;
+        if let Err(error) = self.look_again().await {
+            // Whoever asked that it be stopped is heard before the next try.
+            tracing::warn!(run = %self.run.id, %error, "whether it shall be stopped is not known before it is queued again");
+        }
         if self.run.cancel_asked.is_some() {
             return Ok(After::Ended(Event::Cancelled, Outcome::cancelled(None)));
         }
@@ -268,7 +276,8 @@ impl Attended<'_> {
             .append_record(record)
             .append_event(run.id, now, EventKind::State { state: to, because })
             .with(self.held.retry(due));
-        match self.platform.store.commit(work).await {
+        // Left running, it would be taken for one whose provider was called.
+        match commit_patiently(self.platform, run, &work).await {
             Ok(()) | Err(CommitError::Conflict { .. }) => Ok(After::LeftAlone),
             Err(error) => Err(error),
         }
@@ -349,21 +358,24 @@ fn pause_of(run: RunId, attempts: u32) -> SignedDuration {
 }
 
 /// Ready when somebody wants the run stopped.
-async fn until_cancel_asked(
-    platform: &Platform,
-    id: RunId,
-    mut wakes: Receiver<Wake>,
-) -> Result<(), CommitError> {
+async fn until_cancel_asked(platform: &Platform, id: RunId, mut wakes: Receiver<Wake>) {
     loop {
         match wakes.recv().await {
             Ok(Wake::Run(run)) if run == id => {}
+            Ok(Wake::Anything) | Err(RecvError::Lagged(_)) => {}
             Ok(_) => continue,
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return Err(CommitError::Store(StoreError::Closed)),
+            // The store is gone: what is under way is not left for that.
+            Err(RecvError::Closed) => std::future::pending().await,
         }
-        let run = platform.store.run(id).await.map_err(CommitError::Store)?;
-        if run.is_some_and(|run| run.cancel_asked.is_some()) {
-            return Ok(());
+        loop {
+            match platform.store.run(id).await {
+                Ok(Some(run)) if run.cancel_asked.is_some() => return,
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(run = %id, %error, "whether it shall be stopped is not known; looking again");
+                    tokio::time::sleep(TELL_AGAIN).await;
+                }
+            }
         }
         // Each line that is told wakes us too.
         tokio::time::sleep(LOOK).await;

@@ -97,13 +97,15 @@ async fn start(
         }
     };
     let approved_by = approvers(&run);
-    match platform.store.commit(intent(platform, &run, &approved_by)).await {
+    let now = platform.clock.now();
+    match platform.store.commit(intent(platform, &run, &approved_by, now)).await {
         Ok(()) => {}
         // Cancelled at the last instant; its unit dropped this job.
         Err(CommitError::Conflict { .. }) => return Ok(()),
         Err(error) => return Err(error),
     }
-    let started = platform.store.run(run.id).await.map_err(CommitError::Store)?.unwrap_or(run);
+    // Not read back: what fails between the intent and the call would leave a run of which nobody can say that it never began.
+    let started = Run { state: RunState::Running, started_at: Some(now), ..run };
     advance_run(platform, started, &wanted, false, attempts, held).await
 }
 
@@ -165,8 +167,7 @@ fn started_at(run: &Run) -> Timestamp {
 }
 
 /// The intent is durable before the provider is called.
-fn intent(platform: &Platform, run: &Run, approved_by: &[String]) -> UnitOfWork {
-    let now = platform.clock.now();
+fn intent(platform: &Platform, run: &Run, approved_by: &[String], now: Timestamp) -> UnitOfWork {
     let to = lifecycle::next(run.state, Event::Dispatched).unwrap_or(run.state);
     let mut record = platform.door.record(Verb::ExecuteRun, RecordVerdict::Allowed, Surface::Gateway);
     door::describe_run(&mut record, run);

@@ -31,6 +31,7 @@ pub async fn work(store: Arc<dyn Store>, stop: CancellationToken) {
             next_records(&mut wakes, GATHER).await;
         };
         tokio::select! {
+            biased;
             () = next => {}
             () = stop.cancelled() => {}
         }

@@ -59,23 +59,37 @@ pub(crate) async fn record_outcome(
     if let Some(held) = held {
         work.add(held.finish());
     }
+    match commit_patiently(platform, run, &work).await {
+        // The lease was lost while the provider worked: its answer is the truth all the same.
+        Err(CommitError::Conflict { what }) if held.is_some() => {
+            tracing::warn!(run = %run.id, what, "the outcome is recorded without the job's lease");
+            platform.store.commit(without_job(work)).await
+        }
+        other => other,
+    }
+}
+
+/// Commits what must not be left to the next attempt, as long as the store may come back: about half a minute.
+///
+/// # Errors
+/// A conflict at once; the store's after the last try.
+pub(crate) async fn commit_patiently(
+    platform: &Platform,
+    run: &Run,
+    work: &UnitOfWork,
+) -> Result<(), CommitError> {
     let mut pause = Duration::from_secs(1);
     for _ in 1..TRIES {
         match platform.store.commit(work.clone()).await {
             Err(CommitError::Store(error)) => {
-                tracing::error!(run = %run.id, %error, "the outcome could not be recorded; trying again");
+                tracing::error!(run = %run.id, %error, "what became of a run could not be recorded; trying again");
                 tokio::time::sleep(pause).await;
                 pause *= 2;
-            }
-            // The lease was lost while the provider worked: its answer is the truth all the same.
-            Err(CommitError::Conflict { what }) if held.is_some() => {
-                tracing::warn!(run = %run.id, what, "the outcome is recorded without the job's lease");
-                return platform.store.commit(without_job(work)).await;
             }
             other => return other,
         }
     }
-    platform.store.commit(work).await
+    platform.store.commit(work.clone()).await
 }
 
 fn without_job(mut work: UnitOfWork) -> UnitOfWork {

@@ -84,6 +84,7 @@ pub async fn work(
             next_records(&mut wakes, GATHER).await;
         };
         tokio::select! {
+            biased;
             () = next => {}
             () = stop.cancelled() => {}
         }

@@ -7,6 +7,7 @@
 //! transaction, with the same words.
 //!
 //! Two implementations with the same file names, `sqlite/` and `postgres/`, pass one suite, `conformance` (behind the feature of that name, for tests).
+//! So does a third, `memory/`, behind the same feature: the store of the simulation, which no gateway can be told to open.
 //! No ORM; statements stand as text beside the function that runs them. This room decides nothing about who may.
 //!
 //! Begin reading at [`work`].
@@ -14,6 +15,8 @@
 pub mod backup;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+pub mod memory;
 pub mod postgres;
 pub mod sqlite;
 pub mod traits;
