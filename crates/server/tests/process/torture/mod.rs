@@ -334,7 +334,7 @@ async fn all_books_agree(
 
 /// How many of the things done were done for this run.
 fn built(run: &Value, state: &str, tries: &impl Fn(&str) -> usize) -> usize {
-    let laid = PARTS.map(|part| tries(part));
+    let laid = PARTS.map(tries);
     let taken = PARTS.map(|part| tries(&format!("undo {part}")));
     let crooked = run["input"]["name"].as_str().unwrap().ends_with("crooked");
     match state {
