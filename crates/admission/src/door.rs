@@ -481,7 +481,8 @@ fn identity_problem(error: &IdentityError) -> Problem {
         IdentityError::TooManyAttempts => {
             Problem::new(code::TOO_MANY_REQUESTS, error.to_string()).next("wait a minute")
         }
-        IdentityError::Store(_) => Problem::new(code::STORE_UNAVAILABLE, error.to_string()),
+        IdentityError::Store(_) => Problem::new(code::STORE_UNAVAILABLE, error.to_string())
+            .next("nothing was done; try again when the operators have mended it"),
         IdentityError::Fault(_) => Problem::new(code::INTERNAL, error.to_string()),
         IdentityError::BadToken(_) => Problem::new(code::INVALID_INPUT, error.to_string()),
         IdentityError::UnknownToken

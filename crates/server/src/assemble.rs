@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow, ensure};
 use async_trait::async_trait;
 use guichet_admission::Door;
-use guichet_contract::{Clock, RecordVerdict, Surface, Verb};
+use guichet_contract::{Clock, RecordVerdict, Surface, SystemClock, Verb};
 use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport, transport};
 use guichet_gateway::{self as gateway, Gateway, Info, Itinerary, ServeSettings, Tracer};
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
@@ -64,20 +64,22 @@ pub struct Assembled {
     draining: CancellationToken,
 }
 
-/// Puts everything together: opens the store, reads keys, policies, registry and documents.
+/// Puts everything together: opens the store, reads keys, policies, registry and documents. Without a `clock` it goes by the
+/// one that all who use the store go by, or by the machine's.
 ///
 /// # Errors
 /// Everything that is wrong, so that it can be mended at once.
 pub async fn assemble(
     role: Role,
     config: &Config,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     tracer: Arc<dyn Tracer>,
 ) -> anyhow::Result<Assembled> {
     let key_folder = keys::folder(&config.data)?;
     let ring = Arc::new(keys::provider_keys(&key_folder)?);
     let ledger_keys = keys::ledger_keys(&key_folder, &config.environment)?;
     let store = store::open_to_serve(config, &ledger_keys).await?;
+    let clock = clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
     ensure!(
         role == Role::Whole || store.is_shared(),
         "one process alone uses a store of SQLite, so it must answer requests and perform runs: give it a database with \

@@ -1,11 +1,11 @@
 //! What can be asked of a store: one small trait per noun. Writing is [`Store::commit`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, Schedule,
-    ScheduleId, TokenId, record::LedgerRecord,
+    ActionId, Clock, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState,
+    Schedule, ScheduleId, TokenId, record::LedgerRecord,
 };
 use jiff::Timestamp;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -312,6 +312,11 @@ pub trait Store:
     /// Whether other processes use it at the same time. One that is not shared belongs to this process alone.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// The clock by which all go that use it at the same time; none when this process uses it alone.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        None
     }
 
     /// Whether a write would succeed now: writes and takes back.

@@ -176,7 +176,7 @@ impl Running {
             anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
         })?;
         let assembled: Assembled =
-            assemble(Role::Whole, &config, Arc::clone(clock), Arc::new(PlainTracer)).await?;
+            assemble(Role::Whole, &config, Some(Arc::clone(clock)), Arc::new(PlainTracer)).await?;
         let stop = CancellationToken::new();
         let served = tokio::spawn(assembled.serve(listener, ServeSettings::default(), stop.clone()));
         Ok(Self { stop, served })

@@ -38,7 +38,12 @@ impl Cluster {
     /// A new cluster with superuser `postgres`, database `postgres`, `pg_stat_statements` loaded and ready for
     /// streaming replicas. Takes a few seconds.
     pub fn start() -> Result<Self> {
-        let (binaries, dir, janitor) = prepare()?;
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// The same, in a directory of its own inside of this one: on a small disk, perhaps. It needs about 100 MB.
+    pub fn start_in(parent: &Path) -> Result<Self> {
+        let (binaries, dir, janitor) = prepare(parent)?;
         let data = dir.join("data");
         let password_file = dir.join("password");
         fs::write(&password_file, PASSWORD).context("cannot write the superuser's password")?;
@@ -63,7 +68,7 @@ impl Cluster {
 
     /// A streaming replica of this cluster, ready to be asked. Stop it before its primary.
     pub fn replica(&self) -> Result<Self> {
-        let (binaries, dir, janitor) = prepare()?;
+        let (binaries, dir, janitor) = prepare(&std::env::temp_dir())?;
         binaries.own(&dir)?;
         let source = format!("{} application_name=replica", self.connection("postgres", "postgres"));
         let mut copy = binaries.command("pg_basebackup");
@@ -193,7 +198,7 @@ impl Cluster {
         restart.arg("--pgdata").arg(self.dir.join("data")).arg("--log").arg(self.dir.join("log"));
         restart.arg("--wait").arg("--options");
         restart.arg(options(self.port)).arg("start");
-        run(restart).map(drop)
+        run(restart).map(drop).with_context(|| fs::read_to_string(self.dir.join("log")).unwrap_or_default())
     }
 
     /// Ends the server at once, as a crash does, and starts it again on the same port.
@@ -202,6 +207,33 @@ impl Cluster {
         restart.arg("--pgdata").arg(self.dir.join("data")).arg("--log").arg(self.dir.join("log"));
         restart.args(["--mode=immediate", "--wait", "restart"]);
         run(restart).map(drop)
+    }
+
+    /// Ends all its processes with SIGKILL; its directory stays until the drop.
+    pub fn kill(&self) -> Result<()> {
+        let file = self.dir.join("data/postmaster.pid");
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let postmaster = text.lines().next().unwrap_or_default();
+        // It is stopped first, or it would see its children die and begin anew.
+        let kill = r#"kill -STOP "$1"; pkill -KILL -P "$1"; kill -KILL "$1"
+            tries=0; while kill -0 "$1" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.05; tries=$((tries + 1)); done"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", kill, "kill", postmaster]);
+        run(shell).map(drop)
+    }
+
+    /// Makes a replica a primary that takes writes.
+    pub fn promote(&self) -> Result<()> {
+        let mut promote = self.binaries.command("pg_ctl");
+        promote.arg("--pgdata").arg(self.dir.join("data")).args(["--wait", "--timeout=60", "promote"]);
+        run(promote).map(drop)
+    }
+
+    /// Whether it runs.
+    pub fn is_up(&self) -> bool {
+        let mut status = self.binaries.command("pg_ctl");
+        status.arg("--pgdata").arg(self.dir.join("data")).arg("status");
+        run(status).is_ok()
     }
 
     /// Stops and removes it now, and tells how that went. A drop does the same silently.
@@ -220,9 +252,9 @@ impl Cluster {
     }
 }
 
-fn prepare() -> Result<(Binaries, PathBuf, Janitor)> {
+fn prepare(parent: &Path) -> Result<(Binaries, PathBuf, Janitor)> {
     let binaries = Binaries::find()?;
-    let dir = tempfile::Builder::new().prefix("throwaway-postgres-").tempdir()?.keep();
+    let dir = tempfile::Builder::new().prefix("throwaway-postgres-").tempdir_in(parent)?.keep();
     let janitor = Janitor::hire(&binaries, &dir)?;
     Ok((binaries, dir, janitor))
 }

@@ -3,7 +3,6 @@
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use guichet_contract::SystemClock;
 use guichet_gateway::ServeSettings;
 use tokio::{
     net::TcpListener,
@@ -34,7 +33,7 @@ pub fn serve(role: Role, file: &Path, ready_file: Option<&Path>) -> anyhow::Resu
 
 async fn serve_config(role: Role, config: &Config, ready_file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::install(&config.telemetry, &config.environment)?;
-    let assembled = assemble(role, config, Arc::new(SystemClock), Arc::clone(&telemetry.tracer)).await?;
+    let assembled = assemble(role, config, None, Arc::clone(&telemetry.tracer)).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("{} cannot be listened on; choose another `listen`", config.listen))?;

@@ -16,16 +16,21 @@ use crate::{
 };
 
 /// A disk of some megabytes; unmounted when dropped.
-struct Disk {
+pub(crate) struct Disk {
     folder: TempDir,
 }
 
 impl Disk {
     /// None where mounting is not permitted, which is told loudly.
     fn small() -> Option<Self> {
+        Self::of("size=6m,mode=0700")
+    }
+
+    /// The same, with these options of a tmpfs.
+    pub(crate) fn of(options: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=6m,mode=0700", "guichet-test"])
+            .args(["-t", "tmpfs", "-o", options, "guichet-test"])
             .arg(folder.path())
             .output();
         match mounted {
@@ -39,7 +44,7 @@ impl Disk {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
@@ -49,7 +54,7 @@ impl Disk {
     }
 
     /// To the last byte.
-    fn fill(&self) -> Filler {
+    pub(crate) fn fill(&self) -> Filler {
         let path = self.path().join("filler");
         let mut file = File::create(&path).unwrap();
         for size in [65_536, 4_096, 1] {
@@ -74,7 +79,7 @@ impl Drop for Disk {
 }
 
 /// Takes all space until it is dropped.
-struct Filler(PathBuf);
+pub(crate) struct Filler(PathBuf);
 
 impl Drop for Filler {
     fn drop(&mut self) {

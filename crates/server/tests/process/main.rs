@@ -2,13 +2,23 @@
 //! served by the test on loopback, so that what was done can be counted.
 
 #[cfg(test)]
+mod chance;
+#[cfg(test)]
 mod checking;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod configuration_page;
+#[cfg(test)]
+mod database_disk;
+#[cfg(test)]
+mod database_wires;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod documented;
+#[cfg(test)]
+mod failover;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
@@ -25,6 +35,8 @@ mod policy_cases;
 mod proof;
 #[cfg(test)]
 mod provider_kills;
+#[cfg(test)]
+mod provider_wires;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
@@ -47,3 +59,5 @@ mod stopping;
 mod strangers;
 #[cfg(test)]
 mod torture;
+#[cfg(test)]
+mod wire;

@@ -21,6 +21,7 @@ pub(crate) struct Replica {
     process: Option<Child>,
     verb: &'static [&'static str],
     pub(crate) address: Address,
+    environment: Vec<(&'static str, String)>,
     folder: TempDir,
 }
 
@@ -48,12 +49,33 @@ impl Replica {
         replica
     }
 
+    /// One that has another line in its configuration.
+    pub(crate) async fn with(first: &Gateway, line: &str, other: &str) -> Self {
+        let mut replica = Self::prepared(first, &["serve"]);
+        copy(["policy", "registry"].map(|name| first.path(name)), replica.folder.path());
+        let file = replica.folder.path().join("guichet.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(line), "{text}");
+        fs::write(&file, text.replace(line, other)).unwrap();
+        replica.start().await;
+        replica
+    }
+
+    /// One whose process has these variables in its environment.
+    pub(crate) async fn in_environment(first: &Gateway, environment: Vec<(&'static str, String)>) -> Self {
+        let mut replica = Self::prepared(first, &["serve"]);
+        copy(["policy", "registry"].map(|name| first.path(name)), replica.folder.path());
+        replica.environment = environment;
+        replica.start().await;
+        replica
+    }
+
     fn prepared(first: &Gateway, verb: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy(["guichet.toml", "db.password"].map(|name| first.path(name)), folder.path());
         fs::create_dir(folder.path().join("data")).unwrap();
         copy([first.path("data/keys")], &folder.path().join("data"));
-        Self { process: None, verb, address: Address::nowhere(), folder }
+        Self { process: None, verb, address: Address::nowhere(), environment: Vec::new(), folder }
     }
 
     pub(crate) async fn start(&mut self) {
@@ -62,6 +84,7 @@ impl Replica {
         let _none = fs::remove_file(&ready);
         let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let mut command = serve(self.folder.path(), self.verb);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         let told: Value = until("the other gateway", || async {
             serde_json::from_str(&fs::read_to_string(&ready).ok()?).ok()

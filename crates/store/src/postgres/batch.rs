@@ -9,8 +9,10 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     task::Poll,
+    time::Duration,
 };
 
+use tokio::{task::AbortHandle, time};
 use tokio_postgres::{Client, Error, Statement, types::ToSql};
 use uuid::Uuid;
 
@@ -28,6 +30,9 @@ pub(super) struct Done {
     pub(super) answers: Vec<Result<(), CommitError>>,
     pub(super) woken: Woken,
 }
+
+/// How long the server may say nothing: longer than anybody waits for a lock. Then the connection leads nowhere.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Why there is no [`Done`].
 pub(super) enum Undone {
@@ -55,7 +60,16 @@ impl From<Error> for Undone {
 /// A writer's connection, and what is prepared on it.
 pub(super) struct Line {
     client: Client,
+    /// Drives the connection; without it, all that waits is told that the connection is closed.
+    driving: AbortHandle,
     statements: HashMap<&'static str, Statement>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // It would wait until what was sent has gone, and on a connection that leads nowhere that is never.
+        self.driving.abort();
+    }
 }
 
 /// What one statement answered.
@@ -74,8 +88,24 @@ const SWEEP: &str = "DELETE FROM commits WHERE at < now() - interval '1 hour'";
 const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 impl Line {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, statements: HashMap::new() }
+    pub(super) fn new(client: Client, driving: AbortHandle) -> Self {
+        Self { client, driving, statements: HashMap::new() }
+    }
+
+    /// What the server answers. When it says nothing the connection is cut, and then the answer is that it broke: so
+    /// whoever asks learns in the same words at which point that was.
+    async fn answer<T>(&self, asking: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::pin!(asking);
+        if let Ok(answer) = time::timeout(ANSWERED_WITHIN, &mut asking).await {
+            return answer;
+        }
+        tracing::warn!("PostgreSQL said nothing for {} s; connecting again", ANSWERED_WITHIN.as_secs());
+        self.driving.abort();
+        asking.await
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), Error> {
+        self.answer(self.client.batch_execute(sql)).await
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -84,12 +114,12 @@ impl Line {
 
     /// Whether the transaction of this id became true. When it did not, it never will.
     pub(super) async fn became_true(&self, commit: Uuid) -> Result<bool, Error> {
-        Ok(self.client.execute(FORESTALL, &[&commit]).await? == 0)
+        Ok(self.answer(self.client.execute(FORESTALL, &[&commit])).await? == 0)
     }
 
     /// Forgets what nobody will ask about any more.
     pub(super) async fn sweep(&self) -> Result<(), Error> {
-        self.client.batch_execute(SWEEP).await
+        self.run(SWEEP).await
     }
 
     /// Prepares what is not yet, so that sending needs no answer in between.
@@ -101,7 +131,7 @@ impl Line {
             .filter(|sql| !self.statements.contains_key(sql))
             .collect();
         for sql in needed {
-            let statement = self.client.prepare(sql).await?;
+            let statement = self.answer(self.client.prepare(sql)).await?;
             self.statements.insert(sql, statement);
         }
         Ok(())
@@ -147,7 +177,7 @@ impl Line {
 
     async fn all_together(&self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Together, Undone> {
         // Awaited: what follows must never run outside the transaction.
-        self.client.batch_execute("BEGIN").await?;
+        self.run("BEGIN").await?;
         // Of some it is not known yet whom they wake.
         let mut told = Woken::default();
         for unit in units {
@@ -155,7 +185,7 @@ impl Line {
         }
         let last = Last::of(units.iter().copied(), &told, commit, sender);
         let flights = units.iter().flat_map(|unit| unit.steps.iter()).map(|step| self.step(step));
-        let said = in_order(flights.chain(last.flights(self)).collect()).await;
+        let said = in_order(self, flights.chain(last.flights(self)).collect()).await;
         if let Some(lost) = said.iter().filter_map(|said| said.as_ref().err()).find(|error| {
             // What follows the first failure only says that there was one.
             matches!(meaning(error), Meaning::Lost | Meaning::Crossed)
@@ -165,7 +195,7 @@ impl Line {
             if meaning(lost) == Meaning::Lost {
                 return Err(undone);
             }
-            self.client.batch_execute("ROLLBACK").await?;
+            self.run("ROLLBACK").await?;
             return Err(crossed);
         }
         let mut woken = told.clone();
@@ -181,22 +211,22 @@ impl Line {
         }
         let rest: Vec<_> = said.collect();
         if !holds {
-            self.client.batch_execute("ROLLBACK").await?;
+            self.run("ROLLBACK").await?;
             return Ok(Together::NotAll);
         }
         if let Some(Err(error)) = rest.into_iter().find(Result::is_err) {
-            self.client.batch_execute("ROLLBACK").await?;
+            self.run("ROLLBACK").await?;
             return Err(error.into());
         }
         if let Some(payload) = listen::payload(sender, &woken.beyond(&told)) {
-            self.client.execute(NOTIFY, &[&listen::CHANNEL, &payload]).await?;
+            self.answer(self.client.execute(NOTIFY, &[&listen::CHANNEL, &payload])).await?;
         }
         let answers = units.iter().map(|_| Ok(())).collect();
         self.commit(Done { answers, woken }).await.map(Together::Done)
     }
 
     async fn one_by_one(&mut self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Done, Undone> {
-        self.client.batch_execute("BEGIN").await?;
+        self.run("BEGIN").await?;
         let mut answers = Vec::with_capacity(units.len());
         let mut woken = Woken::default();
         let mut kept = Vec::with_capacity(units.len());
@@ -211,10 +241,10 @@ impl Line {
             }
         }
         let last = Last::of(kept.into_iter(), &woken, commit, sender);
-        for said in in_order(last.flights(self).collect()).await {
+        for said in in_order(self, last.flights(self).collect()).await {
             if let Err(error) = said {
                 if meaning(&error) != Meaning::Lost {
-                    self.client.batch_execute("ROLLBACK").await?;
+                    self.run("ROLLBACK").await?;
                 }
                 return Err(error.into());
             }
@@ -228,15 +258,15 @@ impl Line {
         if unit.steps.is_empty() {
             return Ok(Ok(woken));
         }
-        self.client.batch_execute("SAVEPOINT unit").await?;
+        self.run("SAVEPOINT unit").await?;
         if let Err(error) = self.prepare(&[unit]).await {
             if meaning(&error) == Meaning::Lost {
                 return Err(error.into());
             }
-            self.client.batch_execute("ROLLBACK TO unit; RELEASE unit").await?;
+            self.run("ROLLBACK TO unit; RELEASE unit").await?;
             return Ok(Err(fault::told(&error).into()));
         }
-        let said = in_order(unit.steps.iter().map(|step| self.step(step)).collect()).await;
+        let said = in_order(self, unit.steps.iter().map(|step| self.step(step)).collect()).await;
         let mut failed = None;
         for (step, said) in unit.steps.iter().zip(said) {
             let held = match said {
@@ -244,7 +274,7 @@ impl Line {
                 Err(error) => match meaning(&error) {
                     Meaning::Lost => return Err(error.into()),
                     Meaning::Crossed => {
-                        self.client.batch_execute("ROLLBACK").await?;
+                        self.run("ROLLBACK").await?;
                         return Err(error.into());
                     }
                     Meaning::Conflict => Err(CommitError::Conflict { what: step.conflict.clone() }),
@@ -257,13 +287,13 @@ impl Line {
             }
         }
         let Some((step, error)) = failed else {
-            self.client.batch_execute("RELEASE unit").await?;
+            self.run("RELEASE unit").await?;
             return Ok(Ok(woken));
         };
-        self.client.batch_execute("ROLLBACK TO unit; RELEASE unit").await?;
+        self.run("ROLLBACK TO unit; RELEASE unit").await?;
         match (error, step.look) {
             (CommitError::Conflict { what }, Some((look, run))) => {
-                let found = self.client.query_opt(look, &[&run.0]).await?;
+                let found = self.answer(self.client.query_opt(look, &[&run.0])).await?;
                 let found: Option<String> = found.map(|row| row.try_get(0)).transpose()?;
                 let found = found.as_deref().unwrap_or("no such run");
                 Ok(Err(CommitError::Conflict { what: format!("{what}, found {found})") }))
@@ -273,7 +303,7 @@ impl Line {
     }
 
     async fn commit(&self, done: Done) -> Result<Done, Undone> {
-        match self.client.batch_execute("COMMIT").await {
+        match self.run("COMMIT").await {
             Ok(()) => Ok(done),
             Err(error) if meaning(&error) == Meaning::Lost => Err(Undone::Unknown(done, fault::told(&error))),
             // The server said that it did not.
@@ -333,7 +363,7 @@ impl Last {
 }
 
 /// Sends all in this order, then takes the answers in this order.
-async fn in_order(mut flights: Vec<Flight<'_>>) -> Vec<Result<Said, Error>> {
+async fn in_order(line: &Line, mut flights: Vec<Flight<'_>>) -> Vec<Result<Said, Error>> {
     let mut said: Vec<Option<Result<Said, Error>>> = flights.iter().map(|_| None).collect();
     poll_fn(|context| {
         for (flight, said) in flights.iter_mut().zip(&mut said) {
@@ -348,7 +378,7 @@ async fn in_order(mut flights: Vec<Flight<'_>>) -> Vec<Result<Said, Error>> {
     for (flight, said) in flights.into_iter().zip(said) {
         answers.push(match said {
             Some(answer) => answer,
-            None => flight.await,
+            None => line.answer(flight).await,
         });
     }
     answers

@@ -73,13 +73,13 @@ impl Checkpoints for PostgresStore {
         at: Timestamp,
         tiles: &[(u8, u64, Vec<u8>)],
     ) -> Result<(), CommitError> {
-        let sealing = async {
+        let sealing = self.answered(async {
             let mut client = self.client().await?;
             let transaction = client.transaction().await?;
             seal(&transaction, size, note, at, tiles).await?;
             // When the connection breaks here, the sealer looks at the latest checkpoint and finds out.
             Ok(transaction.commit().await?)
-        };
+        });
         sealing.await.map_err(Fault::into_commit_error)
     }
 }

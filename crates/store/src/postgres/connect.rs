@@ -1,17 +1,18 @@
 //! How connections are made: to whom, how safely, with which limits.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::task::JoinHandle;
 use tokio_postgres::{
-    Client, Config, Connection, Socket,
-    config::{SslMode, TargetSessionAttrs},
+    Client, Config, Connection, Error, Socket,
+    config::{Host, SslMode, TargetSessionAttrs},
     tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -21,8 +22,13 @@ use crate::StoreError;
 
 /// The name of our sessions in `pg_stat_activity`.
 const APPLICATION: &str = "guichetd";
-/// How long connecting, or waiting for a free connection, may take.
+/// How long connecting to one host, or waiting for a free connection, may take.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long one address of a host may take to be there at all.
+const FOUND_WITHIN: Duration = Duration::from_secs(3);
+/// How long what is asked may stay without an answer: longer than the server lets a statement take. What stands between
+/// may keep a connection that leads nowhere alive, so the system alone does not find it out.
+pub(super) const ANSWERED_WITHIN: Duration = Duration::from_secs(35);
 /// How long a connection may be silent before the other side is asked whether it is there.
 const SILENT: Duration = Duration::from_secs(15);
 /// Connections for reads and claims.
@@ -44,7 +50,8 @@ type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 /// Makes connections.
 #[derive(Clone)]
 pub(super) struct Connector {
-    config: Config,
+    /// One for each host, in the order of the URL; never empty.
+    hosts: Vec<Config>,
     tls: MakeRustlsConnect,
 }
 
@@ -62,46 +69,122 @@ impl Connector {
         if config.get_hosts().is_empty() {
             return Err(wrong("`postgres` names no host"));
         }
+        if !matches!(config.get_ports().len(), 0 | 1) && config.get_ports().len() != config.get_hosts().len()
+        {
+            return Err(wrong("`postgres` names several hosts and not as many ports"));
+        }
         if let Some(password) = &settings.password {
             config.password(password.expose_secret());
         }
-        // Of several hosts, the one that takes writes. A commit that was answered survives a power cut.
-        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        config.options(
-            "-c synchronous_commit=on -c statement_timeout=30s -c lock_timeout=10s \
-             -c idle_in_transaction_session_timeout=30s -c default_transaction_isolation=read\\ committed \
-             -c timezone=UTC -c search_path=public",
-        );
-        config.application_name(APPLICATION).connect_timeout(CONNECT_WITHIN);
-        // A server whose machine vanished says nothing; the system would wait for it for a quarter of an hour.
-        config.keepalives_idle(SILENT).keepalives_interval(SILENT / 3).keepalives_retries(3);
-        config.tcp_user_timeout(SILENT * 2);
         let tls = tls(settings, config.get_ssl_mode()).map_err(|why| wrong(&why))?;
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls) })
+        Ok(Self { hosts: hosts_of(&config), tls: MakeRustlsConnect::new(tls) })
     }
 
     /// One connection; whoever asked drives it.
     pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Stream>), Fault> {
-        let connecting = self.config.connect(self.tls.clone());
-        match tokio::time::timeout(CONNECT_WITHIN * 2, connecting).await {
+        match tokio::time::timeout(self.within(), self.connect_to_any()).await {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => Err(Fault::Unreachable(fault::words(&error))),
             Err(_) => Err(Fault::Unreachable("it does not answer".to_owned())),
         }
     }
 
+    /// How long all hosts together may take.
+    pub(super) fn within(&self) -> Duration {
+        CONNECT_WITHIN * u32::try_from(self.hosts.len()).unwrap_or(u32::MAX) + CONNECT_WITHIN
+    }
+
+    /// To the first host that takes writes. One that is there and says nothing does not keep us from the next; the last
+    /// one is waited for.
+    async fn connect_to_any(&self) -> Result<(Client, Connection<Socket, Stream>), Error> {
+        let mut hosts = self.hosts.iter();
+        let mut host = hosts.next();
+        loop {
+            let connecting = host.map_or_else(Config::new, Clone::clone);
+            let Some(next) = hosts.next() else { return connecting.connect(self.tls.clone()).await };
+            let told = match tokio::time::timeout(CONNECT_WITHIN, connecting.connect(self.tls.clone())).await
+            {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => fault::words(&error),
+                Err(_) => "it does not answer".to_owned(),
+            };
+            tracing::debug!(host = ?connecting.get_hosts(), told, "another host of the database is tried");
+            host = Some(next);
+        }
+    }
+
     /// Connections for reads and claims, made when first needed.
     pub(super) fn pool(&self) -> Result<Pool, StoreError> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        Pool::builder(Manager::from_config(self.config.clone(), self.tls.clone(), recycling))
+        Pool::builder(Manager::from_connect(Config::new(), self.clone(), recycling))
             .max_size(READERS)
             .wait_timeout(Some(CONNECT_WITHIN))
-            .create_timeout(Some(CONNECT_WITHIN))
+            .create_timeout(Some(self.within()))
             .recycle_timeout(Some(CONNECT_WITHIN))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Engine(error.to_string()))
     }
+}
+
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + 'a>>;
+
+impl Connect for Connector {
+    /// The pool's configuration is ours.
+    fn connect(&self, _: &Config) -> Connecting<'_> {
+        Box::pin(async move {
+            let (client, connection) = self.connect_to_any().await?;
+            let driving = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::warn!(error = fault::words(&error), "a connection to PostgreSQL broke");
+                }
+            });
+            Ok((client, driving))
+        })
+    }
+}
+
+/// The same, of each host alone.
+fn hosts_of(all: &Config) -> Vec<Config> {
+    let each = |(place, host): (usize, &Host)| {
+        let mut config = Config::new();
+        match host {
+            Host::Tcp(name) => config.host(name),
+            #[cfg(unix)]
+            Host::Unix(folder) => config.host_path(folder),
+        };
+        if let Some(address) = all.get_hostaddrs().get(place) {
+            config.hostaddr(*address);
+        }
+        if let Some(port) = all.get_ports().get(place).or(all.get_ports().first()) {
+            config.port(*port);
+        }
+        if let Some(user) = all.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = all.get_password() {
+            config.password(password);
+        }
+        if let Some(database) = all.get_dbname() {
+            config.dbname(database);
+        }
+        config.ssl_mode(all.get_ssl_mode()).ssl_negotiation(all.get_ssl_negotiation());
+        config.channel_binding(all.get_channel_binding());
+        // Of several hosts, the one that takes writes. A commit that was answered survives a power cut. One that falls
+        // silent in the midst of a transaction does not keep its locks for longer than others wait for them.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        config.options(
+            "-c synchronous_commit=on -c statement_timeout=30s -c lock_timeout=10s \
+             -c idle_in_transaction_session_timeout=5s -c default_transaction_isolation=read\\ committed \
+             -c timezone=UTC -c search_path=public",
+        );
+        config.application_name(APPLICATION).connect_timeout(FOUND_WITHIN);
+        // A server whose machine vanished says nothing; the system would wait for it for a quarter of an hour.
+        config.keepalives_idle(SILENT).keepalives_interval(SILENT / 3).keepalives_retries(3);
+        config.tcp_user_timeout(SILENT * 2);
+        config
+    };
+    all.get_hosts().iter().enumerate().map(each).collect()
 }
 
 fn tls(settings: &PostgresSettings, mode: SslMode) -> Result<ClientConfig, String> {

@@ -112,7 +112,9 @@ pub async fn import(settings: &PostgresSettings, from: &Path) -> Result<Manifest
 
 async fn import_into(client: &mut Client, backup: &Reading) -> Result<(), Failed> {
     let writing = client.transaction().await?;
-    writing.batch_execute("SET LOCAL statement_timeout = 0").await?;
+    writing
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .await?;
     for table in TABLES {
         // Nobody writes beside this.
         writing.batch_execute(&format!("LOCK TABLE {} IN EXCLUSIVE MODE", table.name)).await?;

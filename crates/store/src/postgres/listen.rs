@@ -6,18 +6,23 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use guichet_contract::RunId;
+use guichet_contract::{RunId, SystemClock};
 use tokio::sync::broadcast;
 use tokio_postgres::AsyncMessage;
 use uuid::Uuid;
 
-use super::{connect::Connector, fault, unit::Woken};
+use super::{clock::DatabaseClock, connect::Connector, fault, unit::Woken};
 use crate::Wake;
 
 /// The channel of the database.
 pub(super) const CHANNEL: &str = "guichet";
 /// Bytes of a payload; PostgreSQL takes less than 8,000.
 const PAYLOAD_BYTES: usize = 7_900;
+/// How often, and within what time, the connection is asked whether it still leads anywhere: nothing else is ever sent on
+/// it, and who hears nothing does not know why.
+const ASKED_EVERY: Duration = Duration::from_secs(20);
+/// Each so many times it is asked for the time as well.
+const TIME_EVERY: u32 = 3;
 /// The pause between two tries to connect, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -61,12 +66,13 @@ pub(super) async fn listen(
     connector: Connector,
     own: Uuid,
     wakes: broadcast::Sender<Wake>,
+    clock: DatabaseClock,
     ready: impl FnOnce(),
 ) {
     let mut ready = Some(ready);
     let mut pause = PAUSE.0;
     loop {
-        match listen_once(&connector, own, &wakes, &mut ready).await {
+        match listen_once(&connector, own, &wakes, &clock, &mut ready).await {
             Ok(()) => pause = PAUSE.0,
             Err(error) => tracing::warn!(%error, "wakes from other replicas are not heard; connecting again"),
         }
@@ -80,15 +86,43 @@ async fn listen_once(
     connector: &Connector,
     own: Uuid,
     wakes: &broadcast::Sender<Wake>,
+    clock: &DatabaseClock,
     ready: &mut Option<impl FnOnce()>,
 ) -> Result<(), crate::StoreError> {
     let (client, mut connection) = connector.connect().await.map_err(fault::Fault::into_store_error)?;
     let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
-    let listening = client.batch_execute("LISTEN guichet");
+    let listening = async {
+        client.batch_execute("LISTEN guichet").await?;
+        clock.look(&client, &SystemClock).await
+    };
     tokio::pin!(listening);
     let mut listens = false;
+    let alive = async {
+        for beat in (1..=TIME_EVERY).cycle() {
+            tokio::time::sleep(ASKED_EVERY).await;
+            let asking = async {
+                if beat == TIME_EVERY {
+                    clock.look(&client, &SystemClock).await
+                } else {
+                    client.check_connection().await
+                }
+            };
+            match tokio::time::timeout(ASKED_EVERY, asking).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(error = fault::words(&error), "PostgreSQL was asked in vain");
+                }
+                Err(_) => {
+                    tracing::warn!("PostgreSQL tells nothing any more; connecting again");
+                    return;
+                }
+            }
+        }
+    };
+    tokio::pin!(alive);
     loop {
         tokio::select! {
+            () = &mut alive => return Ok(()),
             said = &mut listening, if !listens => {
                 said.map_err(|error| fault::told(&error))?;
                 listens = true;

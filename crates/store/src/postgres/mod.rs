@@ -13,6 +13,7 @@
 mod batch;
 mod change;
 mod checkpoints;
+mod clock;
 mod columns;
 mod connect;
 mod cursor;
@@ -38,11 +39,14 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
-use guichet_contract::Record;
+use guichet_contract::{Clock, Record};
 use tokio::{
     sync::{broadcast, oneshot},
     task::AbortHandle,
@@ -51,6 +55,7 @@ use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use self::{
+    clock::DatabaseClock,
     connect::Connector,
     fault::{Fault, Meaning, meaning},
     records::Leaf,
@@ -68,7 +73,7 @@ use crate::{
 
 /// Wakes kept for a receiver that is slow; one that lags further is told so and reads anew.
 const WAKES_KEPT: usize = 4096;
-/// A database that takes longer to write nothing is not writable.
+/// A database that takes longer to write nothing is not writable, and who waited longer for a read was not heard.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A store in one PostgreSQL database, which other replicas may use at the same time.
@@ -78,12 +83,28 @@ pub struct PostgresStore {
     pool: Pool,
     writer: Writer,
     wakes: broadcast::Sender<Wake>,
+    clock: DatabaseClock,
     listener: AbortHandle,
 }
 
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.listener.abort();
+    }
+}
+
+/// Someone who waits for the database.
+struct Patience<'a> {
+    pool: &'a Pool,
+    since: Instant,
+    answered: bool,
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if !self.answered && self.since.elapsed() > WRITABLE_WITHIN {
+            self.pool.retain(|_, _| false);
+        }
     }
 }
 
@@ -103,13 +124,14 @@ impl PostgresStore {
         // Chance, and not a clock: it only tells this replica's notifications from the others'.
         let sender = Uuid::new_v4();
         let (ready, listens) = oneshot::channel();
-        let listening = listen::listen(connector.clone(), sender, wakes.clone(), move || {
+        let clock = DatabaseClock::default();
+        let listening = listen::listen(connector.clone(), sender, wakes.clone(), clock.clone(), move || {
             let _ = ready.send(());
         });
         let listener = tokio::spawn(listening).abort_handle();
         let writer = Writer::start(connector.clone(), line, sender, wakes.clone());
-        let store = Self { pool, writer, wakes, listener };
-        match tokio::time::timeout(connect::CONNECT_WITHIN * 2, listens).await {
+        let store = Self { pool, writer, wakes, clock, listener };
+        match tokio::time::timeout(connector.within(), listens).await {
             Ok(Ok(())) => Ok(store),
             _ => Err(Fault::Unreachable(
                 "no connection can listen: is the limit of connections reached?".into(),
@@ -140,18 +162,36 @@ impl PostgresStore {
 
     /// Reads, or changes rows in a transaction of its own and reads them; tried once.
     async fn rows_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, values).await?)
+        self.answered(async {
+            let client = self.client().await?;
+            let statement = client.prepare_cached(sql).await?;
+            Ok(client.query(&statement, values).await?)
+        })
+        .await
+    }
+
+    /// Waits for an answer of the database. A connection that gives none is given up, with those that wait beside it; also
+    /// when whoever asked loses patience first.
+    async fn answered<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let within = connect::ANSWERED_WITHIN;
+        // Dropped after what was asked, whose connection is back in the pool by then.
+        let mut patience = Patience { pool: &self.pool, since: Instant::now(), answered: false };
+        match tokio::time::timeout(within, asking).await {
+            Ok(answer) => {
+                patience.answered = true;
+                answer
+            }
+            Err(_) => Err(Fault::Unreachable(format!("it said nothing for {} s", within.as_secs()))),
+        }
     }
 
     /// Changes rows in a transaction of its own, and counts them.
     async fn change(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let changing = async {
+        let changing = self.answered(async {
             let client = self.client().await?;
             let statement = client.prepare_cached(sql).await?;
-            Ok::<_, Fault>(client.execute(&statement, values).await?)
-        };
+            Ok(client.execute(&statement, values).await?)
+        });
         changing.await.map_err(Fault::into_store_error)
     }
 
@@ -217,6 +257,10 @@ impl Store for PostgresStore {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(Arc::new(self.clock.clone()))
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

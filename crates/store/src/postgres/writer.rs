@@ -189,13 +189,16 @@ impl Task {
         let until = Instant::now() + PATIENCE;
         let mut groups = vec![(group, 0)];
         let mut pause = PAUSE.0;
+        let mut lost = false;
         while let Some((group, tries)) = groups.pop() {
             match self.try_once(&group).await {
                 Ok(done) => {
                     self.failing.store(false, Ordering::Relaxed);
                     self.answer(group, done);
                 }
-                Err(Undone::Lost(_)) if patient && Instant::now() < until => {
+                // A connection that led nowhere takes long to be found out; another one is tried all the same.
+                Err(Undone::Lost(_)) if patient && (!lost || Instant::now() < until) => {
+                    lost = true;
                     time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);
                     groups.push((group, tries));
@@ -258,6 +261,7 @@ impl Task {
                 match line.became_true(commit).await {
                     Ok(became) => return Some(became),
                     Err(error) => {
+                        self.line = None;
                         tracing::warn!(error = fault::words(&error), "the fate of a commit is asked again");
                     }
                 }
@@ -329,12 +333,12 @@ impl Task {
 /// A connection to write on.
 pub(super) async fn open_line(connector: &Connector) -> Result<Line, Fault> {
     let (client, connection) = connector.connect().await?;
-    tokio::spawn(async move {
+    let driving = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::warn!(error = fault::words(&error), "the writer's connection to PostgreSQL broke");
         }
     });
-    Ok(Line::new(client))
+    Ok(Line::new(client, driving.abort_handle()))
 }
 
 fn unknown(error: &StoreError) -> StoreError {

@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeMap,
-    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -15,9 +14,10 @@ use std::{
 use guichet_throwaway_postgres::Cluster;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
+    chance::Chance,
     gateway::{Gateway, until_within},
     person::{Address, Person},
     proof::{proven, told},
@@ -26,28 +26,13 @@ use crate::{
 
 use self::workshop::{PARTS, Workshop};
 
-mod workshop;
+pub(crate) mod workshop;
 
 /// Kills in an ordinary test run, on each store.
 const KILLS: usize = 12;
 /// How long all that was accepted may take to its end once nobody is killed any more. The longest: a lease of half a minute,
 /// then the back-off of a minute.
 const TO_THE_END: Duration = Duration::from_mins(4);
-
-/// Marsaglia's xorshift64: chance enough to choose instants, without a dependency.
-struct Chance(u64);
-
-impl Chance {
-    fn new(salt: u64) -> Self {
-        Self(RandomState::new().hash_one(salt) | 1)
-    }
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 #[expect(clippy::disallowed_methods, reason = "how long to torture is for whoever starts it to say")]
 fn kills() -> usize {
@@ -200,6 +185,56 @@ impl Victims {
     }
 }
 
+/// Changes of every sort, asked for at these gateways by several people at once until it is enough.
+pub(crate) struct Load {
+    dana: Somebody,
+    accepted_runs: Accepted,
+    submitters: Vec<JoinHandle<()>>,
+    approver: JoinHandle<()>,
+    enough: Arc<AtomicBool>,
+    all_done: Arc<AtomicBool>,
+}
+
+impl Load {
+    /// At these gateways, whose people the first one knows.
+    pub(crate) async fn begin(gateway: &Gateway, gateways: Vec<Address>) -> Self {
+        let somebody =
+            async |name: &str| Somebody { person: gateway.sign_in(name).await, gateways: gateways.clone() };
+        let (dana, omar) = (somebody("dana").await, somebody("omar").await);
+        let (enough, all_done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let accepted_runs = Accepted::default();
+        let submitters = (0..4)
+            .map(|number| {
+                tokio::spawn(submit(dana.clone(), number, Arc::clone(&accepted_runs), Arc::clone(&enough)))
+            })
+            .collect();
+        let approver = tokio::spawn(approve_all(omar, Arc::clone(&all_done)));
+        Self { dana, accepted_runs, submitters, approver, enough, all_done }
+    }
+
+    /// How many runs were accepted so far.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted_runs.lock().unwrap().len()
+    }
+
+    /// No more is asked for; what was accepted ends, and all books agree. More runs succeeded than there were `faults`.
+    pub(crate) async fn ends(self, workshop: &Workshop, checkpoints: &[String], faults: usize) {
+        self.enough.store(true, Ordering::Relaxed);
+        for submitter in self.submitters {
+            submitter.await.unwrap();
+        }
+        until_within(TO_THE_END, "the end of all runs", || async {
+            let open = self.dana.person.get("/v1/runs?state=awaiting_approval,queued,running").await;
+            open.body["items"].as_array()?.is_empty().then_some(())
+        })
+        .await;
+        self.all_done.store(true, Ordering::Relaxed);
+        self.approver.await.unwrap();
+        let known = self.accepted_runs.lock().unwrap().clone();
+        all_books_agree(&self.dana.person, &known, &workshop.books(), checkpoints, faults).await;
+    }
+}
+
 async fn torture(gateway: Gateway, replicas: Vec<Replica>, mut workshop: Workshop) {
     workshop.believe(&gateway).await;
     workshop.start();
@@ -207,18 +242,7 @@ async fn torture(gateway: Gateway, replicas: Vec<Replica>, mut workshop: Worksho
     // One that only works answers nobody.
     gateways
         .extend(replicas.iter().filter(|replica| replica.serves()).map(|replica| replica.address.clone()));
-    let somebody =
-        async |name: &str| Somebody { person: gateway.sign_in(name).await, gateways: gateways.clone() };
-    let (dana, omar) = (somebody("dana").await, somebody("omar").await);
-    let (enough, all_done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let accepted_runs = Accepted::default();
-    let submitters: Vec<_> = (0..4)
-        .map(|number| {
-            tokio::spawn(submit(dana.clone(), number, Arc::clone(&accepted_runs), Arc::clone(&enough)))
-        })
-        .collect();
-    let approver = tokio::spawn(approve_all(omar, Arc::clone(&all_done)));
-
+    let load = Load::begin(&gateway, gateways).await;
     let mut victims = Victims { gateway, replicas, workshop };
     let mut chance = Chance::new(99);
     let (mut killed, mut checkpoints) = (0, Vec::new());
@@ -226,19 +250,7 @@ async fn torture(gateway: Gateway, replicas: Vec<Replica>, mut workshop: Worksho
         sleep(Duration::from_millis(50 + chance.below(900))).await;
         killed += victims.kill(&mut chance, &mut checkpoints).await;
     }
-    enough.store(true, Ordering::Relaxed);
-    for submitter in submitters {
-        submitter.await.unwrap();
-    }
-    until_within(TO_THE_END, "the end of all runs", || async {
-        let open = dana.person.get("/v1/runs?state=awaiting_approval,queued,running").await;
-        open.body["items"].as_array()?.is_empty().then_some(())
-    })
-    .await;
-    all_done.store(true, Ordering::Relaxed);
-    approver.await.unwrap();
-    let known = accepted_runs.lock().unwrap().clone();
-    all_books_agree(&dana.person, &known, &victims.workshop.books(), &checkpoints, killed).await;
+    load.ends(&victims.workshop, &checkpoints, killed).await;
 }
 
 async fn all_books_agree(
@@ -308,7 +320,7 @@ async fn all_books_agree(
     assert_eq!(explained, books.len(), "something was done for no run that is known: {books:?}");
     let tried: usize = books.values().sum();
     println!(
-        "{killed} kills, {} runs, {} things done in {tried} tries, {given_backs} calls not sent, {} records, {} older \
+        "{killed} faults, {} runs, {} things done in {tried} tries, {given_backs} calls not sent, {} records, {} older \
          checkpoints: {states:?}",
         runs.len(),
         books.len(),

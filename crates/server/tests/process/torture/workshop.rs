@@ -87,7 +87,7 @@ async fn stamp(books: Books, context: Context, order: Order) -> Result<Value, Ac
     Ok(json!({"stamped": order.name}))
 }
 
-pub(super) const PARTS: [&str; 3] = ["foundation", "walls", "roof"];
+pub(crate) const PARTS: [&str; 3] = ["foundation", "walls", "roof"];
 
 /// Three parts and a pause, each undone when it does not come to its end.
 async fn build(books: Books, context: Context, order: Order) -> Result<Value, ActionError> {
@@ -144,7 +144,7 @@ async fn the_workshop_at_work() {
 }
 
 /// Its process, and the folder it works in.
-pub(super) struct Workshop {
+pub(crate) struct Workshop {
     process: Option<Child>,
     port: u16,
     keys: String,
@@ -152,7 +152,7 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    pub(super) fn unborn() -> Self {
+    pub(crate) fn unborn() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
         File::create(folder.path().join(WORKPLACE)).unwrap();
@@ -160,7 +160,7 @@ impl Workshop {
     }
 
     /// For the configuration.
-    pub(super) fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         format!(
             "[[provider]]\nname = \"workshop\"\nurl = \"http://127.0.0.1:{}\"\nstrict = true\n",
             self.port
@@ -168,14 +168,14 @@ impl Workshop {
     }
 
     /// It believes this gateway, which has the same keys after each start.
-    pub(super) async fn believe(&mut self, gateway: &Gateway) {
+    pub(crate) async fn believe(&mut self, gateway: &Gateway) {
         let keys = gateway.nobody().get("/v1/keys").await.body;
         let keys: Vec<&str> =
             keys["keys"].as_array().unwrap().iter().map(|key| key["public"].as_str().unwrap()).collect();
         self.keys = keys.join(",");
     }
 
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "torture::workshop::the_workshop_at_work"])
             .env("GUICHET_LISTEN", format!("127.0.0.1:{}", self.port))
@@ -189,7 +189,7 @@ impl Workshop {
     }
 
     /// SIGKILL.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.process.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -197,7 +197,7 @@ impl Workshop {
     }
 
     /// How often each thing was tried, by its key; and of each whether it was done.
-    pub(super) fn books(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn books(&self) -> BTreeMap<String, usize> {
         let connection = Connection::open(self.folder.path().join(BOOKS)).unwrap();
         let mut statement = connection
             .prepare("SELECT done.key, count(tried.key) FROM done LEFT JOIN tried USING (key) GROUP BY 1")
