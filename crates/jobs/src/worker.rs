@@ -96,6 +96,7 @@ impl Worker {
             // What woke us until here is seen by this look.
             while wakes.try_recv().is_ok() {}
             let room = worker.bulkheads().room();
+            let mut looked = room.clone(); // the room of the last look
             let claimed = if room.jobs == 0 { Ok(Vec::new()) } else { worker.claim(&room).await };
             let pause = match claimed {
                 Ok(jobs) => {
@@ -108,7 +109,8 @@ impl Worker {
                             begun.spawn(async move { begun_job.worker.perform_one(&begun_job.job).await });
                         }
                     }
-                    if all { Duration::ZERO } else { worker.until_next_due().await }
+                    looked = worker.bulkheads().room();
+                    if all { Duration::ZERO } else { worker.until_next_due(&looked).await }
                 }
                 Err(error) => {
                     failures += 1;
@@ -119,8 +121,8 @@ impl Worker {
             if pause.is_zero() {
                 continue;
             }
-            // Something may wait for what is under way.
-            let waits = !begun.is_empty() && worker.bulkheads().room().leaves_some_out();
+            // What there was no room for waits for the end of what is under way, or of what has ended since that look.
+            let waits = looked.leaves_some_out() && !begun.is_empty();
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = time::sleep(pause) => {}
@@ -157,12 +159,11 @@ impl Worker {
     }
 
     /// Of what there is room for.
-    async fn until_next_due(&self) -> Duration {
-        let room = self.bulkheads().room();
+    async fn until_next_due(&self, room: &Room) -> Duration {
         if room.jobs == 0 {
             return LOOK_AT_LEAST_EVERY;
         }
-        match self.store.next_due(&self.settings.lane, &room).await {
+        match self.store.next_due(&self.settings.lane, room).await {
             Ok(None) => LOOK_AT_LEAST_EVERY,
             Ok(Some(due)) => {
                 let wait = due.duration_since(self.clock.now());
