@@ -56,6 +56,16 @@ impl Site {
 
     /// Writes the configuration: these providers (name, address), limits out of the way, and the log as it comes.
     pub(crate) fn configure(&self, setting: &Setting, providers: &[(&str, &str)]) -> Result<()> {
+        self.configure_with(setting, providers, "")
+    }
+
+    /// The same with further tables.
+    pub(crate) fn configure_with(
+        &self,
+        setting: &Setting,
+        providers: &[(&str, &str)],
+        tables: &str,
+    ) -> Result<()> {
         let listen = self.url.trim_start_matches("http://");
         let provider = |(name, url): &(&str, &str)| {
             format!("[[provider]]\nname = \"{name}\"\nurl = \"{url}\"\ncalls_at_once = 256\n")
@@ -66,7 +76,7 @@ impl Site {
              [limits]\nrequests_per_second = 0\nopen_runs_per_principal = 100000\n\
              [telemetry]\nlog = \"info\"\n\
              [[user]]\nname = \"{USER}\"\npassword_hash = \"{hash}\"\n\
-             [[user]]\nname = \"{APPROVER}\"\npassword_hash = \"{hash}\"\n{providers}",
+             [[user]]\nname = \"{APPROVER}\"\npassword_hash = \"{hash}\"\n{providers}{tables}",
             hash = hash(setting)?
         );
         fs::write(self.folder.join("guichet.toml"), text).context("cannot write guichet.toml")

@@ -26,6 +26,7 @@ mod load;
 mod machine;
 mod memory_and_start;
 mod nginx;
+mod postgres;
 mod reads;
 mod roles;
 mod server;

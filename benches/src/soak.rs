@@ -75,13 +75,7 @@ fn looks(gateway: &Server, began: Instant, how_long: Duration) -> Vec<(Duration,
     looks
 }
 
-async fn load(
-    url: &str,
-    token: &str,
-    approver: &str,
-    began: Instant,
-    how_long: Duration,
-) -> Result<Counts> {
+async fn load(url: &str, token: &str, approver: &str, began: Instant, how_long: Duration) -> Result<Counts> {
     let mut tasks: JoinSet<Result<Counts>> = JoinSet::new();
     let whose = || (url.to_owned(), token.to_owned());
     for _ in 0..CHANGERS {

@@ -20,6 +20,7 @@ mod lint;
 mod prerequisites;
 mod process;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ cargo xtask demo --script    plays the whole story by itself and checks every st
 cargo xtask test             all tests, then the story
 cargo xtask lint             formatting, lints, licences and banned crates
 cargo xtask fuzz [SECONDS]   gives what reads foreign text rubbish to read, 30 s for each target
+cargo xtask torture [KILLS]  kills gateways, workers and a provider at any instant, 200 times on each store
 cargo xtask bench [ARGS…]    measures the gateway as it is packaged";
 
 fn main() -> ExitCode {
@@ -53,6 +55,8 @@ fn run(words: &[&str]) -> anyhow::Result<ExitCode> {
         ["lint"] => lint::lint(),
         ["fuzz"] => fuzz::fuzz(None),
         ["fuzz", seconds] => fuzz::fuzz(Some(seconds)),
+        ["torture"] => torture::torture(None),
+        ["torture", kills] => torture::torture(Some(kills)),
         ["bench", arguments @ ..] => bench::bench(arguments),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

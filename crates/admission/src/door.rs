@@ -19,6 +19,7 @@ use crate::{
     caller::{Call, Caller},
     refusal::Refusal,
     resolve::{self, RestCall, RestMatch},
+    unfit::not_read_yet,
     validate,
     world::{CompiledAction, World},
 };
@@ -498,6 +499,9 @@ pub fn sign_in_problem(error: &IdentityError) -> Problem {
 }
 
 pub(crate) fn unknown_action(world: &World, given: &str) -> Problem {
+    if let Some(problem) = not_read_yet(world, given) {
+        return problem;
+    }
     let ids = world.catalogue.published.actions.iter().map(|action| action.id.as_str());
     let hint =
         validate::nearest(given, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));

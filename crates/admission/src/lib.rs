@@ -17,6 +17,7 @@ pub mod resolve;
 mod resume;
 mod runs;
 pub mod schedules;
+mod unfit;
 pub mod validate;
 pub mod world;
 
@@ -27,4 +28,5 @@ pub use door::{Attempt, Door, GatewayVerb, Purpose};
 pub use refusal::Refusal;
 pub use resolve::{RestCall, RestMatch};
 pub use schedules::describe_schedule;
+pub use unfit::Unfit;
 pub use world::{CompiledAction, CompiledCatalogue, World};

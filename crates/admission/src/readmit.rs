@@ -8,6 +8,7 @@ use guichet_rules::{BreakGlassQuestion, Waiting};
 use crate::{
     admitted::ActionCall,
     door::{Door, authorize, narrow, resource_of},
+    unfit::Unfit,
     validate,
 };
 
@@ -20,8 +21,8 @@ impl Door {
     /// that were shown; every approval that is needed now was given, by people who may still give it.
     ///
     /// # Errors
-    /// What has changed: the run is void.
-    pub fn readmit(&self, run: &Run) -> Result<ActionCall, Problem> {
+    /// What has changed: the run is void. Or that this cannot be seen yet.
+    pub fn readmit(&self, run: &Run) -> Result<ActionCall, Unfit> {
         let wanted = self.unchanged(run)?;
         self.check_lifted(run, &wanted).map_err(void)?;
         Ok(wanted)
@@ -30,23 +31,24 @@ impl Door {
     /// The same without the approvals: whether what was shown is still what would run.
     ///
     /// # Errors
-    /// What has changed: the run is void.
-    pub fn unchanged(&self, run: &Run) -> Result<ActionCall, Problem> {
+    /// What has changed: the run is void. Or that this cannot be seen yet.
+    pub fn unchanged(&self, run: &Run) -> Result<ActionCall, Unfit> {
         let world = self.world();
         let Some(action) = world.catalogue.action(run.action.as_str()).map(Arc::clone) else {
-            return Err(void(format!("action {} is no longer offered", run.action)));
+            return Err(Unfit::not_offered(&world, &run.action, void));
         };
         if action.action.version != run.action_version {
             return Err(void(format!(
                 "the declaration of {} has changed since it was submitted",
                 run.action
-            )));
+            ))
+            .into());
         }
         if *world.policies.version() != run.policy_version {
-            return Err(void("the policies have changed since it was submitted".into()));
+            return Err(void("the policies have changed since it was submitted".into()).into());
         }
         if self.identity().kind_of(&run.requested_by.name) != Some(run.requested_by.kind) {
-            return Err(void(format!("{} is no longer a user of this gateway", run.requested_by.name)));
+            return Err(void(format!("{} is no longer a user of this gateway", run.requested_by.name)).into());
         }
         let input = validate::validate(&action, &run.input).map_err(|problem| void(problem.detail))?;
         let resource = resource_of(&action, &input).map_err(|problem| void(problem.detail))?;
@@ -70,7 +72,7 @@ impl Door {
         authorize(&mut wanted, &principal, run.surface, self.now())
             .map_err(|no| void(format!("{} may no longer do this: {}", principal.name, no.problem.detail)))?;
         if run.compute_binding() != run.binding {
-            return Err(void("the stored run is not the one that was shown".into()));
+            return Err(void("the stored run is not the one that was shown".into()).into());
         }
         Ok(wanted)
     }

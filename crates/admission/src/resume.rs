@@ -7,6 +7,7 @@ use guichet_contract::{Problem, Run, code};
 use crate::{
     admitted::ActionCall,
     door::{Door, resource_of},
+    unfit::Unfit,
     validate,
 };
 
@@ -16,21 +17,19 @@ impl Door {
     /// cancels it.
     ///
     /// # Errors
-    /// The action is no longer declared as it was when the run started.
-    pub fn resume(&self, run: &Run) -> Result<ActionCall, Problem> {
+    /// The action is no longer declared as it was when the run started. Or that this cannot be seen yet.
+    pub fn resume(&self, run: &Run) -> Result<ActionCall, Unfit> {
         let world = self.world();
         let changed = |detail: String| {
             Problem::new(code::BINDING_CHANGED, detail)
                 .next("look at the resource: how far it came is not known")
         };
         let Some(action) = world.catalogue.action(run.action.as_str()).map(Arc::clone) else {
-            return Err(changed(format!("action {} is no longer offered", run.action)));
+            return Err(Unfit::not_offered(&world, &run.action, changed));
         };
         if action.action.version != run.action_version {
-            return Err(changed(format!(
-                "the declaration of {} has changed since the run started",
-                run.action
-            )));
+            let detail = format!("the declaration of {} has changed since the run started", run.action);
+            return Err(changed(detail).into());
         }
         let input = validate::validate(&action, &run.input).map_err(|problem| changed(problem.detail))?;
         let resource = resource_of(&action, &input).map_err(|problem| changed(problem.detail))?;

@@ -16,6 +16,7 @@ use crate::{
     caller::Caller,
     door::{Attempt, Door, check_action, check_reason, check_scope, describe_run},
     refusal::Refusal,
+    unfit::Unfit,
 };
 
 /// Fills in what a record says of a schedule.
@@ -40,7 +41,7 @@ impl Door {
     /// # Errors
     /// They are no longer a user, the action is gone, its input is no longer valid, or policy. Nothing is recorded: whoever
     /// asks writes down what becomes of the schedule.
-    pub fn admit_firing(&self, schedule: &Schedule) -> Result<Admitted<ActionCall>, Problem> {
+    pub fn admit_firing(&self, schedule: &Schedule) -> Result<Admitted<ActionCall>, Unfit> {
         let world = self.world();
         let by = &schedule.requested_by;
         if self.identity().kind_of(&by.name) != Some(by.kind) {
@@ -48,14 +49,14 @@ impl Door {
                 code::REFUSED,
                 format!("{} is no longer a user of this gateway", by.name),
             )
-            .next("somebody else must make the schedule anew"));
+            .next("somebody else must make the schedule anew")
+            .into());
         }
         let Some(action) = world.catalogue.action(schedule.action.as_str()).map(Arc::clone) else {
-            return Err(Problem::new(
-                code::UNKNOWN_ACTION,
-                format!("action {} is no longer offered", schedule.action),
-            )
-            .next("resume the schedule when it is offered again"));
+            return Err(Unfit::not_offered(&world, &schedule.action, |detail| {
+                Problem::new(code::UNKNOWN_ACTION, detail)
+                    .next("resume the schedule when it is offered again")
+            }));
         };
         let principal = Principal { teams: world.registry.teams_of(&by.name), ..by.clone() };
         let identified = Identified {

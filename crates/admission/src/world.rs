@@ -1,7 +1,7 @@
 //! What a decision is taken against: catalogue, policies, registry, all of one moment. Replaced as a whole.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -20,6 +20,9 @@ pub struct World {
     pub policies: Arc<Policies>,
     /// Teams, services, owners.
     pub registry: Arc<Registry>,
+    /// Providers that are configured and whose document could not be read since this gateway started, or not be used: what
+    /// they offer is not known, which is something else than that they offer nothing.
+    pub absent: BTreeSet<String>,
 }
 
 /// All actions with their validators and paths prepared.

@@ -24,6 +24,8 @@ pub enum Event {
     Voided,
     /// A worker is about to call the provider. Written before the call, so that a crash between the two is seen.
     Dispatched,
+    /// The provider could not be called: surely nothing was done, and it is tried again.
+    GivenBack,
     /// The provider said that it is done.
     Succeeded,
     /// The provider said that it is not done, or never received the call.
@@ -54,7 +56,7 @@ pub enum Settled {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Submitted { needs_approval: true },
         Self::Submitted { needs_approval: false },
         Self::Lifted,
@@ -63,6 +65,7 @@ impl Event {
         Self::Expired,
         Self::Voided,
         Self::Dispatched,
+        Self::GivenBack,
         Self::Succeeded,
         Self::Failed,
         Self::ProviderSilent,
@@ -83,6 +86,7 @@ impl Event {
             Self::Expired => "expired",
             Self::Voided => "voided",
             Self::Dispatched => "dispatched",
+            Self::GivenBack => "queued again",
             Self::Succeeded => "reported as succeeded",
             Self::Failed => "reported as failed",
             Self::ProviderSilent => "left without an answer by the provider",
@@ -131,6 +135,7 @@ impl fmt::Display for Illegal {
 ///        dispatched │
 ///                   ▼
 ///                   running      ──► succeeded | failed | cancelled | unknown
+///                                ──► queued, when the provider could surely not be called
 ///                   unknown      ──► succeeded | failed | cancelled, when its provider is asked and knows
 /// ```
 ///
@@ -154,6 +159,7 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
         (S::AwaitingApproval | S::Queued, E::Voided) | (S::Queued, E::RefusedAtDispatch) => Ok(S::Voided),
 
         (S::Queued, E::Dispatched) => Ok(S::Running),
+        (S::Running, E::GivenBack) => Ok(S::Queued),
         (S::Running, E::Succeeded) => Ok(S::Succeeded),
         // From queued: the call could not even be made, for instance because the action is gone.
         (S::Queued | S::Running, E::Failed) => Ok(S::Failed),
@@ -170,6 +176,7 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
             | E::Expired
             | E::Voided
             | E::Dispatched
+            | E::GivenBack
             | E::Succeeded
             | E::Failed
             | E::ProviderSilent
@@ -181,6 +188,7 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
             S::AwaitingApproval,
             E::Submitted { .. }
             | E::Dispatched
+            | E::GivenBack
             | E::Succeeded
             | E::Failed
             | E::ProviderSilent
@@ -194,6 +202,7 @@ pub fn next(state: RunState, event: Event) -> Result<RunState, Illegal> {
             | E::Lifted
             | E::Rejected
             | E::Expired
+            | E::GivenBack
             | E::Succeeded
             | E::ProviderSilent
             | E::GatewayLost
@@ -221,7 +230,7 @@ mod tests {
     use super::*;
 
     /// The drawing once more, as a table: every other pair must be refused.
-    const MOVES: [(RunState, Event, RunState); 19] = [
+    const MOVES: [(RunState, Event, RunState); 20] = [
         (RunState::Planned, Event::Submitted { needs_approval: true }, RunState::AwaitingApproval),
         (RunState::Planned, Event::Submitted { needs_approval: false }, RunState::Queued),
         (RunState::AwaitingApproval, Event::Lifted, RunState::Queued),
@@ -234,6 +243,7 @@ mod tests {
         (RunState::Queued, Event::Voided, RunState::Voided),
         (RunState::Queued, Event::RefusedAtDispatch, RunState::Voided),
         (RunState::Queued, Event::Failed, RunState::Failed),
+        (RunState::Running, Event::GivenBack, RunState::Queued),
         (RunState::Running, Event::Succeeded, RunState::Succeeded),
         (RunState::Running, Event::Failed, RunState::Failed),
         (RunState::Running, Event::Cancelled, RunState::Cancelled),

@@ -5,9 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use guichet_admission::admitted::ActionCall;
-use guichet_contract::{Action, EventKind, Outcome, Problem, Run, RunId, code};
-use guichet_lifecycle::Event;
+use guichet_admission::{admitted::ActionCall, door};
+use guichet_contract::{Action, EventKind, Outcome, Problem, RecordVerdict, Run, RunId, Surface, Verb, code};
+use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, JobKind, StoreError, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -22,6 +22,8 @@ use crate::{
 
 /// The pause before a call is made again, at first and at most.
 const PAUSE: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(1), SignedDuration::from_mins(1));
+/// How often a run whose provider cannot be called is taken up before it fails: about half a minute.
+const SEND_TRIES: u32 = 6;
 /// Between two tries to tell a provider to stop.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 /// Between two looks whether somebody wants the run stopped, at least.
@@ -209,6 +211,11 @@ impl Attended<'_> {
             Err(ProviderError::NotSent(problem)) if is_retried(action) && self.called => {
                 self.retry(problem).await
             }
+            Err(ProviderError::NotSent(problem))
+                if !self.called && self.attempts < SEND_TRIES && passes(&problem) =>
+            {
+                self.give_back(problem).await
+            }
             Err(ProviderError::Failed(problem)) if self.called && !is_final_no(action, &problem) => {
                 self.retry(problem).await
             }
@@ -235,6 +242,34 @@ impl Attended<'_> {
                 // Somebody wants it stopped: it is called at once and told so. Otherwise another holds the job.
                 Ok(if self.run.cancel_asked.is_some() { After::Again } else { After::LeftAlone })
             }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Surely nothing was done: it stands in the queue again, and all of it is looked at anew before the next try.
+    async fn give_back(&mut self, problem: Problem) -> Result<After, CommitError> {
+        self.look_again().await?;
+        if self.run.cancel_asked.is_some() {
+            return Ok(After::Ended(Event::Cancelled, Outcome::cancelled(None)));
+        }
+        let (run, now) = (&self.run, self.platform.clock.now());
+        let Ok(to) = lifecycle::next(run.state, Event::GivenBack) else { return Ok(After::LeftAlone) };
+        let due = now + pause_of(run.id, self.attempts);
+        let seconds = due.duration_since(now).as_secs_f64();
+        let because = Some(format!("{}; tried again in {seconds:.1} s", problem.detail));
+        let mut record = self.platform.door.record(Verb::ExecuteRun, RecordVerdict::Failed, Surface::Gateway);
+        door::describe_run(&mut record, run);
+        record.principal = Some(run.requested_by.clone());
+        record.problem = Some(problem.code);
+        record.detail = because.clone();
+        record.trace_id.clone_from(&run.trace_id);
+        let work = UnitOfWork::new()
+            .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None })
+            .append_record(record)
+            .append_event(run.id, now, EventKind::State { state: to, because })
+            .with(self.held.retry(due));
+        match self.platform.store.commit(work).await {
+            Ok(()) | Err(CommitError::Conflict { .. }) => Ok(After::LeftAlone),
             Err(error) => Err(error),
         }
     }
@@ -283,6 +318,12 @@ impl Attended<'_> {
 /// others a "no" of the provider's does, and what may mean that it was too busy to look does not.
 fn is_final_no(action: &Action, problem: &Problem) -> bool {
     !is_retried(action) || (!action.resumable && (400..500).contains(&problem.status))
+}
+
+/// Whether what kept a call from being sent may be over in a moment.
+fn passes(problem: &Problem) -> bool {
+    [code::PROVIDER_UNREACHABLE, code::PROVIDER_CIRCUIT_OPEN, code::PROVIDER_BUSY]
+        .contains(&problem.code.as_str())
 }
 
 fn time_is_over(call: &ActionCall, problem: Option<Problem>) -> After {

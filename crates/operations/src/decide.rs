@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Admitted, Call, Caller, Deciding, Refusal, door};
+use guichet_admission::{Admitted, Call, Caller, Deciding, Refusal, Unfit, door};
 use guichet_contract::{
     Decision, Digest, EventKind, JobId, Problem, Record, RecordVerdict, Run, RunState, Verb, Verdict, code,
 };
@@ -120,7 +120,8 @@ pub(crate) fn take(
 async fn check_drift(platform: &Arc<Platform>, caller: &Caller, run: &Run) -> Result<(), Refusal> {
     let looked = match platform.door.unchanged(run) {
         Ok(_) => planned_anew(platform, run).await,
-        Err(problem) => Err(Drift::Drifted(problem)),
+        Err(Unfit::Changed(problem)) => Err(Drift::Drifted(problem)),
+        Err(Unfit::NotYet(problem)) => Err(Drift::CannotTell(problem)),
     };
     match looked {
         Ok(()) | Err(Drift::CannotTell(_)) => Ok(()),

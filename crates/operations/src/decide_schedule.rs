@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Call, Caller, Refusal};
+use guichet_admission::{Call, Caller, Refusal, Unfit};
 use guichet_contract::{
     Decision, Digest, Problem, RecordVerdict, Schedule, ScheduleState, Verb, Verdict, code,
 };
@@ -107,7 +107,10 @@ fn unchanged(platform: &Platform, schedule: &Schedule) -> Result<(), Problem> {
     let changed = |detail: String| {
         Problem::new(code::BINDING_CHANGED, detail).next("its requester must delete it and make it anew")
     };
-    let admitted = platform.door.admit_firing(schedule).map_err(|problem| changed(problem.detail))?;
+    let admitted = platform.door.admit_firing(schedule).map_err(|unfit| match unfit {
+        Unfit::Changed(problem) => changed(problem.detail),
+        Unfit::NotYet(problem) => problem,
+    })?;
     if admitted.wanted().action().version != schedule.action_version {
         return Err(changed(format!("the declaration of {} has changed since it was made", schedule.action)));
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use guichet_admission::door;
+use guichet_admission::{Unfit, door};
 use guichet_contract::{
     EventKind, JobId, Outcome, Problem, RecordVerdict, Run, RunId, RunState, Surface, Verb, Verdict, code,
 };
@@ -85,9 +85,15 @@ async fn start(
     // Last, so that nothing lies between this look and the intent but a disk write.
     let wanted = match platform.door.readmit(&run) {
         Ok(wanted) => wanted,
-        Err(problem) => {
+        Err(Unfit::Changed(problem)) => {
             void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;
             return Ok(());
+        }
+        Err(Unfit::NotYet(problem)) if attempts < READ_TRIES => {
+            return wait(platform, &run, attempts, &problem, held).await;
+        }
+        Err(Unfit::NotYet(problem)) => {
+            return record_outcome(platform, &run, Event::Failed, Outcome::failed(problem), Some(held)).await;
         }
     };
     let approved_by = approvers(&run);
@@ -98,7 +104,7 @@ async fn start(
         Err(error) => return Err(error),
     }
     let started = platform.store.run(run.id).await.map_err(CommitError::Store)?.unwrap_or(run);
-    advance_run(platform, started, &wanted, false, 1, held).await
+    advance_run(platform, started, &wanted, false, attempts, held).await
 }
 
 /// Whoever held this job before is gone, or it slept, or was cut off.
@@ -118,7 +124,11 @@ async fn go_on(
             "the gateway stopped after it had called the provider and before it had the answer",
         )
         .next("look at the resource before you submit it again: it may have been done"),
-        Err(changed) => Problem { code: code::GATEWAY_STOPPED.to_owned(), ..changed },
+        // Half of it may be done: as long as its provider may come back, it can go on.
+        Err(Unfit::NotYet(problem)) if platform.clock.now() < started_at(&run) + COMES_BACK => {
+            return wait(platform, &run, attempts, &problem, held).await;
+        }
+        Err(unfit) => Problem { code: code::GATEWAY_STOPPED.to_owned(), ..unfit.into_problem() },
     };
     record_outcome(platform, &run, Event::GatewayLost, Outcome::unknown(problem), Some(held)).await
 }
@@ -144,6 +154,15 @@ async fn wait(
 
 /// How often a provider that cannot be asked is asked again before the run fails: about half a minute.
 const PLAN_TRIES: u32 = 5;
+
+/// The same for a provider whose document could not be read since the gateway started: about seven minutes.
+const READ_TRIES: u32 = 12;
+/// How long after its start a run that is under way waits for such a provider.
+const COMES_BACK: SignedDuration = SignedDuration::from_hours(24);
+
+fn started_at(run: &Run) -> Timestamp {
+    run.started_at.unwrap_or(run.created_at)
+}
 
 /// The intent is durable before the provider is called.
 fn intent(platform: &Platform, run: &Run, approved_by: &[String]) -> UnitOfWork {

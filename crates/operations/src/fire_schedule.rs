@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use guichet_admission::Purpose;
-use guichet_admission::{ActionCall, Admitted};
+use guichet_admission::{ActionCall, Admitted, Purpose, Unfit};
 use guichet_contract::{
     Digest, Fired, Plan, Problem, RecordVerdict, Run, RunState, Schedule, ScheduleId, ScheduleState, Surface,
     Verb, approval::all_lifted,
@@ -201,7 +200,8 @@ impl Firing<'_> {
         }
         let admitted = match self.platform.door.admit_firing(self.schedule) {
             Ok(admitted) => admitted,
-            Err(problem) => return Ok(Made::Refused(problem)),
+            Err(Unfit::Changed(problem)) => return Ok(Made::Refused(problem)),
+            Err(Unfit::NotYet(problem)) => return Ok(self.later(problem.detail, attempts)),
         };
         if let Err(refusal) = submit_run::check_open_runs(self.platform, &admitted).await {
             return Ok(Made::LeftOut { because: refusal.problem.detail, told: true });
@@ -227,6 +227,15 @@ impl Firing<'_> {
         }
     }
 
+    /// The provider cannot be asked: soon again, and not for ever.
+    fn later(&self, because: String, attempts: u32) -> Made {
+        if attempts < PLAN_TRIES {
+            Made::Later(self.now + SignedDuration::from_secs(1 << attempts.min(6)))
+        } else {
+            Made::LeftOut { because, told: true }
+        }
+    }
+
     async fn plan(&self, admitted: &Admitted<ActionCall>, attempts: u32) -> Result<Option<Plan>, Made> {
         let (caller, wanted) = (admitted.caller(), admitted.wanted());
         if !wanted.action().plan {
@@ -235,8 +244,8 @@ impl Firing<'_> {
         let call = ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment());
         match self.platform.providers.plan(&call).await {
             Ok(plan) => Ok(Some(plan)),
-            Err(ProviderError::NotSent(_) | ProviderError::Silent(_)) if attempts < PLAN_TRIES => {
-                Err(Made::Later(self.now + SignedDuration::from_secs(1 << attempts.min(6))))
+            Err(ProviderError::NotSent(problem) | ProviderError::Silent(problem)) => {
+                Err(self.later(problem.detail, attempts))
             }
             Err(error) => Err(Made::LeftOut { because: error.into_problem().detail, told: true }),
         }

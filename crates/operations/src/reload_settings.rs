@@ -115,6 +115,7 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
         catalogue,
         policies: Arc::new(policies),
         registry: Arc::new(registry),
+        absent,
     };
     Ok(Built { world, providers, refused })
 }

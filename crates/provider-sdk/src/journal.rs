@@ -11,7 +11,7 @@ use std::{
 
 use guichet_contract::{Clock, Problem, UNDOING};
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::error::ActionError;
@@ -49,6 +49,8 @@ struct Inner {
     /// Where in the story the telling of a step ends.
     told_at: BTreeMap<String, u64>,
     named: BTreeSet<String>,
+    /// Pauses that are over.
+    slept: BTreeSet<String>,
     weight: usize,
     cancelled: bool,
     /// The process ends: no step is begun any more.
@@ -114,7 +116,34 @@ impl Journal {
 
     /// Why it failed, when it is being undone already.
     pub(crate) fn failure(&self) -> Option<Box<Problem>> {
-        self.durable(UNDOING).and_then(|problem| serde_json::from_value(problem).ok())
+        self.durable(UNDOING).and_then(|mut undoing| serde_json::from_value(undoing["problem"].take()).ok())
+    }
+
+    /// What is journaled before anything is undone: why; which pauses were over by then, so that whoever comes back to it
+    /// after a death stops where it failed, neither before nor behind; and what is to be undone.
+    pub(crate) fn undoing(&self, problem: &Problem) -> Value {
+        let inner = self.lock();
+        let undo: Vec<&String> = inner.undos.iter().map(|(name, _)| name).collect();
+        json!({"problem": problem, "slept": inner.slept, "undo": undo})
+    }
+
+    /// What was to be undone when it failed.
+    pub(crate) fn to_be_undone(&self) -> Vec<String> {
+        self.durable(UNDOING)
+            .and_then(|mut undoing| serde_json::from_value(undoing["undo"].take()).ok())
+            .unwrap_or_default()
+    }
+
+    /// This pause is over.
+    pub(crate) fn slept(&self, name: String) {
+        let _ = self.lock().slept.insert(name);
+    }
+
+    /// Whether this pause was over when it failed.
+    pub(crate) fn had_slept(&self, name: &str) -> bool {
+        self.durable(UNDOING).is_some_and(|undoing| {
+            undoing["slept"].as_array().is_some_and(|slept| slept.iter().any(|s| s == name))
+        })
     }
 
     /// Takes a name; false when it was taken in this attempt.

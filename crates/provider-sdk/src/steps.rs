@@ -87,6 +87,10 @@ impl Context {
         let known =
             journal.durable(&name).and_then(|kept| serde_json::from_value(kept["until"].clone()).ok());
         let until: Timestamp = known.unwrap_or(until);
+        if journal.failure().is_some() && journal.had_slept(&name) {
+            journal.slept(name);
+            return Ok(());
+        }
         self.may_go_on()?;
         let left = until.duration_since(journal.clock.now());
         if journal.is_kept() && left > SHORT {
@@ -97,7 +101,9 @@ impl Context {
             () = tokio::time::sleep(left) => {}
             () = journal.until_cancelled() => {}
         }
-        self.may_go_on()
+        self.may_go_on()?;
+        journal.slept(name);
+        Ok(())
     }
 
     /// What undoes what was done: it runs when the handler fails or is cancelled, the last one first. One that fails is told
@@ -185,7 +191,7 @@ impl Context {
         };
         if journal.has_undos() {
             if journal.durable(UNDOING).is_none()
-                && let Err(error) = self.make_durable(UNDOING, json!(problem)).await
+                && let Err(error) = self.make_durable(UNDOING, journal.undoing(&problem)).await
             {
                 problem.detail = format!("{}; {}", problem.detail, error.problem().detail);
             }
@@ -200,8 +206,9 @@ impl Context {
     }
 
     async fn undo_all(&self, problem: &mut guichet_contract::Problem) {
-        let mut left = Vec::new();
+        let (mut left, mut wanted) = (Vec::new(), self.journal().to_be_undone());
         while let Some((name, undo)) = self.journal().next_undo() {
+            wanted.retain(|wanted| *wanted != name);
             let step = format!("undo {name}");
             if self.journal().durable(&step).is_some() {
                 continue;
@@ -217,6 +224,9 @@ impl Context {
                 left.push(format!("{name} ({detail})"));
             }
         }
+        // Only of a handler that takes another way each time.
+        wanted.retain(|name| self.journal().durable(&format!("undo {name}")).is_none());
+        left.extend(wanted.into_iter().map(|name| format!("{name} (not come by again)")));
         if !left.is_empty() {
             problem.detail = format!("{}{NOT_UNDONE}{}", problem.detail, left.join(", "));
             problem.next = Some("look at what is not undone, and undo it by hand".to_owned());

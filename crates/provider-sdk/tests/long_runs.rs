@@ -159,6 +159,35 @@ async fn undoing_goes_on_in_another_process_and_tries_nothing_again() {
 }
 
 #[tokio::test]
+async fn undoing_goes_on_in_another_process_also_of_what_came_after_a_pause() {
+    let world = World::new();
+    let mut run = LongRun::new("build", json!({"breaks_at": "c", "pause": 300}));
+    let first = world.bench();
+    while !run.journal.contains_key("guichet: undoing") {
+        if run.call(&first).await.unwrap().is_some_and(|outcome| outcome["status"] == "waiting") {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+    let outcome = run.to_its_end(&world.bench()).await.unwrap();
+    assert_eq!(outcome["problem"]["detail"], "c breaks");
+    assert_eq!(world.done(), ["a", "b", "undo c", "undo b", "undo a"]);
+}
+
+#[tokio::test]
+async fn what_another_process_does_not_come_by_again_is_told_as_not_undone() {
+    let world = World::new();
+    let mut run = LongRun::new("build", json!({"breaks_at": "c"}));
+    let first = world.bench();
+    while !run.journal.contains_key("guichet: undoing") {
+        let _ = run.call(&first).await.unwrap();
+    }
+    // As if the handler had been changed in between.
+    run.journal["guichet: undoing"]["undo"].as_array_mut().unwrap().push(json!("z"));
+    let outcome = run.to_its_end(&world.bench()).await.unwrap();
+    assert_eq!(outcome["problem"]["detail"], "c breaks; NOT undone: z (not come by again)");
+}
+
+#[tokio::test]
 async fn a_sleep_ends_the_call_and_is_over_once() {
     let world = World::new();
     let mut run = LongRun::new("build", json!({"pause": 600}));

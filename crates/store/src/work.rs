@@ -31,7 +31,7 @@ pub enum Change {
         from: RunState,
         /// The state it shall be in.
         to: RunState,
-        /// The moment, which becomes `started_at` when `to` is running and `finished_at` when `to` is final.
+        /// The moment, which becomes `started_at` when `to` is running (none when it is queued again) and `finished_at` when `to` is final.
         at: Timestamp,
         /// What came of it.
         outcome: Option<Outcome>,

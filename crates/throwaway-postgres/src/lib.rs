@@ -156,6 +156,30 @@ impl Cluster {
         run(psql)
     }
 
+    /// From now on a commit is synced to disk before it is answered, as where somebody wants to keep what is committed; with
+    /// so large a cache (`256MB`). Restarts the server. For measuring.
+    pub fn keep_what_is_committed(&self, shared_buffers: &str) -> Result<()> {
+        for (name, value) in [
+            ("fsync", "on"),
+            ("synchronous_commit", "on"),
+            ("full_page_writes", "on"),
+            ("shared_buffers", shared_buffers),
+            ("max_connections", "200"),
+        ] {
+            self.sql(&format!("ALTER SYSTEM SET {name} = '{value}'"))?;
+        }
+        self.stop()?;
+        self.start_again()
+    }
+
+    /// A program of PostgreSQL's that talks to this server as its superuser: `pgbench`.
+    pub fn client(&self, program: &str, database: &str) -> Result<Command> {
+        let mut command = self.binaries.command(program);
+        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", "postgres");
+        command.env("PGPASSWORD", PASSWORD).env("PGDATABASE", database).env("PGSSLMODE", "disable");
+        Ok(command)
+    }
+
     /// Stops the server; its directory stays until the drop.
     pub fn stop(&self) -> Result<()> {
         let mut stop = self.binaries.command("pg_ctl");

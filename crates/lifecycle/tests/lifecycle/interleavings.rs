@@ -139,7 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn people_are_counted_once_and_a_run_starts_at_most_once(
+    fn people_are_counted_once_and_a_run_starts_once_unless_it_is_given_back(
         counts in [1_u8..4, 1_u8..3],
         needs_approval in prop::bool::weighted(0.9),
         attempts in attempts(),
@@ -165,12 +165,13 @@ proptest! {
             }
         }
         let times = |state| world.path.iter().filter(|other| **other == state).count();
+        let given_back =
+            world.path.windows(2).filter(|pair| pair == &[RunState::Running, RunState::Queued]).count();
         for state in RunState::ALL {
-            prop_assert!(times(state) <= 1, "{} was entered twice: {:?}", state, world.path);
+            let again = if matches!(state, RunState::Queued | RunState::Running) { given_back } else { 0 };
+            prop_assert!(times(state) <= 1 + again, "{} was entered too often: {:?}", state, world.path);
         }
-        if times(RunState::Running) == 1 {
-            prop_assert_eq!(times(RunState::Queued), 1, "it ran without having been queued");
-        }
+        prop_assert!(times(RunState::Running) <= times(RunState::Queued), "it ran without having been queued");
         if times(RunState::Rejected) == 1 {
             prop_assert_eq!(world.path.last(), Some(&RunState::Rejected));
         }

@@ -63,6 +63,7 @@ macro_rules! conformance_suite {
                 open_runs_are_counted
                 a_run_is_undone_once
                 a_run_under_way_rests_and_is_asked_to_stop
+                a_run_whose_call_was_not_sent_is_queued_again
             }
             events {
                 events_are_numbered_without_gaps

@@ -325,3 +325,17 @@ pub async fn a_run_under_way_rests_and_is_asked_to_stop(premises: &impl Premises
     conflict(store.commit(unit(Change::AskCancel { run: queued.id, asked })).await);
     conflict(store.commit(unit(Change::RestRun { run: queued.id, until: Some(second(60)) })).await);
 }
+
+pub async fn a_run_whose_call_was_not_sent_is_queued_again(premises: &impl Premises) {
+    let store = premises.open().await;
+    let run = run_in(RunState::Queued);
+    insert(&*store, &run).await;
+    for _ in 0..2 {
+        store.commit(unit(moved(run.id, RunState::Queued, RunState::Running))).await.unwrap();
+        assert!(store.run(run.id).await.unwrap().unwrap().started_at.is_some());
+        store.commit(unit(moved(run.id, RunState::Running, RunState::Queued))).await.unwrap();
+        let again = store.run(run.id).await.unwrap().unwrap();
+        assert_eq!((again.state, again.started_at), (RunState::Queued, None), "it has not started");
+        conflict(store.commit(unit(moved(run.id, RunState::Running, RunState::Succeeded))).await);
+    }
+}

@@ -83,7 +83,7 @@ fn kind_word(kind: PrincipalKind) -> Result<String, Fault> {
 const MOVE: &str = "
     UPDATE runs
     SET state = $3,
-        started_at  = CASE WHEN $4 THEN $6 ELSE started_at END,
+        started_at  = CASE WHEN $4 THEN $6 WHEN $3 = 'queued' THEN NULL ELSE started_at END,
         finished_at = CASE WHEN $5 THEN $6 ELSE finished_at END,
         outcome     = coalesce($7, outcome),
         waits_until = NULL

@@ -28,7 +28,8 @@ pub(super) fn insert(unit: &mut Unit, schedule: &Schedule) -> Result<(), Fault> 
     Ok(())
 }
 
-const REPLACE: &str = "UPDATE schedules SET revision = $2, body = $3 WHERE id = $1 AND revision = $2 - 1";
+const REPLACE: &str =
+    "UPDATE schedules SET revision = $2::bigint, body = $3 WHERE id = $1 AND revision = $2::bigint - 1";
 
 /// The schedule as it is now. Conflict unless the one that is kept has the revision before.
 pub(super) fn replace(unit: &mut Unit, schedule: &Schedule) -> Result<(), Fault> {

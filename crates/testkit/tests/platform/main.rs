@@ -18,5 +18,6 @@ mod rest;
 mod rude_providers;
 mod schedules;
 mod submissions;
+mod unsent;
 mod waiting;
 mod world;
