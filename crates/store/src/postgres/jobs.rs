@@ -162,7 +162,7 @@ pub(super) const NEXT_DUE: &str = with_open!(
 /// A [`Room`] as the statements want it.
 struct Rooms {
     words: Vec<String>,
-    rooms: Vec<i64>,
+    most: Vec<i64>,
     others: i64,
     jobs: i64,
 }
@@ -170,8 +170,8 @@ struct Rooms {
 impl From<&Room> for Rooms {
     fn from(room: &Room) -> Self {
         let named = room.behind.iter().map(|(word, room)| (searchable(word), integer(*room)));
-        let (words, rooms) = std::iter::once((String::new(), integer(room.free))).chain(named).unzip();
-        Self { words, rooms, others: integer(room.behind_others), jobs: integer(room.jobs) }
+        let (words, most) = std::iter::once((String::new(), integer(room.free))).chain(named).unzip();
+        Self { words, most, others: integer(room.behind_others), jobs: integer(room.jobs) }
     }
 }
 
@@ -191,11 +191,10 @@ impl Jobs for PostgresStore {
         room: &Room,
     ) -> Result<Vec<Job>, StoreError> {
         let (lane, now, until) = (lane.word(), micros(now), micros(until));
-        let Rooms { words, rooms, others, jobs } = room.into();
+        let Rooms { words, most, others, jobs } = room.into();
         let mut tries = 0;
         let rows = loop {
-            match self.rows_once(CLAIM, &[&lane, &words, &rooms, &others, &jobs, &now, &lease, &until]).await
-            {
+            match self.rows_once(CLAIM, &[&lane, &words, &most, &others, &jobs, &now, &lease, &until]).await {
                 // Another replica was faster with a key: what stands before whom is looked at anew.
                 Err(Fault::Engine(error))
                     if tries < TRIES && matches!(meaning(&error), Meaning::Conflict | Meaning::Crossed) =>
@@ -217,8 +216,8 @@ impl Jobs for PostgresStore {
     }
 
     async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
-        let Rooms { words, rooms, others, jobs } = room.into();
-        let rows = self.rows(NEXT_DUE, &[&lane.word(), &words, &rooms, &others, &jobs]).await?;
+        let Rooms { words, most, others, jobs } = room.into();
+        let rows = self.rows(NEXT_DUE, &[&lane.word(), &words, &most, &others, &jobs]).await?;
         self.first(&rows, |row| moment(row.try_get(0)?))
     }
 
