@@ -106,6 +106,8 @@ async fn follow(gateway: &Server, token: &str, runs: usize) -> Result<[String; 7
     }
     eprintln!("  they follow after {:.1} s", began.elapsed().as_secs_f64());
     let (after, _) = gateway.memory();
+    // The one before was not used meanwhile, and the gateway may have closed it.
+    let mut connection = Connection::open(&gateway.url).await?;
     let each = FOLLOWERS / runs;
     let (mut firsts, mut halves, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..COMMENTS {

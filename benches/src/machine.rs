@@ -32,7 +32,7 @@ pub(crate) fn describe(setting: &Setting, words: &[&str]) -> Result<String> {
         std::iter::once("cargo xtask bench").chain(words.iter().copied()).collect::<Vec<_>>().join(" ");
     Ok(format!(
         "# What it costs\n\n- Command: `{command}`\n- Commit: {}{}\n- Machine: {cores} cores of {model}, {} GiB, Linux {}; load before: {}\n\
-         - Disk: {} `fdatasync` of one page a second, p50 {}, p99 {}\n- Compiler: {}, dist profile (thin LTO)\n",
+         - Disk: {} `fdatasync` of one page a second, p50 {}, p99 {}\n- Compiler: {}, {}\n",
         told("git", &["describe", "--always", "--abbrev=12"]),
         if changed { ", and changes that are not committed" } else { "" },
         memory / 1024 / 1024,
@@ -42,5 +42,10 @@ pub(crate) fn describe(setting: &Setting, words: &[&str]) -> Result<String> {
         duration(sync.p50),
         duration(sync.p99),
         told("rustc", &["--version"]),
+        if cfg!(debug_assertions) {
+            "debug profile: no more than an indication"
+        } else {
+            "dist profile (thin LTO)"
+        },
     ))
 }

@@ -101,7 +101,7 @@ pub(crate) fn job_at(platform: &Platform, schedule: &Schedule, due: Timestamp) -
         due,
         attempts: 0,
         key: None,
-        bulkhead: bulkhead::of_questions_about(&schedule.action),
+        bulkhead: Some(bulkhead::of_questions(schedule.action.provider())),
     }
 }
 

@@ -216,7 +216,7 @@ fn unit(
                 due: now.checked_add(cool_down).unwrap_or(now),
                 attempts: 0,
                 key: run.line(),
-                bulkhead: bulkhead::of_runs_of(&run.action),
+                bulkhead: Some(bulkhead::of_runs(run.action.provider())),
             };
             work = work.enqueue_job(job);
         }

@@ -38,7 +38,7 @@ pub(crate) fn question(platform: &Platform, run: &Run, now: Timestamp) -> Option
             due: now + PAUSE.0,
             attempts: 0,
             key: None,
-            bulkhead: bulkhead::of_questions_about(&run.action),
+            bulkhead: Some(bulkhead::of_questions(run.action.provider())),
         })
     })
 }

@@ -335,7 +335,7 @@ pub(crate) fn unit(
         None => (JobKind::ExecuteRun, run.begins_at().unwrap_or(now)),
     };
     let (job_key, behind) = match kind {
-        JobKind::ExecuteRun => (run.line(), bulkhead::of_runs_of(&run.action)),
+        JobKind::ExecuteRun => (run.line(), Some(bulkhead::of_runs(run.action.provider()))),
         _ => (None, None),
     };
     let mut work = UnitOfWork::new().insert_run(run.clone());

@@ -56,7 +56,6 @@ impl Stuck {
             .command(format!("{name} hang"))
             .resource("things/{name}")
             .done()
-            .into()
     }
 
     fn let_go(&self) {
