@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::{
     connection::Connection,
     disk,
-    figures::{Measured, Table, count, duration, median_of, of_durations},
+    figures::{Measured, Table, count, duration, median_of, mib, of_durations},
     gateway::{APPROVER, Site},
     server::Server,
     setting::{ROUNDS, Setting},
@@ -26,7 +26,8 @@ const WAITING: usize = 10_000;
 const SUBMITTERS: usize = 64;
 /// Approvers at once.
 const APPROVERS: [usize; 2] = [1, 16];
-const POLICY: &str = r#"
+/// Every change of the provider `bench` waits.
+pub(crate) const POLICY: &str = r#"
 @id("bench-asks")
 @approval("a measurement")
 @by("team:dba")
@@ -54,13 +55,14 @@ pub(crate) fn measure(setting: &Setting) -> Result<String> {
         "yes → outcome",
         "p99",
     ]);
-    let mut commits = Vec::new();
+    let (mut commits, mut memory) = (Vec::new(), Vec::new());
     for waiting in [0, WAITING] {
         if waiting > 0 {
             let began = Instant::now();
             setting.runtime.block_on(wait(&people, waiting)).with_context(|| site.log())?;
             eprintln!("  {waiting} runs wait, submitted in {:.1} s", began.elapsed().as_secs_f64());
         }
+        memory.push(gateway.memory().0);
         for approvers in APPROVERS {
             let mut rounds = Vec::new();
             for _ in 0..ROUNDS {
@@ -89,11 +91,14 @@ pub(crate) fn measure(setting: &Setting) -> Result<String> {
         "## approvals\n\nA run waits; its approver says yes over HTTP. Started is the moment that the run itself tells \
          (`started_at`): its right and its plan were looked at again, its intent is durable, the provider is called next. \
          The outcome is what a follower of its events sees. {ROUNDS} rounds; the same disk commits a row of SQLite in {} \
-         (p50). With {} runs waiting, a page of `GET /v1/approvals` takes {} (p50; p99 {}).\n\n{}",
+         (p50). With {} runs waiting, a page of `GET /v1/approvals` takes {} (p50; p99 {}), \
+         and guichetd has {} resident, after {} before they came and those measured without them.\n\n{}",
         duration(median_of(commits.iter().map(|one| one.p50))),
         count(float(WAITING)),
         duration(inbox.p50),
         duration(inbox.p99),
+        mib(memory.last().copied().unwrap_or_default()),
+        mib(memory.first().copied().unwrap_or_default()),
         table.into_text()
     ))
 }
@@ -135,7 +140,8 @@ async fn wait(people: &People, runs: usize) -> Result<()> {
     Ok(())
 }
 
-async fn submit(connection: &mut Connection, token: &str) -> Result<String> {
+/// Submits a run that waits; gives its id.
+pub(crate) async fn submit(connection: &mut Connection, token: &str) -> Result<String> {
     let body = Bytes::from_static(br#"{"input":{},"reason":"a measurement"}"#);
     let (status, body) = connection.call(Method::POST, SUBMIT, Some(token), body).await?;
     ensure!(status == 202, "a submission was answered with {status}: {}", String::from_utf8_lossy(&body));

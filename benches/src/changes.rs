@@ -23,7 +23,6 @@ use crate::{
 
 const SUBMITTERS: [usize; 3] = [1, 16, 64];
 const REST: Duration = Duration::from_millis(700);
-const SUBMIT: &str = "/v1/actions/bench.noop/runs";
 
 /// Measures: on SQLite, then on PostgreSQL.
 pub(crate) fn measure(setting: &Setting) -> Result<String> {
@@ -105,7 +104,7 @@ async fn load(url: &str, token: &str, submitters: usize, how_long: Duration) -> 
             let mut durations = Vec::new();
             while began.elapsed() < how_long {
                 let asked = Instant::now();
-                change(&mut connection, &token).await?;
+                change(&mut connection, "bench.noop", &token).await?;
                 durations.push(asked.elapsed());
             }
             anyhow::Ok(durations)
@@ -118,9 +117,11 @@ async fn load(url: &str, token: &str, submitters: usize, how_long: Duration) -> 
     Ok(of_durations(durations, began.elapsed()))
 }
 
-async fn change(connection: &mut Connection, token: &str) -> Result<()> {
+/// One whole change.
+pub(crate) async fn change(connection: &mut Connection, action: &str, token: &str) -> Result<()> {
     let body = Bytes::from_static(br#"{"input":{},"reason":"a measurement"}"#);
-    let (status, body) = connection.call(Method::POST, SUBMIT, Some(token), body).await?;
+    let path = format!("/v1/actions/{action}/runs");
+    let (status, body) = connection.call(Method::POST, &path, Some(token), body).await?;
     ensure!(status == 202, "a submission was answered with {status}: {}", String::from_utf8_lossy(&body));
     let run: Value = serde_json::from_slice(&body)?;
     let id = run["id"].as_str().context("a run without id")?;

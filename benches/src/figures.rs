@@ -72,6 +72,12 @@ pub(crate) fn duration(duration: Duration) -> String {
     if micros < 1000.0 { format!("{micros:.0} µs") } else { format!("{:.1} ms", micros / 1000.0) }
 }
 
+/// `12.3 MiB`.
+pub(crate) fn mib(kib: u64) -> String {
+    let tenths = kib * 10 / 1024;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
 /// A Markdown table.
 pub(crate) struct Table(String);
 

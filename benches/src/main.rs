@@ -19,6 +19,7 @@ mod connection;
 mod decisions;
 mod disk;
 mod figures;
+mod followers;
 mod gateway;
 mod ledger;
 mod load;
@@ -31,17 +32,22 @@ mod roles;
 mod server;
 mod setting;
 mod simulate;
+mod soak;
 
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 7] = ["reads", "changes", "approvals", "decisions", "memory-and-start", "cli", "ledger"];
+const NAMES: [&str; 9] =
+    ["reads", "changes", "approvals", "decisions", "memory-and-start", "cli", "ledger", "followers", SOAK];
+/// It takes ten minutes, so it is measured only when it is named.
+const SOAK: &str = "soak";
 const USAGE: &str = "\
 cargo xtask bench [NAME…] [--seconds N] [--records N]
 
-NAME       reads, changes, approvals, decisions, memory-and-start, cli, ledger; all of them when none is named
---seconds  how long each single measurement takes (2; everything together is then about five minutes)
+NAME       reads, changes, approvals, decisions, memory-and-start, cli, ledger, followers; all of them when none is named;
+           soak: everything at once, to see whether memory grows; only when it is named
+--seconds  how long each single measurement takes (2; everything together is then about five minutes; 600 for soak)
 --records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)";
 
 fn main() -> ExitCode {
@@ -66,7 +72,7 @@ fn main() -> ExitCode {
 
 fn measure(words: &[&str]) -> anyhow::Result<()> {
     let Asked { names, seconds, records } = parse(words)?;
-    let setting = setting::Setting::new(seconds)?;
+    let setting = setting::Setting::new(seconds.unwrap_or(Duration::from_secs(2)))?;
     println!("{}", machine::describe(&setting, words)?);
     for name in names {
         eprintln!("— {name}");
@@ -77,6 +83,8 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
             "decisions" => decisions::measure(&setting),
             "memory-and-start" => memory_and_start::measure(&setting),
             "ledger" => ledger::measure(&setting, records),
+            "followers" => followers::measure(&setting),
+            SOAK => soak::measure(&setting, seconds.unwrap_or(Duration::from_mins(10))),
             _ => cli::measure(&setting),
         };
         println!("{}", table.with_context(|| format!("`{name}` could not be measured"))?);
@@ -87,23 +95,22 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
 /// What was asked for.
 struct Asked<'a> {
     names: Vec<&'a str>,
-    seconds: Duration,
+    /// When it was said.
+    seconds: Option<Duration>,
     records: u64,
 }
 
 fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
     let mut names = Vec::new();
-    let (mut seconds, mut records) = (2, 200_000);
+    let (mut seconds, mut records) = (None, 200_000);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
             "--seconds" => {
                 let text = words.next().context("--seconds needs a number of seconds")?;
-                seconds = text
-                    .parse()
-                    .ok()
-                    .filter(|s| (1..=60).contains(s))
-                    .with_context(|| format!("--seconds takes 1 to 60, not `{text}`"))?;
+                let number = text.parse().ok().filter(|s| (1..=86_400).contains(s));
+                let number = number.with_context(|| format!("--seconds takes 1 to 86400, not `{text}`"))?;
+                seconds = Some(Duration::from_secs(number));
             }
             "--records" => {
                 let text = words.next().context("--records needs a number of records")?;
@@ -118,9 +125,9 @@ fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
         }
     }
     if names.is_empty() {
-        names = NAMES.to_vec();
+        names = NAMES.into_iter().filter(|name| *name != SOAK).collect();
     }
-    Ok(Asked { names, seconds: Duration::from_secs(seconds), records })
+    Ok(Asked { names, seconds, records })
 }
 
 #[cfg(test)]
@@ -130,8 +137,8 @@ mod tests {
     #[test]
     fn names_and_seconds_are_taken_and_rubbish_is_not() {
         let asked = parse(&["reads", "--seconds", "5", "cli", "--records", "1000"]).unwrap();
-        assert_eq!((asked.names, asked.seconds), (vec!["reads", "cli"], Duration::from_secs(5)));
-        assert_eq!((asked.records, parse(&[]).unwrap().names), (1_000, NAMES.to_vec()));
+        assert_eq!((asked.names, asked.seconds), (vec!["reads", "cli"], Some(Duration::from_secs(5))));
+        assert_eq!((asked.records, parse(&[]).unwrap().names), (1_000, NAMES[..8].to_vec()));
         for words in
             [&["writes"][..], &["--seconds"], &["--seconds", "0"], &["--seconds", "x"], &["--records", "999"]]
         {

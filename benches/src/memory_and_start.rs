@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    figures::{Table, duration, median_of},
+    figures::{Table, duration, median_of, mib},
     gateway::Site,
     load::{Load, Target},
     nginx::{self, Kind},
@@ -72,12 +72,6 @@ fn memory(setting: &Setting, upstream: &Server) -> Result<String> {
         .with_context(|| site.log())?;
     measure("**guichetd**", &gateway, &target)?;
     Ok(table.into_text())
-}
-
-/// `12.3 MiB`.
-fn mib(kib: u64) -> String {
-    let tenths = kib * 10 / 1024;
-    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 fn start(setting: &Setting, upstream: &Server) -> Result<String> {

@@ -22,7 +22,8 @@ pub(crate) fn play(role: &str, rest: &[&str]) -> Result<()> {
                 upstream::serve(operations.parse().context("a number of operations")?).await
             }
             ("proxy", [to]) => proxy::serve(to).await,
-            ("provider", [gateway]) => provider::serve(gateway).await,
+            ("provider", [gateway]) => provider::serve(gateway, "bench").await,
+            ("provider", [gateway, name]) => provider::serve(gateway, name).await,
             _ => bail!("no role `{role}` with {} words", rest.len()),
         }
     })

@@ -37,8 +37,8 @@ async fn change_nothing(_: Context, _: NoInput) -> Result<(), ActionError> {
     Ok(())
 }
 
-/// Serves for the gateway at this address, whose keys it fetches with the first call.
-pub(super) async fn serve(gateway: &str) -> Result<()> {
+/// Serves under this name for the gateway at this address, whose keys it fetches with the first call.
+pub(super) async fn serve(gateway: &str, name: &str) -> Result<()> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err(anyhow!("another TLS provider was installed before"));
     }
@@ -47,7 +47,7 @@ pub(super) async fn serve(gateway: &str) -> Result<()> {
         let item = item.clone();
         async move { Ok::<_, ActionError>(item) }
     };
-    let mut bench = provider("bench")
+    let mut bench = provider(name)
         .action("read-item", read_item)
         .route("GET", "/items/{id}")
         .action("noop", change_nothing)

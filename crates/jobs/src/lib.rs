@@ -6,6 +6,7 @@
 //!
 //! Begin reading at [`worker`].
 
+mod bulkheads;
 pub mod worker;
 
 pub use worker::{Perform, Worker, WorkerSettings};

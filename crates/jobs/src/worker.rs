@@ -1,24 +1,23 @@
 //! One worker: claims what is due, performs it under a lease that it keeps alive, hands back what failed.
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use guichet_contract::{Clock, JobId};
-use guichet_store::{Change, CommitError, Job, Lane, Store, UnitOfWork, Wake};
+use guichet_contract::Clock;
+use guichet_store::{Change, CommitError, Job, Lane, Room, Store, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
-    sync::{
-        Semaphore,
-        broadcast::{self, error::RecvError},
-    },
+    sync::broadcast::{self, error::RecvError},
     task::JoinSet,
     time,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::bulkheads::Bulkheads;
 
 /// Does what a job asks for, and finishes it in the same unit of work as its effect.
 #[async_trait]
@@ -32,8 +31,12 @@ pub trait Perform: Send + Sync + 'static {
 pub struct WorkerSettings {
     /// Which jobs it takes.
     pub lane: Lane,
-    /// How many jobs at once, at least 1.
+    /// How many jobs at once, at least 1. A quarter of these places are bulkheads' own, so that each that is known goes on
+    /// however many hang behind others; each has one, also where there are more of them than that. Jobs without a bulkhead
+    /// are counted apart: as many may go beside the others.
     pub at_once: usize,
+    /// The bulkheads that are known, and how many of each go at most, at least 1.
+    pub bulkheads: BTreeMap<String, usize>,
     /// How long a lease holds without a sign of life, at least 3 s.
     pub lease: Duration,
     /// How long a stopping worker waits for what it has begun.
@@ -42,7 +45,13 @@ pub struct WorkerSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { lane: Lane::Runs, at_once: 64, lease: Duration::from_secs(30), drain: Duration::from_secs(20) }
+        Self {
+            lane: Lane::Runs,
+            at_once: 64,
+            bulkheads: BTreeMap::new(),
+            lease: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+        }
     }
 }
 
@@ -54,7 +63,7 @@ pub struct Worker {
     settings: WorkerSettings,
     /// This worker's name on the leases it holds.
     lease: String,
-    under_way: Mutex<HashSet<JobId>>,
+    bulkheads: Mutex<Bulkheads>,
 }
 
 /// The longest a worker sleeps without a look, should a wake ever be lost.
@@ -71,60 +80,56 @@ impl Worker {
         settings: WorkerSettings,
     ) -> Self {
         let lease = clock.new_uuid().to_string();
-        Self { store, clock, perform, settings, lease, under_way: Mutex::default() }
+        let bulkheads = Mutex::new(Bulkheads::new(settings.at_once, &settings.bulkheads));
+        Self { store, clock, perform, settings, lease, bulkheads }
     }
 
     /// Works until `stop`, then waits for what it has begun, at most `drain`. What is still running then keeps its
     /// lease until that runs out.
     pub async fn work(self, stop: CancellationToken) {
         let worker = Arc::new(self);
-        let permits = Arc::new(Semaphore::new(worker.settings.at_once.max(1)));
         let mut wakes = worker.store.wakes();
         let mut begun = JoinSet::new();
         let mut failures = 0_u32;
         while !stop.is_cancelled() {
             while begun.try_join_next().is_some() {}
-            let free = permits.available_permits();
-            let pause = if free == 0 {
-                LOOK_AT_LEAST_EVERY
-            } else {
-                match worker.claim(free).await {
-                    Ok(jobs) => {
-                        failures = 0;
-                        let claimed = jobs.len();
-                        for job in jobs {
-                            // After a leap of the clock a lease of our own can look run out: what is under way stays so.
-                            if !worker.begin(job.id) {
-                                continue;
-                            }
-                            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-                            let worker = Arc::clone(&worker);
-                            begun.spawn(async move {
-                                worker.perform_one(&job).await;
-                                worker.end(job.id);
-                                drop(permit);
-                            });
+            // What woke us until here is seen by this look.
+            while wakes.try_recv().is_ok() {}
+            let room = worker.bulkheads().room();
+            let mut looked = room.clone(); // the room of the last look
+            let claimed = if room.jobs == 0 { Ok(Vec::new()) } else { worker.claim(&room).await };
+            let pause = match claimed {
+                Ok(jobs) => {
+                    failures = 0;
+                    let all = room.jobs > 0 && jobs.len() == room.jobs;
+                    for job in jobs {
+                        // After a leap of the clock a lease of our own can look run out: what is under way stays so.
+                        if worker.bulkheads().begin(&job) {
+                            let begun_job = UnderWay { worker: Arc::clone(&worker), job };
+                            begun.spawn(async move { begun_job.worker.perform_one(&begun_job.job).await });
                         }
-                        if claimed == free { Duration::ZERO } else { worker.until_next_due().await }
                     }
-                    Err(error) => {
-                        failures += 1;
-                        tracing::error!(%error, "no jobs could be claimed");
-                        pause_after(failures)
-                    }
+                    looked = worker.bulkheads().room();
+                    if all { Duration::ZERO } else { worker.until_next_due(&looked).await }
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::error!(%error, "no jobs could be claimed");
+                    pause_after(failures)
                 }
             };
-            if pause.is_zero() && permits.available_permits() > 0 {
+            if pause.is_zero() {
                 continue;
             }
-            let full = permits.available_permits() == 0;
+            // What there was no room for waits for the end of what is under way, or of what has ended since that look.
+            let waits = looked.leaves_some_out() && !begun.is_empty();
             // In this order: what a simulated story does must not depend on chance.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = time::sleep(pause), if !full => {}
-                () = woken(&mut wakes, &worker.settings.lane), if !full && failures == 0 => {}
-                _ = begun.join_next(), if full => {}
+                () = time::sleep(pause) => {}
+                () = woken(&mut wakes, &worker.settings.lane), if failures == 0 => {}
+                _ = begun.join_next(), if waits && failures == 0 => {}
             }
         }
         let rest = async { while begun.join_next().await.is_some() {} };
@@ -146,21 +151,21 @@ impl Worker {
         }
     }
 
-    fn begin(&self, job: JobId) -> bool {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(job)
+    fn bulkheads(&self) -> MutexGuard<'_, Bulkheads> {
+        self.bulkheads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, job: JobId) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
-    }
-
-    async fn claim(&self, limit: usize) -> Result<Vec<Job>, guichet_store::StoreError> {
+    async fn claim(&self, room: &Room) -> Result<Vec<Job>, guichet_store::StoreError> {
         let now = self.clock.now();
-        self.store.claim_jobs(&self.settings.lane, &self.lease, now, self.lease_until(now), limit).await
+        self.store.claim_jobs(&self.settings.lane, &self.lease, now, self.lease_until(now), room).await
     }
 
-    async fn until_next_due(&self) -> Duration {
-        match self.store.next_due(&self.settings.lane).await {
+    /// Of what there is room for.
+    async fn until_next_due(&self, room: &Room) -> Duration {
+        if room.jobs == 0 {
+            return LOOK_AT_LEAST_EVERY;
+        }
+        match self.store.next_due(&self.settings.lane, room).await {
             Ok(None) => LOOK_AT_LEAST_EVERY,
             Ok(Some(due)) => {
                 let wait = due.duration_since(self.clock.now());
@@ -207,6 +212,18 @@ impl Worker {
                 tracing::warn!(job = %job.id, %error, "the job keeps its lease until that runs out");
             }
         }
+    }
+}
+
+/// A job that is under way until this is dropped, also when performing it panics.
+struct UnderWay {
+    worker: Arc<Worker>,
+    job: Job,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.worker.bulkheads().end(&self.job);
     }
 }
 

@@ -15,6 +15,7 @@ use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
+    bulkhead,
     notices::{self, Happened},
     platform::{Platform, store_problem},
     providers::ProviderCall,
@@ -100,6 +101,7 @@ pub(crate) fn job_at(platform: &Platform, schedule: &Schedule, due: Timestamp) -
         due,
         attempts: 0,
         key: None,
+        bulkhead: bulkhead::of_questions_about(&schedule.action),
     }
 }
 

@@ -12,7 +12,7 @@ use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 use jiff::SignedDuration;
 
 use crate::{
-    line,
+    bulkhead, line,
     notices::{self, Happened},
     platform::Platform,
     providers::{ProviderCall, ProviderError},
@@ -216,6 +216,7 @@ fn unit(
                 due: now.checked_add(cool_down).unwrap_or(now),
                 attempts: 0,
                 key: run.line(),
+                bulkhead: bulkhead::of_runs_of(&run.action),
             };
             work = work.enqueue_job(job);
         }

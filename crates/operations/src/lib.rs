@@ -10,6 +10,7 @@
 pub mod about;
 mod advance_run;
 pub mod approve_run;
+pub mod bulkhead;
 pub mod cancel_run;
 pub mod change_schedule;
 pub mod close_review;

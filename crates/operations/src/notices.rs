@@ -95,7 +95,15 @@ pub(crate) fn of(
                 asked: told.asked.clone(),
             };
             let id = JobId::new(&*platform.clock);
-            let job = Job { id, kind: JobKind::DeliverNotice, run: run.id, due: at, attempts: 0, key: None };
+            let job = Job {
+                id,
+                kind: JobKind::DeliverNotice,
+                run: run.id,
+                due: at,
+                attempts: 0,
+                key: None,
+                bulkhead: None,
+            };
             changes.push(Change::EnqueueNotice { job, notice });
         }
     }

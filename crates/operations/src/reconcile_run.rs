@@ -12,6 +12,7 @@ use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    bulkhead,
     execute_run::{Held, approvers},
     notices::{self, Happened},
     platform::Platform,
@@ -37,6 +38,7 @@ pub(crate) fn question(platform: &Platform, run: &Run, now: Timestamp) -> Option
             due: now + PAUSE.0,
             attempts: 0,
             key: None,
+            bulkhead: bulkhead::of_questions_about(&run.action),
         })
     })
 }

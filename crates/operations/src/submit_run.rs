@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    line,
+    bulkhead, line,
     notices::{self, Happened},
     perform_read,
     platform::{Platform, store_problem},
@@ -334,7 +334,10 @@ pub(crate) fn unit(
         Some(expires_at) => (JobKind::ExpireRun, expires_at),
         None => (JobKind::ExecuteRun, run.begins_at().unwrap_or(now)),
     };
-    let job_key = run.line().filter(|_| kind == JobKind::ExecuteRun);
+    let (job_key, behind) = match kind {
+        JobKind::ExecuteRun => (run.line(), bulkhead::of_runs_of(&run.action)),
+        _ => (None, None),
+    };
     let mut work = UnitOfWork::new().insert_run(run.clone());
     if let Some(key) = key {
         work.add(Change::InsertIdempotencyKey {
@@ -367,5 +370,6 @@ pub(crate) fn unit(
             due,
             attempts: 0,
             key: job_key,
+            bulkhead: behind,
         })
 }

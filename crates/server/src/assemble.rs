@@ -13,15 +13,15 @@ use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
-    Messages, Platform, Settings, deliver_notice, execute_run, expire_run, fire_schedule, index_records,
-    reconcile_run, reload_settings, seal_records,
+    Messages, Platform, Settings, bulkhead, deliver_notice, execute_run, expire_run, fire_schedule,
+    index_records, reconcile_run, reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Lane, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Reached},
+    config::{Config, ProviderConfig, Reached},
     documents::Documents,
     embedded, keys,
     record_export::RecordExport,
@@ -148,7 +148,11 @@ pub async fn assemble(
         .transpose()?;
     let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
-    let worker_settings = WorkerSettings { at_once: config.limits.runs_at_once, ..WorkerSettings::default() };
+    let worker_settings = WorkerSettings {
+        at_once: config.limits.runs_at_once,
+        bulkheads: bulkheads(config),
+        ..WorkerSettings::default()
+    };
     let worker =
         Worker::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&performer) as _, worker_settings);
     let tellers = tellers(config, &store, &clock, &performer).await?;
@@ -258,6 +262,21 @@ fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
             Ok(Provider::new(&provider.name, transport, limits))
         })
         .collect()
+}
+
+/// How much a provider is asked at once beside its runs.
+const QUESTIONS_AT_ONCE: usize = 8;
+
+/// Two for each provider: of its runs, and of what else it is asked.
+fn bulkheads(config: &Config) -> BTreeMap<String, usize> {
+    let of = |provider: &ProviderConfig| {
+        let calls = provider.calls_at_once;
+        [
+            (bulkhead::of_runs(&provider.name), calls),
+            (bulkhead::of_questions(&provider.name), calls.min(QUESTIONS_AT_ONCE)),
+        ]
+    };
+    config.providers.iter().flat_map(of).collect()
 }
 
 /// How long a stop waits for witnesses to take the last checkpoint.

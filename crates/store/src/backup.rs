@@ -113,6 +113,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("notice", Text),
             ("key", Text),
             ("place", Integer),
+            ("bulkhead", Text),
         ],
         order: "id",
     },

@@ -18,10 +18,12 @@ pub mod conformance;
 #[cfg(any(test, feature = "conformance"))]
 pub mod memory;
 pub mod postgres;
+pub mod room;
 pub mod sqlite;
 pub mod traits;
 pub mod work;
 
+pub use room::Room;
 pub use traits::{
     Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter, Reviews,
     Runs, RunsFilter, Schedules, Store, StoreError, Tokens, Wake, Wakes, next_records,

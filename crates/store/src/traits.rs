@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast::{self, error::RecvError};
 use uuid::Uuid;
 
+use crate::room::Room;
 use crate::work::{CommitError, Delivery, Job, Lane, Token, UnitOfWork};
 
 /// The store cannot answer. `Display` says what happened and what to do.
@@ -152,8 +153,10 @@ pub trait Schedules {
 /// Durable work.
 #[async_trait]
 pub trait Jobs {
-    /// Claims at most `limit` jobs of this lane that are due, oldest first, for the holder named `lease`, until `until`.
-    /// A job whose lease has run out can be claimed again. Counts the attempt.
+    /// Claims as many jobs of this lane that are due as there is room for, oldest first, for the holder named `lease`, until
+    /// `until`. A job whose lease has run out can be claimed again. Counts the attempt.
+    ///
+    /// Jobs behind a bulkhead that is full are passed over, however many they are, and cost the claim nothing.
     ///
     /// Of jobs with the same key only the first in line is given out: one that was claimed before and is not finished
     /// (it is held, its lease ran out, or it is to be tried again) keeps all others waiting; of those that were never
@@ -164,13 +167,13 @@ pub trait Jobs {
         lease: &str,
         now: Timestamp,
         until: Timestamp,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Job>, StoreError>;
     /// Prolongs a lease; false when it was lost.
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError>;
     /// When the next job of this lane is due or the next lease on one runs out, if any is kept. Jobs that wait for
-    /// another of their key do not count: the end of that one wakes them.
-    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError>;
+    /// another of their key do not count: the end of that one wakes them. Nor do those for which there is no room.
+    async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError>;
     /// The runs of this key in the order in which they go: the one under way first, then those that are due.
     async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
     /// Frees every lease. Only for a store that one process owns alone, when it starts: who held them is gone.

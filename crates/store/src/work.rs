@@ -246,6 +246,9 @@ pub struct Job {
     /// Of jobs with the same key, one at a time is given out, in the order in which they were enqueued; see
     /// [`Jobs::claim_jobs`](crate::Jobs::claim_jobs).
     pub key: Option<String>,
+    /// What it calls when it is performed: a worker that has as many of one bulkhead under way as it may is given others
+    /// ([`Room`](crate::Room)). None: it calls nobody.
+    pub bulkhead: Option<String>,
 }
 
 /// What a job does.

@@ -66,8 +66,16 @@ fn create(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
         }
     }
     let [name, at, zone, until, missed] = when;
-    let clash =
-        |flag: &str| if taken.contains(&flag) { "; before the action, which has one of its own" } else { "" };
+    let taken: Vec<String> = taken.into_iter().map(str::to_owned).collect();
+    // Before anything is missed: `--help` behind the action tells of the action's own flags.
+    let named = named::read(cx, "guichet schedules create", found, &flags)?;
+    let clash = |flag: &str| {
+        if taken.iter().any(|taken| taken == flag) {
+            "; before the action, which has one of its own"
+        } else {
+            ""
+        }
+    };
     let missing = |flag: &str, example: &str| {
         Failure::usage(format!("--{flag} is missing{}", clash(flag)))
             .next(format!("guichet schedules create --{flag} {example} …"))
@@ -75,7 +83,6 @@ fn create(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
     let name = name.ok_or_else(|| missing("name", "nightly"))?;
     let expression = at.ok_or_else(|| missing("at", "\"0 3 * * 1-5\""))?;
     let missed = missed.as_deref().unwrap_or("skip").parse().map_err(|why: String| Failure::usage(why))?;
-    let named = named::read(cx, "guichet schedules create", found, &flags)?;
     let new = NewSchedule {
         name,
         action: named.action.id,

@@ -164,6 +164,8 @@ fn schedules_are_shown_in_words() {
     assert_snapshot!("schedules_show", fake.told("schedules show nightly"));
     assert_snapshot!("schedules_show_active", fake.told("schedules show hourly"));
     assert_snapshot!("schedules_create_help", fake.told("schedules create --help"));
+    let (exit, out, _) = fake.run(&["schedules", "create", "rds", "cancel-query", "--help"]);
+    assert!(exit == 0 && out.contains("--pid <"), "the action's own flags: {exit} {out}");
     let (_, out, _) = fake.run(&["schedules", "show", "nightly", "-o", "json"]);
     let whole: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(

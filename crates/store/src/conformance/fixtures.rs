@@ -12,12 +12,12 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 // With the fixtures come the verbs: a case may ask a store anything.
-pub use crate::Reviews;
 use crate::{Change, CommitError, Job, JobKind, PageRequest, Token, TokenKind, UnitOfWork};
 pub use crate::{
     Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Notices as _, Records as _, Runs as _,
     Schedules as _, Store as _, Tokens as _, Wakes as _,
 };
+pub use crate::{Reviews, Room};
 
 /// A moment, the same each time: 2025-01-01 and so many seconds.
 pub fn second(seconds: i64) -> Timestamp {
@@ -144,12 +144,25 @@ pub fn yes_by(name: &str) -> Decision {
 }
 
 pub fn job_due(due: Timestamp) -> Job {
-    Job { id: job_id(), kind: JobKind::ExecuteRun, run: run_id(), due, attempts: 0, key: None }
+    Job {
+        id: job_id(),
+        kind: JobKind::ExecuteRun,
+        run: run_id(),
+        due,
+        attempts: 0,
+        key: None,
+        bulkhead: None,
+    }
 }
 
 /// One that stands in the line of this key.
 pub fn job_in_line(key: &str, due: Timestamp) -> Job {
     Job { key: Some(key.to_owned()), ..job_due(due) }
+}
+
+/// One behind this bulkhead.
+pub fn job_behind(bulkhead: &str, due: Timestamp) -> Job {
+    Job { bulkhead: Some(bulkhead.to_owned()), ..job_due(due) }
 }
 
 pub fn token_of(principal: &str, kind: TokenKind) -> Token {

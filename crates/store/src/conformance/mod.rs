@@ -96,6 +96,9 @@ macro_rules! conformance_suite {
                 what_is_not_yet_due_keeps_nobody_waiting
                 many_claimers_never_hold_two_of_a_key
                 the_end_of_one_wakes_the_next_of_its_key
+                who_has_no_room_behind_a_bulkhead_is_given_others
+                what_there_is_no_room_for_is_not_due
+                a_bulkhead_lets_nobody_past_in_a_line
             }
             notices {
                 a_notice_reads_as_it_was_written_until_it_is_told

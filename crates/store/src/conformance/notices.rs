@@ -48,7 +48,7 @@ pub async fn a_notice_reads_as_it_was_written_until_it_is_told(premises: &impl P
     store.commit(unit(Change::EnqueueNotice { job: job.clone(), notice: notice.clone() })).await.unwrap();
     assert_eq!(store.notice(job.id).await.unwrap(), Some(notice));
     assert_eq!(store.notice(job_id()).await.unwrap(), None);
-    let claimed = store.claim_jobs(&mail(), "a", second(0), second(60), 10).await.unwrap();
+    let claimed = store.claim_jobs(&mail(), "a", second(0), second(60), &Room::any(10)).await.unwrap();
     assert_eq!(claimed, [Job { attempts: 1, ..job.clone() }]);
     store.commit(unit(Change::FinishJob { job: job.id, lease: "a".into() })).await.unwrap();
     assert_eq!(store.notice(job.id).await.unwrap(), None, "what was told is not kept");
@@ -66,7 +66,10 @@ pub async fn notices_for_channels_that_are_gone_are_dropped(premises: &impl Prem
     assert_eq!(store.notice(gone.id).await.unwrap(), None);
     assert!(store.notice(kept.id).await.unwrap().is_some());
     assert_eq!(store.drop_notices_of_others(&[]).await.unwrap(), 1);
-    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(0), second(9), 9).await.unwrap().len(), 1);
+    assert_eq!(
+        store.claim_jobs(&Lane::Runs, "a", second(0), second(9), &Room::any(9)).await.unwrap().len(),
+        1
+    );
 }
 
 pub async fn notices_never_keep_runs_waiting(premises: &impl Premises) {
@@ -74,9 +77,11 @@ pub async fn notices_never_keep_runs_waiting(premises: &impl Premises) {
     let (telling, running) = (job(), job_due(second(50)));
     let work = unit(Change::EnqueueNotice { job: telling.clone(), notice: notice() });
     store.commit(work.enqueue_job(running.clone())).await.unwrap();
-    assert_eq!(store.next_due(&mail()).await.unwrap(), Some(second(0)));
-    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(50)));
-    let claim = async |lane: &Lane| store.claim_jobs(lane, "a", second(60), second(90), 10).await.unwrap();
+    assert_eq!(store.next_due(&mail(), &Room::any(1)).await.unwrap(), Some(second(0)));
+    assert_eq!(store.next_due(&Lane::Runs, &Room::any(1)).await.unwrap(), Some(second(50)));
+    let claim = async |lane: &Lane| {
+        store.claim_jobs(lane, "a", second(60), second(90), &Room::any(10)).await.unwrap()
+    };
     assert_eq!(claim(&Lane::Runs).await, [Job { attempts: 1, ..running }]);
     assert_eq!(claim(&mail()).await, [Job { attempts: 1, ..telling }]);
 }
@@ -86,7 +91,7 @@ pub async fn a_notice_needs_its_own_kind(premises: &impl Premises) {
     conflict(store.commit(unit(Change::EnqueueNotice { job: job_due(second(0)), notice: notice() })).await);
     conflict(store.commit(UnitOfWork::new().enqueue_job(job())).await);
     for lane in [Lane::Runs, mail()] {
-        assert_eq!(store.next_due(&lane).await.unwrap(), None);
+        assert_eq!(store.next_due(&lane, &Room::any(1)).await.unwrap(), None);
     }
 }
 
@@ -109,7 +114,7 @@ pub async fn a_retried_notice_wakes_its_own_lane(premises: &impl Premises) {
     let store = premises.open().await;
     let job = job();
     store.commit(unit(Change::EnqueueNotice { job: job.clone(), notice: notice() })).await.unwrap();
-    store.claim_jobs(&mail(), "a", second(0), second(60), 10).await.unwrap();
+    store.claim_jobs(&mail(), "a", second(0), second(60), &Room::any(10)).await.unwrap();
     let mut wakes = store.wakes();
     let again = Change::RetryJob { job: job.id, lease: "a".into(), due: second(9) };
     store.commit(unit(again)).await.unwrap();

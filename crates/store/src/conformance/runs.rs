@@ -113,7 +113,7 @@ pub async fn of_many_last_decisions_one_counts(premises: &impl Premises) {
         let run = store.run(run.id).await.unwrap().unwrap();
         assert_eq!((run.state, run.decisions.len()), (RunState::Queued, 1));
     }
-    let jobs = store.claim_jobs(&Lane::Runs, "all", second(1), second(2), 100).await.unwrap();
+    let jobs = store.claim_jobs(&Lane::Runs, "all", second(1), second(2), &Room::any(100)).await.unwrap();
     assert_eq!(jobs.len(), 20, "one job for each run");
 }
 

@@ -92,9 +92,9 @@ pub async fn a_schedules_job_is_one_of_those_that_move_runs(premises: &impl Prem
     let mut wakes = store.wakes();
     store.commit(UnitOfWork::new().with(inserted(&schedule)).enqueue_job(job.clone())).await.unwrap();
     assert_eq!(wakes.recv().await.unwrap(), Wake::Job);
-    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(5)));
-    let claimed = store.claim_jobs(&Lane::Runs, "w", second(5), second(65), 9).await.unwrap();
+    assert_eq!(store.next_due(&Lane::Runs, &Room::any(1)).await.unwrap(), Some(second(5)));
+    let claimed = store.claim_jobs(&Lane::Runs, "w", second(5), second(65), &Room::any(9)).await.unwrap();
     assert_eq!(claimed, [Job { attempts: 1, ..job.clone() }]);
     store.commit(unit(Change::DropJobs { run: job.run, kind: JobKind::FireSchedule })).await.unwrap();
-    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), None);
+    assert_eq!(store.next_due(&Lane::Runs, &Room::any(1)).await.unwrap(), None);
 }

@@ -43,7 +43,7 @@ pub async fn a_unit_is_all_or_nothing(premises: &impl Premises) {
     assert_eq!(store.run(run.id).await.unwrap(), None);
     assert_eq!(store.events(run.id, 0, 10).await.unwrap(), []);
     assert_eq!(store.record_count().await.unwrap(), 0);
-    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), None);
+    assert_eq!(store.next_due(&Lane::Runs, &Room::any(1)).await.unwrap(), None);
     assert_eq!(store.token(token.id).await.unwrap(), None);
     assert_eq!(store.idempotent_run("person/ada", "k").await.unwrap(), None);
     assert_eq!(store.run(standing.id).await.unwrap(), Some(standing));
@@ -71,7 +71,10 @@ pub async fn a_conflict_leaves_its_neighbours_alone(premises: &impl Premises) {
     }
     assert_eq!((won, lost), (150, 50));
     assert_eq!(store.record_count().await.unwrap(), 150);
-    assert_eq!(store.claim_jobs(&Lane::Runs, "a", second(0), second(1), 500).await.unwrap().len(), 150);
+    assert_eq!(
+        store.claim_jobs(&Lane::Runs, "a", second(0), second(1), &Room::any(500)).await.unwrap().len(),
+        150
+    );
 }
 
 pub async fn what_was_committed_is_there_when_reopened(premises: &impl Premises) {
@@ -93,7 +96,7 @@ pub async fn what_was_committed_is_there_when_reopened(premises: &impl Premises)
     assert_eq!(store.leaves(0, 9).await.unwrap(), leaves);
     assert_eq!(store.latest_checkpoint().await.unwrap(), Some((1, "one".to_owned())));
     assert_eq!(store.tile(0, 0).await.unwrap(), Some(vec![1; 32]));
-    assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(0)));
+    assert_eq!(store.next_due(&Lane::Runs, &Room::any(1)).await.unwrap(), Some(second(0)));
     // And the ledger goes on where it stopped.
     store.commit(UnitOfWork::new().append_record(numbered_record(1))).await.unwrap();
     assert_eq!(store.leaves(1, 9).await.unwrap().len(), 1);

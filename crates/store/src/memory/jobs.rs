@@ -1,5 +1,7 @@
 //! Durable work: waiting, or held under a lease that runs out.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use guichet_contract::{JobId, RunId};
 use jiff::Timestamp;
@@ -10,7 +12,7 @@ use super::{
     without_conflict,
     writing::{Writing, conflict},
 };
-use crate::{CommitError, Job, JobKind, Jobs, Lane, StoreError};
+use crate::{CommitError, Job, JobKind, Jobs, Lane, Room, StoreError};
 
 /// New work. Conflict when its id exists, or when it is of the kind that delivers a notice.
 pub(super) fn enqueue(writing: &mut Writing<'_>, job: Job) -> Result<(), CommitError> {
@@ -83,6 +85,11 @@ pub(super) fn drop_for(writing: &mut Writing<'_>, run: RunId, kind: JobKind) {
     }
 }
 
+/// The empty word is that of jobs without one.
+fn bulkhead_of(kept: &KeptJob) -> &str {
+    kept.job.bulkhead.as_deref().unwrap_or_default()
+}
+
 /// Whether this is the one of its key that may go when it is `now`.
 fn is_first_of_its_key(state: &State, kept: &KeptJob, now: Timestamp) -> bool {
     let Some(key) = &kept.job.key else { return true };
@@ -101,7 +108,7 @@ impl Jobs for MemoryStore {
         lease: &str,
         now: Timestamp,
         until: Timestamp,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Job>, StoreError> {
         let lane = lane.word();
         self.write(|writing| {
@@ -112,7 +119,13 @@ impl Jobs for MemoryStore {
             let mut free: Vec<KeptJob> = state.jobs.values().filter(may_go).cloned().collect();
             // What has been free longest comes first.
             free.sort_by_key(|kept| (kept.free_at(), kept.job.id));
-            free.truncate(limit);
+            let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+            free.retain(|kept| {
+                let taken = taken.entry(bulkhead_of(kept).to_owned()).or_default();
+                *taken += 1;
+                *taken <= room.of(bulkhead_of(kept))
+            });
+            free.truncate(room.jobs);
             let mut jobs = Vec::new();
             for mut kept in free {
                 kept.lease = Some((lease.to_owned(), until));
@@ -136,12 +149,15 @@ impl Jobs for MemoryStore {
         .map_err(without_conflict)
     }
 
-    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
         let lane = lane.word();
         self.read(|state| {
             // What waits behind another of its key is woken by that one's end.
-            let counts =
-                |kept: &&KeptJob| kept.lane() == lane && is_first_of_its_key(state, kept, kept.free_at());
+            let counts = |kept: &&KeptJob| {
+                kept.lane() == lane
+                    && room.of(bulkhead_of(kept)) > 0
+                    && is_first_of_its_key(state, kept, kept.free_at())
+            };
             Ok(state.jobs.values().filter(counts).map(KeptJob::free_at).min())
         })
     }

@@ -238,7 +238,7 @@ mod tests {
 
     mod sharing {
         use super::*;
-        use crate::{Lane, conformance::fixtures::*};
+        use crate::{Lane, Room, conformance::fixtures::*};
 
         #[tokio::test]
         async fn what_one_commits_the_others_see_and_hear_of() {
@@ -249,8 +249,14 @@ mod tests {
             one.commit(UnitOfWork::new().enqueue_job(job_due(second(0)))).await.unwrap();
             assert_eq!(heard.try_recv().unwrap(), Wake::Job);
             assert!(missed.try_recv().is_err());
-            assert_eq!(deaf.claim_jobs(&Lane::Runs, "a", second(0), second(9), 9).await.unwrap().len(), 1);
-            assert_eq!(one.claim_jobs(&Lane::Runs, "b", second(0), second(9), 9).await.unwrap(), []);
+            assert_eq!(
+                deaf.claim_jobs(&Lane::Runs, "a", second(0), second(9), &Room::any(9)).await.unwrap().len(),
+                1
+            );
+            assert_eq!(
+                one.claim_jobs(&Lane::Runs, "b", second(0), second(9), &Room::any(9)).await.unwrap(),
+                []
+            );
             one.close().await;
             assert!(other.check_writable().await.is_ok(), "one closes for itself alone");
         }

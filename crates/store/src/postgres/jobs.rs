@@ -11,12 +11,12 @@ use super::{
     fault::{Fault, Meaning, meaning},
     unit::Unit,
 };
-use crate::{Job, JobKind, Jobs, Lane, StoreError, Wake};
+use crate::{Job, JobKind, Jobs, Lane, Room, StoreError, Wake};
 
 // Without a key there is no line to stand in.
 const ENQUEUE: &str = "
-    INSERT INTO jobs (id, kind, run, lane, due, attempts, key, place)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $7::text IS NULL THEN 0 ELSE nextval('job_places') END)";
+    INSERT INTO jobs (id, kind, run, lane, due, attempts, key, bulkhead, place)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $7::text IS NULL THEN 0 ELSE nextval('job_places') END)";
 
 /// New work. Conflict when its id exists.
 pub(super) fn enqueue(unit: &mut Unit, job: &Job) {
@@ -28,6 +28,7 @@ pub(super) fn enqueue(unit: &mut Unit, job: &Job) {
         micros(job.due),
         attempts(job.attempts),
         job.key.as_deref().map(searchable),
+        searchable(job.bulkhead.as_deref().unwrap_or_default()),
     ];
     unit.one(ENQUEUE, values, format!("job {} (its id exists, or its kind delivers a notice)", job.id));
     unit.woken.jobs(job.kind);
@@ -86,23 +87,48 @@ fn not_held(job: JobId, lease: &str) -> String {
     format!("job {job} (not held under the lease `{lease}`)")
 }
 
+// `open`: the bulkheads of lane $1 that there is room behind, and how much; $2 and $3 are those that are named and their
+// room, $4 is that of each other, $5 the most. From one entry of the index to the first of the next word: as many steps as
+// there are words, not jobs.
+macro_rules! with_open {
+    ($rest:literal) => {
+        concat!(
+            "WITH RECURSIVE known (word) AS (
+                (SELECT bulkhead FROM jobs WHERE lane = $1 ORDER BY bulkhead LIMIT 1)
+                UNION ALL
+                SELECT (SELECT bulkhead FROM jobs WHERE lane = $1 AND bulkhead > known.word ORDER BY bulkhead LIMIT 1)
+                FROM known WHERE known.word IS NOT NULL),
+            open (word, room) AS (
+                SELECT word, least(room, $5) FROM (
+                    SELECT word, coalesce((SELECT room FROM unnest($2::text[], $3::bigint[]) named (of, room)
+                                           WHERE named.of = word), $4::bigint)
+                    FROM known WHERE word IS NOT NULL) known (word, room)
+                WHERE room > 0)",
+            $rest
+        )
+    };
+}
+
 // What has been free longest comes first. A holder that died is one more reason to be free; what another replica is
 // claiming at this instant is passed over.
-const CLAIM: &str = "
-    WITH free AS (
-        SELECT id FROM jobs job
-        WHERE lane = $5 AND free_at <= $2
-          AND (key IS NULL OR (
-              NOT EXISTS (SELECT 1 FROM jobs begun
-                          WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
-              AND (job.attempts > 0 OR NOT EXISTS (
-                  SELECT 1 FROM jobs before
-                  WHERE before.key = job.key AND before.place < job.place AND before.due <= $2))))
-        ORDER BY free_at, id LIMIT $4
-        FOR UPDATE OF job SKIP LOCKED)
-    UPDATE jobs SET lease = $1, lease_until = $3, attempts = attempts + 1
-    FROM free WHERE jobs.id = free.id
-    RETURNING jobs.id, kind, run, due, attempts, key";
+pub(super) const CLAIM: &str = with_open!(
+    ",
+    free AS (
+        SELECT job.id, job.free_at FROM open CROSS JOIN LATERAL (
+            SELECT id, free_at FROM jobs job
+            WHERE lane = $1 AND bulkhead = open.word AND free_at <= $6
+              AND (key IS NULL OR (
+                  NOT EXISTS (SELECT 1 FROM jobs begun
+                              WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
+                  AND (job.attempts > 0 OR NOT EXISTS (
+                      SELECT 1 FROM jobs before
+                      WHERE before.key = job.key AND before.place < job.place AND before.due <= $6))))
+            ORDER BY free_at, id LIMIT open.room
+            FOR UPDATE OF job SKIP LOCKED) job)
+    UPDATE jobs SET lease = $7, lease_until = $8, attempts = attempts + 1
+    WHERE id = ANY (ARRAY (SELECT id FROM free ORDER BY free_at, id LIMIT $5))
+    RETURNING id, kind, run, due, attempts, key, nullif(bulkhead, '')"
+);
 
 fn read_row(row: &Row) -> Result<Job, Fault> {
     Ok(Job {
@@ -112,21 +138,42 @@ fn read_row(row: &Row) -> Result<Job, Fault> {
         due: moment(row.try_get(3)?)?,
         attempts: u32::try_from(row.try_get::<_, i32>(4)?).unwrap_or_default(),
         key: row.try_get(5)?,
+        bulkhead: row.try_get(6)?,
     })
 }
 
 // What waits behind another of its key is woken by that one's end. One that stands further back and is due first does
 // not wait, unless one before it is due by then.
-const NEXT_DUE: &str = "
-    SELECT free_at FROM jobs job
-    WHERE lane = $1
-      AND (key IS NULL OR (
-          NOT EXISTS (SELECT 1 FROM jobs begun
-                      WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
-          AND (job.attempts > 0 OR NOT EXISTS (
-              SELECT 1 FROM jobs before
-              WHERE before.key = job.key AND before.place < job.place AND before.due <= job.free_at))))
-    ORDER BY free_at LIMIT 1";
+pub(super) const NEXT_DUE: &str = with_open!(
+    "
+    SELECT job.free_at FROM open CROSS JOIN LATERAL (
+        SELECT free_at FROM jobs job
+        WHERE lane = $1 AND bulkhead = open.word
+          AND (key IS NULL OR (
+              NOT EXISTS (SELECT 1 FROM jobs begun
+                          WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
+              AND (job.attempts > 0 OR NOT EXISTS (
+                  SELECT 1 FROM jobs before
+                  WHERE before.key = job.key AND before.place < job.place AND before.due <= job.free_at))))
+        ORDER BY free_at LIMIT 1) job
+    ORDER BY 1 LIMIT 1"
+);
+
+/// A [`Room`] as the statements want it.
+struct Rooms {
+    words: Vec<String>,
+    most: Vec<i64>,
+    others: i64,
+    jobs: i64,
+}
+
+impl From<&Room> for Rooms {
+    fn from(room: &Room) -> Self {
+        let named = room.behind.iter().map(|(word, room)| (searchable(word), integer(*room)));
+        let (words, most) = std::iter::once((String::new(), integer(room.free))).chain(named).unzip();
+        Self { words, most, others: integer(room.behind_others), jobs: integer(room.jobs) }
+    }
+}
 
 const LINE: &str =
     "SELECT run FROM jobs WHERE key = $1 AND (attempts > 0 OR due <= $2) ORDER BY attempts = 0, place";
@@ -141,13 +188,13 @@ impl Jobs for PostgresStore {
         lease: &str,
         now: Timestamp,
         until: Timestamp,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Job>, StoreError> {
         let (lane, now, until) = (lane.word(), micros(now), micros(until));
-        let limit = integer(limit);
+        let Rooms { words, most, others, jobs } = room.into();
         let mut tries = 0;
         let rows = loop {
-            match self.rows_once(CLAIM, &[&lease, &now, &until, &limit, &lane]).await {
+            match self.rows_once(CLAIM, &[&lane, &words, &most, &others, &jobs, &now, &lease, &until]).await {
                 // Another replica was faster with a key: what stands before whom is looked at anew.
                 Err(Fault::Engine(error))
                     if tries < TRIES && matches!(meaning(&error), Meaning::Conflict | Meaning::Crossed) =>
@@ -168,8 +215,9 @@ impl Jobs for PostgresStore {
         Ok(self.change(extend, &[&job.0, &lease, &micros(until)]).await? == 1)
     }
 
-    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError> {
-        let rows = self.rows(NEXT_DUE, &[&lane.word()]).await?;
+    async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
+        let Rooms { words, most, others, jobs } = room.into();
+        let rows = self.rows(NEXT_DUE, &[&lane.word(), &words, &most, &others, &jobs]).await?;
         self.first(&rows, |row| moment(row.try_get(0)?))
     }
 

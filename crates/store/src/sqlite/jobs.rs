@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use guichet_contract::{JobId, RunId};
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     SqliteStore,
@@ -12,12 +12,12 @@ use super::{
     writer::without_conflict,
     writing::Writing,
 };
-use crate::{Job, JobKind, Jobs, Lane, StoreError};
+use crate::{Job, JobKind, Jobs, Lane, Room, StoreError};
 
 // Without a key there is no line to stand in.
 const ENQUEUE: &str = "
-    INSERT INTO jobs (id, kind, run, due, attempts, key, place)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce((SELECT max(place) + 1 FROM jobs WHERE key = ?6), 0))";
+    INSERT INTO jobs (id, kind, run, due, attempts, key, bulkhead, place)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce((SELECT max(place) + 1 FROM jobs WHERE key = ?6), 0))";
 
 /// New work. Conflict when its id exists.
 pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault> {
@@ -31,6 +31,7 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job) -> Result<(), Fault>
             micros(job.due),
             job.attempts,
             job.key,
+            job.bulkhead.as_deref().unwrap_or_default(),
         ])
         .or_conflict(|| format!("job {} (its id exists)", job.id))?;
     writing.wake_jobs(job.kind);
@@ -117,20 +118,39 @@ fn held(changed: usize, job: JobId, lease: &str) -> Result<(), Fault> {
     }
 }
 
+// From one entry of the index to the first of the next word: as many steps as there are words, not jobs.
+const BULKHEADS: &str = "
+    WITH RECURSIVE known (word) AS (
+        SELECT min(bulkhead) FROM jobs WHERE lane = ?1
+        UNION ALL
+        SELECT (SELECT min(bulkhead) FROM jobs WHERE lane = ?1 AND bulkhead > known.word)
+        FROM known WHERE known.word IS NOT NULL)
+    SELECT word FROM known WHERE word IS NOT NULL";
+
 // What has been free longest comes first. A holder that died is one more reason to be free.
+const FREE: &str = "
+    SELECT free_at, id FROM jobs AS job
+    WHERE lane = ?1 AND bulkhead = ?2 AND free_at <= ?3
+      AND (key IS NULL OR (
+          NOT EXISTS (SELECT 1 FROM jobs AS begun
+                      WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
+          AND (job.attempts > 0 OR NOT EXISTS (
+              SELECT 1 FROM jobs AS before
+              WHERE before.key = job.key AND before.place < job.place AND before.due <= ?3))))
+    ORDER BY free_at, id LIMIT ?4";
+
 const CLAIM: &str = "
-    UPDATE jobs SET lease = ?1, lease_until = ?3, attempts = attempts + 1
-    WHERE id IN (
-        SELECT id FROM jobs AS job
-        WHERE lane = ?5 AND free_at <= ?2
-          AND (key IS NULL OR (
-              NOT EXISTS (SELECT 1 FROM jobs AS begun
-                          WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
-              AND (job.attempts > 0 OR NOT EXISTS (
-                  SELECT 1 FROM jobs AS before
-                  WHERE before.key = job.key AND before.place < job.place AND before.due <= ?2))))
-        ORDER BY free_at, id LIMIT ?4)
-    RETURNING id, kind, run, due, attempts, key";
+    UPDATE jobs SET lease = ?2, lease_until = ?3, attempts = attempts + 1 WHERE id = ?1
+    RETURNING id, kind, run, due, attempts, key, nullif(bulkhead, '')";
+
+/// The bulkheads of this lane that there is room behind, and how much.
+fn open(connection: &Connection, lane: &str, room: &Room) -> Result<Vec<(String, usize)>, Fault> {
+    let mut statement = connection.prepare_cached(BULKHEADS)?;
+    let words = statement.query_map([lane], |row| row.get::<_, String>(0))?;
+    let with_room = words.map(|word| word.map(|word| (room.of(&word), word)));
+    let open = with_room.filter(|found| !matches!(found, Ok((0, _))));
+    Ok(open.map(|found| found.map(|(room, word)| (word, room))).collect::<Result<_, _>>()?)
+}
 
 fn kind_of(word: &str) -> Result<JobKind, Fault> {
     Ok(serde_json::from_value(word.into())?)
@@ -145,6 +165,7 @@ fn read_row(row: &Row<'_>) -> Result<Job, Fault> {
         due: moment(row.get(3)?)?,
         attempts: row.get(4)?,
         key: row.get(5)?,
+        bulkhead: row.get(6)?,
     })
 }
 
@@ -152,7 +173,7 @@ fn read_row(row: &Row<'_>) -> Result<Job, Fault> {
 // not wait, unless one before it is due by then.
 const NEXT_DUE: &str = "
     SELECT free_at FROM jobs AS job
-    WHERE lane = ?1
+    WHERE lane = ?1 AND bulkhead = ?2
       AND (key IS NULL OR (
           NOT EXISTS (SELECT 1 FROM jobs AS begun
                       WHERE begun.key = job.key AND begun.attempts > 0 AND begun.id <> job.id)
@@ -172,18 +193,32 @@ impl Jobs for SqliteStore {
         lease: &str,
         now: Timestamp,
         until: Timestamp,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Job>, StoreError> {
-        let (lane, lease) = (lane.word(), lease.to_owned());
+        let (lane, lease, room) = (lane.word(), lease.to_owned(), room.clone());
         self.write(move |writing| {
-            let mut statement = writing.connection().prepare_cached(CLAIM)?;
-            let mut rows =
-                statement.query(params![lease, micros(now), micros(until), integer(limit), lane])?;
-            let mut jobs = Vec::new();
-            while let Some(row) = rows.next()? {
-                jobs.push(read_row(row)?);
+            let connection = writing.connection();
+            let mut free = Vec::new();
+            for (bulkhead, most) in open(connection, &lane, &room)? {
+                let mut statement = connection.prepare_cached(FREE)?;
+                let found = statement
+                    .query_map(params![lane, bulkhead, micros(now), integer(most)], |row| {
+                        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+                    })?;
+                for found in found {
+                    free.push(found?);
+                }
             }
-            // RETURNING promises no order.
+            free.sort_unstable();
+            free.truncate(room.jobs);
+            let mut statement = connection.prepare_cached(CLAIM)?;
+            let mut jobs = Vec::with_capacity(free.len());
+            for (_, id) in free {
+                let mut rows = statement.query(params![id, lease, micros(until)])?;
+                if let Some(row) = rows.next()? {
+                    jobs.push(read_row(row)?);
+                }
+            }
             jobs.sort_by_key(|job| (job.due, job.id));
             Ok(jobs)
         })
@@ -204,12 +239,17 @@ impl Jobs for SqliteStore {
         .map_err(without_conflict)
     }
 
-    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError> {
-        let lane = lane.word();
+    async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
+        let (lane, room) = (lane.word(), room.clone());
         self.read(move |connection| {
-            let free_at: Option<i64> =
-                connection.prepare_cached(NEXT_DUE)?.query_row([lane], |row| row.get(0)).optional()?;
-            free_at.map(moment).transpose()
+            let mut statement = connection.prepare_cached(NEXT_DUE)?;
+            let mut next: Option<i64> = None;
+            for (bulkhead, _) in open(connection, &lane, &room)? {
+                let free_at: Option<i64> =
+                    statement.query_row([&lane, &bulkhead], |row| row.get(0)).optional()?;
+                next = next.into_iter().chain(free_at).min();
+            }
+            next.map(moment).transpose()
         })
         .await
     }
@@ -238,5 +278,45 @@ impl Jobs for SqliteStore {
         })
         .await
         .map_err(without_conflict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::sqlite::{connection, migrations, ownership};
+
+    /// Steps of SQLite's machine that this statement takes, and how many rows it gives.
+    fn steps(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) -> (i32, usize) {
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map(values, |_| Ok(())).unwrap().count();
+        (statement.get_status(StatementStatus::VmStep), rows)
+    }
+
+    #[test]
+    fn ten_thousand_behind_a_full_bulkhead_cost_a_claim_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("guichet.db");
+        let _owned = ownership::Ownership::take(&file).unwrap();
+        let mut connection = connection::to_write(&file).unwrap();
+        migrations::migrate(&mut connection).unwrap();
+        let fill = "
+            WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10000)
+            INSERT INTO jobs (id, kind, run, due, attempts, bulkhead)
+            SELECT 'job ' || n, 'execute_run', 'run ' || n, n, 0, 'full' FROM numbers
+            UNION ALL SELECT 'job of b', 'execute_run', 'run of b', 20000, 0, 'b'
+            UNION ALL SELECT 'job of z', 'execute_run', 'run of z', 20000, 0, 'z'";
+        connection.execute(fill, []).unwrap();
+        let bulkheads = steps(&connection, BULKHEADS, &[&"runs"]);
+        assert_eq!(bulkheads.1, 3);
+        let free = steps(&connection, FREE, &[&"runs", &"b", &30_000, &10]);
+        assert_eq!(free.1, 1);
+        let next = steps(&connection, NEXT_DUE, &[&"runs", &"z"]);
+        assert_eq!(next.1, 1);
+        assert!(bulkheads.0 + free.0 + next.0 < 1_000, "{bulkheads:?} {free:?} {next:?}");
+        // Of one that is open, no more are looked at than are taken.
+        assert!(steps(&connection, FREE, &[&"runs", &"full", &30_000, &10]).0 < 1_000);
     }
 }

@@ -21,6 +21,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0050_long_runs", include_str!("schema/0050_long_runs.sql")),
     ("0051_keys", include_str!("schema/0051_keys.sql")),
     ("0052_schedules", include_str!("schema/0052_schedules.sql")),
+    ("0053_bulkheads", include_str!("schema/0053_bulkheads.sql")),
     ("0054_given_back", include_str!("schema/0054_given_back.sql")),
 ];
 

@@ -1,6 +1,7 @@
 //! Stories that walk through several rooms, over real HTTP on a real store.
 
 mod approvals;
+mod bulkheads;
 mod conditions;
 mod crashes;
 mod credentials;

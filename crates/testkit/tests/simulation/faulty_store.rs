@@ -16,8 +16,8 @@ use guichet_contract::{
 };
 use guichet_store::{
     Change, Checkpoints, CommitError, Delivery, Events, Idempotency, Job, Jobs, Lane, Notices, Page,
-    PageRequest, Records, RecordsFilter, Reviews, Runs, RunsFilter, Schedules, Store, StoreError, Token,
-    Tokens, UnitOfWork, Wake, Wakes,
+    PageRequest, Records, RecordsFilter, Reviews, Room, Runs, RunsFilter, Schedules, Store, StoreError,
+    Token, Tokens, UnitOfWork, Wake, Wakes,
     memory::{Memory, MemoryStore},
 };
 use jiff::Timestamp;
@@ -269,10 +269,10 @@ impl Jobs for FaultyStore {
         lease: &str,
         now: Timestamp,
         until: Timestamp,
-        limit: usize,
+        room: &Room,
     ) -> Result<Vec<Job>, StoreError> {
         self.faults.way().await?;
-        let jobs = self.inner.claim_jobs(lane, lease, now, until, limit).await?;
+        let jobs = self.inner.claim_jobs(lane, lease, now, until, room).await?;
         self.faults.latency().await;
         Ok(jobs)
     }
@@ -288,9 +288,9 @@ impl Jobs for FaultyStore {
         self.inner.extend_lease(job, lease, until).await
     }
 
-    async fn next_due(&self, lane: &Lane) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
         self.faults.way().await?;
-        self.inner.next_due(lane).await
+        self.inner.next_due(lane, room).await
     }
 
     async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError> {

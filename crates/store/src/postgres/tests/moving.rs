@@ -80,7 +80,7 @@ async fn fill(store: &impl Store) {
         }
         store.commit(work).await.unwrap();
     }
-    store.claim_jobs(&Lane::Runs, "somebody", second(9), second(60), 1).await.unwrap();
+    store.claim_jobs(&Lane::Runs, "somebody", second(9), second(60), &Room::any(1)).await.unwrap();
     store
         .seal(600, "note of 600", second(1), &[(0, 0, vec![7; 256 * 32]), (0, 1, vec![8; 32])])
         .await

@@ -10,7 +10,7 @@ use std::{
 use guichet_contract::{EventKind, RunState};
 
 use super::{Database, PostgresStore};
-use crate::{Change, Lane, Store, UnitOfWork, Wake, conformance::fixtures::*};
+use crate::{Change, Lane, Store, UnitOfWork, Wake, conformance::fixtures::*, postgres::jobs};
 
 async fn two(database: &Database) -> [Arc<PostgresStore>; 2] {
     [Arc::new(database.store().await), Arc::new(database.store().await)]
@@ -61,7 +61,10 @@ async fn no_job_is_claimed_by_two_replicas() {
         async move {
             let (lease, mut held) = (format!("worker {number}"), Vec::new());
             loop {
-                let jobs = store.claim_jobs(&Lane::Runs, &lease, second(1), second(900), 3).await.unwrap();
+                let jobs = store
+                    .claim_jobs(&Lane::Runs, &lease, second(1), second(900), &Room::any(3))
+                    .await
+                    .unwrap();
                 if jobs.is_empty() {
                     return held;
                 }
@@ -187,7 +190,8 @@ async fn two_replicas_never_hold_two_of_a_key() {
             let (lease, mut done, mut idle) = (format!("worker {number}"), 0_usize, 0);
             let now = second(if number.is_multiple_of(2) { 1 } else { 2 });
             while idle < 40 {
-                let jobs = store.claim_jobs(&Lane::Runs, &lease, now, second(900), 4).await.unwrap();
+                let jobs =
+                    store.claim_jobs(&Lane::Runs, &lease, now, second(900), &Room::any(4)).await.unwrap();
                 idle = if jobs.is_empty() { idle + 1 } else { 0 };
                 for job in jobs {
                     let key = job.key.clone().unwrap();
@@ -207,4 +211,30 @@ async fn two_replicas_never_hold_two_of_a_key() {
         enqueuers.map(|task| Box::pin(task) as _).chain(claimers.map(|task| Box::pin(task) as _)).collect();
     assert_eq!(at_once(all).await.into_iter().sum::<usize>(), 120);
     assert_eq!(database.sql("SELECT count(*) FROM jobs"), "0");
+}
+
+#[tokio::test]
+async fn ten_thousand_behind_a_full_bulkhead_cost_a_claim_nothing() {
+    let database = Database::fresh();
+    drop(database.store().await);
+    database.sql(
+        "INSERT INTO jobs (id, kind, run, lane, due, attempts, bulkhead)
+         SELECT gen_random_uuid(), 'execute_run', gen_random_uuid(), 'runs', n, 0, 'full' FROM generate_series(1, 10000) n
+         UNION ALL SELECT gen_random_uuid(), 'execute_run', gen_random_uuid(), 'runs', 20000, 0, 'open'",
+    );
+    database.sql("VACUUM ANALYZE jobs");
+    let room = "'runs', '{\"\",full}', '{9,0}', 9, 9";
+    for (statement, values) in
+        [(jobs::CLAIM, format!("{room}, 30000, 'me', 40000")), (jobs::NEXT_DUE, room.to_owned())]
+    {
+        let plan = database.sql(&format!(
+            "SET plan_cache_mode = force_generic_plan; PREPARE it AS {statement};
+             EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE it({values})"
+        ));
+        assert!(!plan.contains("Seq Scan on jobs"), "{plan}");
+        let pages = plan.split("shared hit=").nth(1).unwrap();
+        let pages: u32 = pages.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+        assert!(pages < 60, "ten thousand jobs are about 300 pages: {plan}");
+    }
+    assert_eq!(database.sql("SELECT string_agg(bulkhead, ' ') FROM jobs WHERE lease = 'me'"), "open");
 }

@@ -137,14 +137,14 @@ async fn a_file_of_version_1_is_brought_forward() {
     for _ in 0..2 {
         let store = directory.store();
         assert_eq!(store.run(run.id).await.unwrap(), Some(run.clone()));
-        assert_eq!(store.next_due(&Lane::Runs).await.unwrap(), Some(second(5)));
+        assert_eq!(store.next_due(&Lane::Runs, &Room::any(1)).await.unwrap(), Some(second(5)));
         store.commit(UnitOfWork::new().append_record(numbered_record(0))).await.unwrap();
     }
     let version: i64 = Connection::open(directory.file())
         .unwrap()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 12);
+    assert_eq!(version, 13);
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! How many jobs go at once, and how many of each bulkhead: places that all share, and a few that are its own, so that however
+//! many of one hang, every other goes on.
+
+use std::collections::{BTreeMap, HashSet};
+
+use guichet_contract::JobId;
+use guichet_store::{Job, Room};
+
+/// What a worker has under way, and what it may have.
+#[derive(Debug)]
+pub(crate) struct Bulkheads {
+    /// In all; at least 1.
+    at_once: usize,
+    /// Of each bulkhead that is known; at least 1.
+    most: BTreeMap<String, usize>,
+    jobs: HashSet<JobId>,
+    /// By bulkhead; the empty word stands for those without one.
+    under_way: BTreeMap<String, usize>,
+}
+
+impl Bulkheads {
+    pub(crate) fn new(at_once: usize, most: &BTreeMap<String, usize>) -> Self {
+        let most = most.iter().map(|(word, most)| (word.clone(), (*most).max(1))).collect();
+        Self { at_once: at_once.max(1), most, jobs: HashSet::new(), under_way: BTreeMap::new() }
+    }
+
+    /// False when it is under way already.
+    pub(crate) fn begin(&mut self, job: &Job) -> bool {
+        let is_new = self.jobs.insert(job.id);
+        if is_new {
+            *self.under_way.entry(word_of(job)).or_default() += 1;
+        }
+        is_new
+    }
+
+    pub(crate) fn end(&mut self, job: &Job) {
+        if self.jobs.remove(&job.id) {
+            let word = word_of(job);
+            match self.under_way.get_mut(&word) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(self.under_way.remove(&word)),
+            }
+        }
+    }
+
+    /// A quarter of all places are bulkheads' own, the same number each, but each has one.
+    fn own(&self) -> usize {
+        if self.most.is_empty() { 0 } else { (self.at_once / 4 / self.most.len()).max(1) }
+    }
+
+    fn shared(&self) -> usize {
+        let own = self.own().saturating_mul(self.most.len());
+        self.at_once - own.min((self.at_once / 4).max(1))
+    }
+
+    fn under_way(&self, word: &str) -> usize {
+        self.under_way.get(word).copied().unwrap_or_default()
+    }
+
+    /// What may be begun now.
+    pub(crate) fn room(&self) -> Room {
+        let own = |word: &str| if self.most.contains_key(word) { self.own() } else { 0 };
+        let behind_any = self.under_way.iter().filter(|(word, _)| !word.is_empty());
+        let taken: usize = behind_any.map(|(word, count)| count.saturating_sub(own(word))).sum();
+        let shared = self.shared().saturating_sub(taken);
+        let room = |(word, most): (&String, &usize)| {
+            let count = self.under_way(word);
+            let places = own(word).saturating_sub(count) + shared;
+            (word.clone(), places.min(most.saturating_sub(count)))
+        };
+        let behind: BTreeMap<String, usize> = self.most.iter().map(room).collect();
+        // Those without a bulkhead call nobody, so that they never hang: they are counted apart.
+        let free = self.at_once.saturating_sub(self.under_way(""));
+        // Several that take of what is shared in one claim shall not take more of it than there is.
+        let jobs = if shared > 0 { shared } else { behind.values().sum::<usize>() + free };
+        Room { jobs, free, behind, behind_others: shared }
+    }
+}
+
+fn word_of(job: &Job) -> String {
+    job.bulkhead.clone().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use guichet_contract::{RunId, SystemClock};
+    use guichet_store::JobKind;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn job(bulkhead: &str) -> Job {
+        Job {
+            id: JobId::new(&SystemClock),
+            kind: JobKind::ExecuteRun,
+            run: RunId::new(&SystemClock),
+            due: Timestamp::UNIX_EPOCH,
+            attempts: 1,
+            key: None,
+            bulkhead: (!bulkhead.is_empty()).then(|| bulkhead.to_owned()),
+        }
+    }
+
+    fn known<const N: usize>(words: [(&str, usize); N]) -> BTreeMap<String, usize> {
+        words.into_iter().map(|(word, most)| (word.to_owned(), most)).collect()
+    }
+
+    /// Claims and begins of this bulkhead until there is no room; says how many.
+    fn fill(bulkheads: &mut Bulkheads, word: &str) -> usize {
+        let mut begun = 0;
+        while bulkheads.room().of(word) > 0 {
+            assert!(bulkheads.begin(&job(word)));
+            begun += 1;
+        }
+        begun
+    }
+
+    #[test]
+    fn one_that_hangs_leaves_room_for_every_other() {
+        let mut bulkheads = Bulkheads::new(64, &known([("a", 64), ("b", 64), ("c", 64), ("d", 3)]));
+        assert_eq!(fill(&mut bulkheads, "a"), 48 + 4, "all that is shared, and its own");
+        assert_eq!(["a", "b", "c", "d"].map(|word| bulkheads.room().of(word)), [0, 4, 4, 3]);
+        // Three that hang leave the fourth its own places too.
+        assert_eq!((fill(&mut bulkheads, "b"), fill(&mut bulkheads, "c")), (4, 4));
+        assert_eq!(fill(&mut bulkheads, "d"), 3, "no more than it may be called");
+        assert_eq!(fill(&mut bulkheads, "one that is gone"), 0, "nothing is its own");
+        assert!(bulkheads.room().leaves_some_out());
+        assert_eq!(fill(&mut bulkheads, ""), 64, "who calls nobody never waits for who calls");
+        assert_eq!(bulkheads.room().jobs, 0);
+    }
+
+    #[test]
+    fn what_ends_makes_room_for_whom_it_took_it_from() {
+        let mut bulkheads = Bulkheads::new(8, &known([("a", 8), ("b", 8)]));
+        let first = job("a");
+        assert!(bulkheads.begin(&first) && !bulkheads.begin(&first), "it is under way");
+        assert_eq!(fill(&mut bulkheads, "a"), 6);
+        assert_eq!(fill(&mut bulkheads, "b"), 1);
+        bulkheads.end(&first);
+        bulkheads.end(&first);
+        assert_eq!(["a", "b"].map(|word| bulkheads.room().of(word)), [1, 1], "it was a shared place");
+        assert_eq!(bulkheads.room().jobs, 1, "which one of them gets");
+    }
+
+    #[test]
+    fn one_claim_never_takes_more_of_what_is_shared_than_there_is() {
+        let mut bulkheads = Bulkheads::new(64, &known([("a", 64), ("b", 64)]));
+        let room = bulkheads.room();
+        assert_eq!((room.jobs, room.of("a"), room.of("b")), (48, 48, 48));
+        for number in 0..room.jobs {
+            assert!(bulkheads.begin(&job(if number % 2 == 0 { "a" } else { "b" })));
+        }
+        // Each had eight of its own among its 24: there are sixteen shared ones left.
+        assert_eq!(bulkheads.room().jobs, 16);
+        assert_eq!((fill(&mut bulkheads, "a"), bulkheads.room().of("b")), (16, 0));
+    }
+
+    #[test]
+    fn few_places_are_still_places() {
+        // One alone goes one at a time, as it is told to.
+        let mut bulkheads = Bulkheads::new(1, &known([("a", 64)]));
+        assert_eq!((fill(&mut bulkheads, "a"), fill(&mut bulkheads, "a")), (1, 0));
+        // Many have one each.
+        let words: Vec<String> = (0..100).map(|number| format!("p{number}")).collect();
+        let mut bulkheads = Bulkheads::new(64, &words.iter().map(|word| (word.clone(), 64)).collect());
+        assert_eq!(fill(&mut bulkheads, "p0"), 48 + 1);
+        assert!(words[1..].iter().all(|word| fill(&mut bulkheads, word) == 1));
+        // No bulkhead is known: a channel's worker.
+        let mut bulkheads = Bulkheads::new(8, &BTreeMap::new());
+        assert_eq!(fill(&mut bulkheads, ""), 8);
+    }
+}
