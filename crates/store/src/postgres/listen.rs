@@ -92,8 +92,8 @@ async fn listen_once(
     let (client, mut connection) = connector.connect().await.map_err(fault::Fault::into_store_error)?;
     let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
     let listening = async {
-        client.batch_execute("LISTEN guichet").await?;
-        clock.look(&client, &SystemClock).await
+        clock.look(&client, &SystemClock).await?;
+        client.batch_execute("LISTEN guichet").await
     };
     tokio::pin!(listening);
     let mut listens = false;
