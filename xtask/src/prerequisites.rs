@@ -38,6 +38,25 @@ pub(crate) fn mail_server() -> Result<()> {
     Ok(())
 }
 
+/// Sees to it that libfaketime is there, with which tests set a machine's clock; without it those say that they did nothing,
+/// so that nobody must be root to run the others.
+pub(crate) fn libfaketime() {
+    let there = || {
+        let places = ["/usr/lib", "/usr/lib64"].into_iter().map(Path::new);
+        let multiarch =
+            std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+        places.map(Path::to_owned).chain(multiarch).any(|place| place.join("faketime").is_dir())
+    };
+    if there() {
+        return;
+    }
+    let what = "libfaketime is not on this machine: tests that set a clock are skipped";
+    let how = "install it to have them; Debian and Ubuntu: apt-get install faketime";
+    if let Err(error) = install(&["faketime"], what, how) {
+        eprintln!("NOTICE: {error:#}");
+    }
+}
+
 /// Sees to it that Schemathesis is there, in a Python environment of its own beside the build.
 pub(crate) fn schemathesis() -> Result<()> {
     let place = cargo::build_folder()?.join("schemathesis");

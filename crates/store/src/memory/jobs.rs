@@ -15,7 +15,8 @@ use super::{
 use crate::{CommitError, Job, JobKind, Jobs, Lane, Room, StoreError};
 
 /// New work. Conflict when its id exists, or when it is of the kind that delivers a notice.
-pub(super) fn enqueue(writing: &mut Writing<'_>, job: Job) -> Result<(), CommitError> {
+pub(super) fn enqueue(writing: &mut Writing<'_>, mut job: Job) -> Result<(), CommitError> {
+    job.bulkhead = job.bulkhead.filter(|word| !word.is_empty());
     if writing.state.jobs.contains_key(&job.id) || job.kind == JobKind::DeliverNotice {
         return Err(conflict(format!("job {} (its id exists)", job.id)));
     }
