@@ -1,7 +1,7 @@
 //! A PostgreSQL as a company would have it, on this machine and this disk: every commit is synced. What it can do by itself is
 //! measured with its own pgbench.
 
-use std::{fs, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use guichet_throwaway_postgres::Cluster;
@@ -44,6 +44,8 @@ impl Postgres {
     /// One row of 500 bytes inserted and committed, durably, by so many clients at once: prepared statements, no think time.
     pub(crate) fn commits(&self, clients: usize, how_long: Duration) -> Result<Measured> {
         let folder = tempfile::tempdir()?;
+        // Where this runs as root, PostgreSQL's programs run as its own user.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
         let script = folder.path().join("insert.sql");
         fs::write(&script, "INSERT INTO note (text) VALUES (repeat('x', 500));\n")?;
         let mut pgbench = self.cluster.client("pgbench", "postgres")?;
