@@ -197,6 +197,12 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// As it is kept: without what is only told.
+    #[must_use]
+    pub fn kept(&self) -> Self {
+        Self { in_words: None, next: Vec::new(), ..self.clone() }
+    }
+
     /// The hash an approval is bound to: declaration, input, resource, principal chain, reason, the times and their end, and
     /// the conditions, salted. Neither the policies as a whole nor the plan: over the weeks both move, and what they move is
     /// held against this at each time.

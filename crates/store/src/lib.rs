@@ -13,8 +13,10 @@
 //! Begin reading at [`work`].
 
 pub mod backup;
+mod columns;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod cursor;
 #[cfg(any(test, feature = "conformance"))]
 pub mod memory;
 pub mod postgres;

@@ -230,6 +230,16 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
+impl CommitError {
+    /// Of a write that is conditional on nothing: what conflicts there is the store's fault.
+    pub fn into_store_error(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Conflict { what } => StoreError::Engine(what),
+        }
+    }
+}
+
 /// A piece of durable work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {

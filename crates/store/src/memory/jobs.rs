@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use super::{
     MemoryStore,
     state::{KeptJob, State},
-    without_conflict,
     writing::{Writing, conflict},
 };
 use crate::{CommitError, Job, JobKind, Jobs, Lane, Room, StoreError};
@@ -137,7 +136,7 @@ impl Jobs for MemoryStore {
             jobs.sort_by_key(|job| (job.due, job.id));
             Ok(jobs)
         })
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError> {
@@ -147,7 +146,7 @@ impl Jobs for MemoryStore {
             writing.put(|state| &mut state.jobs, job, Some(kept));
             Ok(true)
         })
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 
     async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
@@ -189,6 +188,6 @@ impl Jobs for MemoryStore {
             }
             Ok(freed)
         })
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 }

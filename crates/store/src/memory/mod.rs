@@ -175,14 +175,6 @@ impl MemoryStore {
     }
 }
 
-/// For writes that conflict with nothing.
-fn without_conflict(error: CommitError) -> StoreError {
-    match error {
-        CommitError::Store(error) => error,
-        CommitError::Conflict { what } => StoreError::Engine(what),
-    }
-}
-
 impl Wakes for MemoryStore {
     fn wakes(&self) -> broadcast::Receiver<Wake> {
         self.wakes.subscribe()
@@ -196,7 +188,7 @@ impl Store for MemoryStore {
     }
 
     async fn append_soon(&self, record: Record) -> Result<(), StoreError> {
-        self.write(|writing| records::append(writing, &record)).map_err(without_conflict)
+        self.write(|writing| records::append(writing, &record)).map_err(CommitError::into_store_error)
     }
 
     fn lost_records(&self) -> u64 {
@@ -209,7 +201,7 @@ impl Store for MemoryStore {
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        self.write(|_| Ok(())).map_err(without_conflict)
+        self.write(|_| Ok(())).map_err(CommitError::into_store_error)
     }
 
     async fn close(&self) {

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::{
     MemoryStore,
     state::KeptJob,
-    without_conflict,
     writing::{Writing, conflict},
 };
 use crate::{CommitError, Delivery, Job, JobKind, Notices, StoreError};
@@ -63,6 +62,6 @@ impl Notices for MemoryStore {
             }
             Ok(gone.len() as u64)
         })
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 }

@@ -9,11 +9,9 @@ use super::{
     writing::{Writing, conflict},
 };
 use crate::{
-    CommitError, Page, PageRequest, Records, RecordsFilter, StoreError, sqlite::search_terms::lets_through,
+    CommitError, Page, PageRequest, Records, RecordsFilter, StoreError, cursor,
+    sqlite::search_terms::lets_through,
 };
-
-/// The most rows of a page.
-const PAGE_MOST: usize = 500;
 
 /// The next leaf of the ledger.
 pub(super) fn append(writing: &mut Writing<'_>, record: &Record) -> Result<(), CommitError> {
@@ -47,9 +45,8 @@ impl Records for MemoryStore {
         filter: &RecordsFilter,
         page: &PageRequest,
     ) -> Result<Page<LedgerRecord>, StoreError> {
-        let cursor = page.cursor.as_deref().map(|cursor| u64::from_str_radix(cursor, 16));
-        let before = cursor.transpose().map_err(|_| StoreError::BadCursor)?.unwrap_or(u64::MAX);
-        let limit = page.limit.clamp(1, PAGE_MOST);
+        let before = page.cursor.as_deref().map(cursor::read_record).transpose()?.unwrap_or(u64::MAX);
+        let limit = cursor::limit(page);
         self.read(|state| {
             let mut items = Vec::new();
             for (index, text) in state.records.range(..before).rev() {
@@ -59,7 +56,7 @@ impl Records for MemoryStore {
                     continue;
                 }
                 if items.len() == limit {
-                    return Ok(Page { items, next: Some(format!("{:x}", index + 1)) });
+                    return Ok(Page { items, next: Some(cursor::of_record(index + 1)) });
                 }
                 items.push(LedgerRecord { index: *index, record });
             }

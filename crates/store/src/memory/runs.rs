@@ -10,10 +10,8 @@ use super::{
     state::State,
     writing::{Writing, conflict},
 };
-use crate::{CommitError, Page, PageRequest, Runs, RunsFilter, StoreError};
+use crate::{CommitError, Page, PageRequest, Runs, RunsFilter, StoreError, cursor};
 
-/// The most rows of a page.
-const PAGE_MOST: usize = 500;
 const OPEN: [RunState; 3] = [RunState::AwaitingApproval, RunState::Queued, RunState::Running];
 
 /// A new run. Conflict when its id or its requester's idempotency key exists, or when the run that it undoes is undone
@@ -147,14 +145,6 @@ fn told(state: &State, run: &Run) -> Run {
     Run { undone_by: undone_by(state, run.id), ..run.clone() }
 }
 
-/// Where a list goes on: behind the run of this moment of making and this id.
-fn behind(cursor: &str) -> Result<(i64, RunId), StoreError> {
-    cursor
-        .split_once('.')
-        .and_then(|(at, id)| Some((i64::from_str_radix(at, 16).ok()?, id.parse().ok()?)))
-        .ok_or(StoreError::BadCursor)
-}
-
 fn place_of(run: &Run) -> (i64, RunId) {
     (run.created_at.as_microsecond(), run.id)
 }
@@ -173,8 +163,8 @@ impl Runs for MemoryStore {
     }
 
     async fn runs(&self, filter: &RunsFilter, page: &PageRequest) -> Result<Page<Run>, StoreError> {
-        let before = page.cursor.as_deref().map(behind).transpose()?;
-        let limit = page.limit.clamp(1, PAGE_MOST);
+        let before = page.cursor.as_deref().map(cursor::read_run).transpose()?;
+        let limit = cursor::limit(page);
         let wanted = |run: &&Run| {
             (filter.states.is_empty() || filter.states.contains(&run.state))
                 && filter.action.as_ref().is_none_or(|action| *action == run.action)
@@ -188,7 +178,7 @@ impl Runs for MemoryStore {
             found.truncate(limit);
             let next = found.last().filter(|_| more).map(|last| {
                 let (at, id) = place_of(last);
-                format!("{at:x}.{}", id.0.simple())
+                cursor::of_run(at, id)
             });
             Ok(Page { items: found.into_iter().map(|run| told(state, run)).collect(), next })
         })

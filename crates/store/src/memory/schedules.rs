@@ -9,18 +9,13 @@ use super::{
 };
 use crate::{CommitError, Schedules, StoreError};
 
-/// As it is kept: without what is only told.
-fn kept(schedule: Schedule) -> Schedule {
-    Schedule { in_words: None, next: Vec::new(), ..schedule }
-}
-
 /// A new schedule. Conflict when its id or its name exists.
 pub(super) fn insert(writing: &mut Writing<'_>, schedule: Schedule) -> Result<(), CommitError> {
     let taken = |other: &Schedule| other.id == schedule.id || other.name == schedule.name;
     if writing.state.schedules.values().any(taken) {
         return Err(conflict(format!("schedule {} (its id or its name exists)", schedule.name)));
     }
-    writing.put(|state| &mut state.schedules, schedule.id, Some(kept(schedule)));
+    writing.put(|state| &mut state.schedules, schedule.id, Some(schedule.kept()));
     Ok(())
 }
 
@@ -40,7 +35,7 @@ fn seen(
 /// The schedule as it is now. Conflict unless the one that is kept has the revision before.
 pub(super) fn replace(writing: &mut Writing<'_>, schedule: Schedule) -> Result<(), CommitError> {
     seen(writing, schedule.id, schedule.revision.checked_sub(1), &schedule.name)?;
-    writing.put(|state| &mut state.schedules, schedule.id, Some(kept(schedule)));
+    writing.put(|state| &mut state.schedules, schedule.id, Some(schedule.kept()));
     Ok(())
 }
 

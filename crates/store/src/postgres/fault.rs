@@ -3,6 +3,7 @@
 use deadpool_postgres::PoolError;
 use tokio_postgres::{Error, error::SqlState};
 
+use crate::columns::Unreadable;
 use crate::{CommitError, StoreError};
 
 /// What went wrong.
@@ -137,5 +138,14 @@ impl From<PoolError> for Fault {
 impl From<serde_json::Error> for Fault {
     fn from(error: serde_json::Error) -> Self {
         Self::Corrupt(format!("JSON of an unknown form: {error}"))
+    }
+}
+
+impl From<Unreadable> for Fault {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Cursor => Self::BadCursor,
+            Unreadable::Value(what) => Self::Corrupt(what),
+        }
     }
 }

@@ -218,7 +218,7 @@ impl Jobs for PostgresStore {
     async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
         let Rooms { words, most, others, jobs } = room.into();
         let rows = self.rows(NEXT_DUE, &[&lane.word(), &words, &most, &others, &jobs]).await?;
-        self.first(&rows, |row| moment(row.try_get(0)?))
+        self.first(&rows, |row| Ok(moment(row.try_get(0)?)?))
     }
 
     async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
@@ -231,6 +231,6 @@ impl Jobs for PostgresStore {
         if freed > 0 {
             self.wake_here(&[Wake::Job, Wake::Notice]);
         }
-        count(integer(freed)).map_err(Fault::into_store_error)
+        Ok(count(integer(freed))?)
     }
 }

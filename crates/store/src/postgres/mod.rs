@@ -16,7 +16,6 @@ mod checkpoints;
 mod clock;
 mod columns;
 mod connect;
-mod cursor;
 mod events;
 mod export;
 mod fault;
@@ -60,12 +59,13 @@ use self::{
     fault::{Fault, Meaning, meaning},
     records::Leaf,
     unit::Unit,
-    writer::{Writer, without_conflict},
+    writer::Writer,
 };
 pub use self::{
     connect::PostgresSettings,
     export::{export, import},
 };
+use crate::cursor;
 use crate::{
     CommitError, StoreError, UnitOfWork,
     traits::{Store, Wake, Wakes},
@@ -266,7 +266,7 @@ impl Store for PostgresStore {
     async fn check_writable(&self) -> Result<(), StoreError> {
         // An empty unit leaves its note, which is a write like any other.
         match tokio::time::timeout(WRITABLE_WITHIN, self.writer.write(Unit::default())).await {
-            Ok(written) => written.map_err(without_conflict),
+            Ok(written) => written.map_err(CommitError::into_store_error),
             Err(_) => Err(StoreError::Unreachable(format!(
                 "no write was answered within {} s",
                 WRITABLE_WITHIN.as_secs()

@@ -79,16 +79,16 @@ impl Records for PostgresStore {
     }
 
     async fn index_records(&self, limit: u64) -> Result<u64, StoreError> {
-        search_index::go_on(self, integer(limit)).await.and_then(count).map_err(Fault::into_store_error)
+        Ok(count(search_index::go_on(self, integer(limit)).await.map_err(Fault::into_store_error)?)?)
     }
 
     async fn first_record(&self) -> Result<u64, StoreError> {
         let rows = self.rows("SELECT coalesce(min(log_index), 0) FROM records", &[]).await?;
-        Ok(self.first(&rows, |row| count(row.try_get(0)?))?.unwrap_or_default())
+        Ok(self.first(&rows, |row| Ok(count(row.try_get(0)?)?))?.unwrap_or_default())
     }
 
     async fn record_count(&self) -> Result<u64, StoreError> {
         let rows = self.rows(NEXT_INDEX, &[]).await?;
-        Ok(self.first(&rows, |row| count(row.try_get(0)?))?.unwrap_or_default())
+        Ok(self.first(&rows, |row| Ok(count(row.try_get(0)?)?))?.unwrap_or_default())
     }
 }

@@ -233,7 +233,7 @@ impl Runs for PostgresStore {
     async fn open_runs_of(&self, kind: PrincipalKind, name: &str) -> Result<u64, StoreError> {
         let kind = kind_word(kind).map_err(Fault::into_store_error)?;
         let rows = self.rows(OPEN_OF, &[&kind, &name]).await?;
-        Ok(self.first(&rows, |row| count(row.try_get(0)?))?.unwrap_or_default())
+        Ok(self.first(&rows, |row| Ok(count(row.try_get(0)?)?))?.unwrap_or_default())
     }
 
     async fn open_runs(&self) -> Result<Vec<(RunState, u64)>, StoreError> {
@@ -269,6 +269,6 @@ fn list(filter: &RunsFilter, page: &PageRequest) -> Result<(String, Vec<Value>),
         add(&mut text, " AND (created_at, id) < (?, ", Box::new(created_at));
         add(&mut text, "?)", Box::new(id.0));
     }
-    add(&mut text, " ORDER BY created_at DESC, id DESC LIMIT ?", Box::new(integer(cursor::limit(page) + 1)));
+    add(&mut text, " ORDER BY created_at DESC, id DESC LIMIT ?", Box::new(cursor::rows_to_read(page)));
     Ok((text, values))
 }

@@ -12,18 +12,16 @@ use super::{
 };
 use crate::{Schedules, StoreError};
 
-/// As it is kept: without what is only told.
-fn body_of(schedule: &Schedule) -> Result<String, Fault> {
-    let kept = Schedule { in_words: None, next: Vec::new(), ..schedule.clone() };
-    Ok(serde_json::to_string(&kept)?)
-}
-
 const INSERT: &str = "INSERT INTO schedules (id, name, revision, body) VALUES ($1, $2, $3, $4)";
 
 /// A new schedule. Conflict when its id or its name exists.
 pub(super) fn insert(unit: &mut Unit, schedule: &Schedule) -> Result<(), Fault> {
-    let values =
-        values![schedule.id.0, searchable(&schedule.name), integer(schedule.revision), body_of(schedule)?,];
+    let values = values![
+        schedule.id.0,
+        searchable(&schedule.name),
+        integer(schedule.revision),
+        serde_json::to_string(&schedule.kept())?,
+    ];
     unit.one(INSERT, values, format!("schedule {} (its id or its name exists)", schedule.name));
     Ok(())
 }
@@ -33,7 +31,7 @@ const REPLACE: &str =
 
 /// The schedule as it is now. Conflict unless the one that is kept has the revision before.
 pub(super) fn replace(unit: &mut Unit, schedule: &Schedule) -> Result<(), Fault> {
-    let values = values![schedule.id.0, integer(schedule.revision), body_of(schedule)?];
+    let values = values![schedule.id.0, integer(schedule.revision), serde_json::to_string(&schedule.kept())?];
     unit.one(REPLACE, values, changed(&schedule.name));
     Ok(())
 }

@@ -113,7 +113,7 @@ impl Writer {
         unit.leaves.push(leaf);
         if self.is_failing() {
             // Handing it over would only lose it: wait, so that the caller hears the truth.
-            return self.write(unit).await.map_err(without_conflict);
+            return self.write(unit).await.map_err(CommitError::into_store_error);
         }
         let order = Order::Write(Waiting { unit, answer: None });
         self.queue.send(order).await.map_err(|_| StoreError::Closed)
@@ -133,14 +133,6 @@ impl Writer {
 
     pub(super) fn lost_records(&self) -> u64 {
         self.lost_records.load(Ordering::Relaxed)
-    }
-}
-
-/// What a write that is not conditional answers.
-pub(super) fn without_conflict(error: CommitError) -> StoreError {
-    match error {
-        CommitError::Store(error) => error,
-        CommitError::Conflict { what } => StoreError::Engine(what),
     }
 }
 
@@ -288,7 +280,7 @@ impl Task {
                 // The caller may have gone.
                 (Some(caller), answer) => drop(caller.send(answer)),
                 (None, Ok(())) => {}
-                (None, Err(error)) => self.lose(waiting.unit.leaves.len(), &without_conflict(error)),
+                (None, Err(error)) => self.lose(waiting.unit.leaves.len(), &error.into_store_error()),
             }
         }
         for wake in done.woken.wakes() {

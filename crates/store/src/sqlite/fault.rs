@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode};
 
+use crate::columns::Unreadable;
 use crate::{CommitError, StoreError};
 
 /// What went wrong. Told to callers as [`CommitError`] or [`StoreError`], with the file's name.
@@ -79,5 +80,14 @@ impl<T> OrConflict<T> for Result<T, Error> {
             Some(ErrorCode::ConstraintViolation) => Fault::Conflict(what()),
             _ => Fault::Engine(error),
         })
+    }
+}
+
+impl From<Unreadable> for Fault {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Cursor => Self::BadCursor,
+            Unreadable::Value(what) => Self::Corrupt(what),
+        }
     }
 }

@@ -9,10 +9,9 @@ use super::{
     SqliteStore,
     columns::{count, integer, micros, moment, word},
     fault::{Fault, OrConflict as _},
-    writer::without_conflict,
     writing::Writing,
 };
-use crate::{Job, JobKind, Jobs, Lane, Room, StoreError};
+use crate::{CommitError, Job, JobKind, Jobs, Lane, Room, StoreError};
 
 // Without a key there is no line to stand in.
 const ENQUEUE: &str = "
@@ -223,7 +222,7 @@ impl Jobs for SqliteStore {
             Ok(jobs)
         })
         .await
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError> {
@@ -236,7 +235,7 @@ impl Jobs for SqliteStore {
             Ok(extended == 1)
         })
         .await
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 
     async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
@@ -249,7 +248,7 @@ impl Jobs for SqliteStore {
                     statement.query_row([&lane, &bulkhead], |row| row.get(0)).optional()?;
                 next = next.into_iter().chain(free_at).min();
             }
-            next.map(moment).transpose()
+            Ok(next.map(moment).transpose()?)
         })
         .await
     }
@@ -274,10 +273,10 @@ impl Jobs for SqliteStore {
                 writing.wake_jobs(JobKind::ExecuteRun);
                 writing.wake_jobs(JobKind::DeliverNotice);
             }
-            count(integer(freed))
+            Ok(count(integer(freed))?)
         })
         .await
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 }
 

@@ -14,7 +14,6 @@ mod change;
 mod checkpoints;
 mod columns;
 mod connection;
-mod cursor;
 mod events;
 mod export;
 mod fault;
@@ -65,6 +64,7 @@ use self::{
     search_index::{IndexFault, Indexer},
     writer::Writer,
 };
+use crate::cursor;
 use crate::{
     CommitError, StoreError, UnitOfWork,
     traits::{Store, Wake, Wakes},
@@ -158,7 +158,8 @@ impl SqliteStore {
             }
             let Indexing::Open(indexer) = &mut *indexing else { return Err(StoreError::Closed) };
             match indexer.go_on(columns::integer(limit)) {
-                Ok(waiting) => columns::count(waiting).map_err(|fault| fault.into_store_error(&path)),
+                Ok(waiting) => columns::count(waiting)
+                    .map_err(|unreadable| Fault::from(unreadable).into_store_error(&path)),
                 Err(IndexFault::Records(fault)) => Err(fault.into_store_error(&path)),
                 Err(IndexFault::Index(fault)) => {
                     damaged.fetch_or(search_index::is_damage(&fault), Ordering::Relaxed);
@@ -200,7 +201,7 @@ impl Store for SqliteStore {
             return self
                 .write(move |writing| records::append(writing, &leaf))
                 .await
-                .map_err(writer::without_conflict);
+                .map_err(CommitError::into_store_error);
         }
         self.writer.append_soon(leaf).await
     }
@@ -210,7 +211,7 @@ impl Store for SqliteStore {
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        self.write(probe::write_and_take_back).await.map_err(writer::without_conflict)
+        self.write(probe::write_and_take_back).await.map_err(CommitError::into_store_error)
     }
 
     async fn close(&self) {

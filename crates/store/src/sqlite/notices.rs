@@ -9,10 +9,9 @@ use super::{
     SqliteStore,
     columns::{count, integer, micros, moment, word},
     fault::{Fault, OrConflict as _},
-    writer::without_conflict,
     writing::Writing,
 };
-use crate::{Delivery, Job, Notices, StoreError};
+use crate::{CommitError, Delivery, Job, Notices, StoreError};
 
 const ENQUEUE: &str =
     "INSERT INTO jobs (id, kind, run, due, attempts, notice) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -108,9 +107,9 @@ impl Notices for SqliteStore {
         let kept = serde_json::json!(channels).to_string();
         self.write(move |writing| {
             let dropped = writing.connection().prepare_cached(DROP_OTHERS)?.execute([kept])?;
-            count(integer(dropped))
+            Ok(count(integer(dropped))?)
         })
         .await
-        .map_err(without_conflict)
+        .map_err(CommitError::into_store_error)
     }
 }

@@ -133,10 +133,10 @@ impl Records for SqliteStore {
     }
 
     async fn first_record(&self) -> Result<u64, StoreError> {
-        self.read(|connection| count(first_index(connection)?)).await
+        self.read(|connection| Ok(count(first_index(connection)?)?)).await
     }
 
     async fn record_count(&self) -> Result<u64, StoreError> {
-        self.read(|connection| count(next_index(connection)?)).await
+        self.read(|connection| Ok(count(next_index(connection)?)?)).await
     }
 }

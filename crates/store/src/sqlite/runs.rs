@@ -254,7 +254,7 @@ impl Runs for SqliteStore {
             let rows = connection
                 .prepare_cached(OPEN_OF)?
                 .query_row(params![kind.as_str(), name], |row| row.get(0))?;
-            count(rows)
+            Ok(count(rows)?)
         })
         .await
     }

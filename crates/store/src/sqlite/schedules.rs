@@ -12,12 +12,6 @@ use super::{
 };
 use crate::{Schedules, StoreError};
 
-/// As it is kept: without what is only told.
-fn body_of(schedule: &Schedule) -> Result<String, Fault> {
-    let kept = Schedule { in_words: None, next: Vec::new(), ..schedule.clone() };
-    Ok(serde_json::to_string(&kept)?)
-}
-
 /// A new schedule. Conflict when its id or its name exists.
 pub(super) fn insert(writing: &mut Writing<'_>, schedule: &Schedule) -> Result<(), Fault> {
     writing
@@ -27,7 +21,7 @@ pub(super) fn insert(writing: &mut Writing<'_>, schedule: &Schedule) -> Result<(
             schedule.id.to_string(),
             schedule.name,
             integer(schedule.revision),
-            body_of(schedule)?
+            serde_json::to_string(&schedule.kept())?
         ])
         .or_conflict(|| format!("schedule {} (its id or its name exists)", schedule.name))?;
     Ok(())
@@ -40,7 +34,7 @@ pub(super) fn replace(writing: &mut Writing<'_>, schedule: &Schedule) -> Result<
     let changed = writing.connection().prepare_cached(REPLACE)?.execute(params![
         schedule.id.to_string(),
         integer(schedule.revision),
-        body_of(schedule)?
+        serde_json::to_string(&schedule.kept())?
     ])?;
     seen(changed, &schedule.name)
 }

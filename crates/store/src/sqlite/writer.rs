@@ -150,14 +150,6 @@ impl Writer {
     }
 }
 
-/// What a write that is not conditional answers.
-pub(super) fn without_conflict(error: CommitError) -> StoreError {
-    match error {
-        CommitError::Store(error) => error,
-        CommitError::Conflict { what } => StoreError::Engine(what),
-    }
-}
-
 /// The thread's side.
 struct WriterThread {
     connection: Connection,
