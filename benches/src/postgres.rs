@@ -43,6 +43,8 @@ impl Postgres {
 
     /// One row of 500 bytes inserted and committed, durably, by so many clients at once: prepared statements, no think time.
     pub(crate) fn commits(&self, clients: usize, how_long: Duration) -> Result<Measured> {
+        // pgbench counts in whole seconds.
+        let how_long = Duration::from_secs(how_long.as_secs().max(1));
         let folder = tempfile::tempdir()?;
         // Where this runs as root, PostgreSQL's programs run as its own user.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
@@ -56,7 +58,7 @@ impl Postgres {
             "--log-prefix=each",
         ]);
         pgbench.arg(format!("--client={clients}")).arg(format!("--jobs={}", clients.min(2)));
-        pgbench.arg(format!("--time={}", how_long.as_secs().max(1))).arg("--file").arg(&script);
+        pgbench.arg(format!("--time={}", how_long.as_secs())).arg("--file").arg(&script);
         let output = pgbench.output().context("cannot start pgbench")?;
         ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
         let mut durations = Vec::new();

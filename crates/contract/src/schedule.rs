@@ -199,8 +199,8 @@ pub struct Schedule {
 impl Schedule {
     /// As it is kept: without what is only told.
     #[must_use]
-    pub fn kept(&self) -> Self {
-        Self { in_words: None, next: Vec::new(), ..self.clone() }
+    pub fn kept(self) -> Self {
+        Self { in_words: None, next: Vec::new(), ..self }
     }
 
     /// The hash an approval is bound to: declaration, input, resource, principal chain, reason, the times and their end, and

@@ -193,11 +193,16 @@ impl Worker {
                 result = &mut work => break result,
                 _ = sign_of_life.tick() => {
                     let until = self.lease_until(self.clock.now());
-                    match self.store.extend_lease(job.id, &self.lease, until).await {
+                    let extending = self.store.extend_lease(job.id, &self.lease, until);
+                    // A store that does not answer must not use up the lease: the next sign is tried in time.
+                    match time::timeout(self.settings.lease / 4, extending).await {
+                        Err(_) => tracing::warn!(job = %job.id, "the lease could not be extended: the store does not answer"),
+                        Ok(extended) => match extended {
                         Ok(true) => {}
                         // The work goes on: its own conditional change decides whether it still counts.
                         Ok(false) => tracing::warn!(job = %job.id, "the lease was lost while the job was performed"),
                         Err(error) => tracing::warn!(job = %job.id, %error, "the lease could not be extended"),
+                        },
                     }
                 }
             }

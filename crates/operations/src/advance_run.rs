@@ -6,7 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use guichet_admission::{admitted::ActionCall, door};
-use guichet_contract::{Action, EventKind, Outcome, Problem, RecordVerdict, Run, RunId, Surface, Verb, code};
+use guichet_contract::{
+    Action, EventKind, Outcome, Problem, RecordVerdict, Run, RunId, RunState, Surface, Verb, code,
+};
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, JobKind, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
@@ -117,6 +119,10 @@ impl Attended<'_> {
             }
             looked => looked?,
         }
+        if self.run.state != RunState::Running {
+            // Another went on with it when our lease had run out, and it ended.
+            return Ok(After::LeftAlone);
+        }
         if !self.called && self.run.cancel_asked.is_some() {
             return Ok(After::Ended(Event::Cancelled, Outcome::cancelled(None)));
         }
@@ -224,6 +230,10 @@ impl Attended<'_> {
             Err(ProviderError::Failed(problem)) if self.called && !is_final_no(action, &problem) => {
                 self.retry(problem).await
             }
+            Err(ProviderError::Failed(problem)) if self.called && may_follow_from_it(&problem) => {
+                let unclear = problem.next("an earlier call may have done it: look at the resource");
+                Ok(After::Ended(Event::ProviderSilent, Outcome::unknown(unclear)))
+            }
             Err(ProviderError::Silent(problem)) => {
                 Ok(After::Ended(Event::ProviderSilent, Outcome::unknown(problem)))
             }
@@ -327,6 +337,12 @@ impl Attended<'_> {
 /// others a "no" of the provider's does, and what may mean that it was too busy to look does not.
 fn is_final_no(action: &Action, problem: &Problem) -> bool {
     !is_retried(action) || (!action.resumable && (400..500).contains(&problem.status))
+}
+
+/// Whether a no to a call that was made again may be there only because an earlier one was done: what it was to remove is
+/// gone, what it was to make is there.
+fn may_follow_from_it(problem: &Problem) -> bool {
+    [404, 409, 410].contains(&problem.status)
 }
 
 /// Whether what kept a call from being sent may be over in a moment.

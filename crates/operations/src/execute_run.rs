@@ -98,9 +98,9 @@ async fn start(
     };
     let approved_by = approvers(&run);
     let now = platform.clock.now();
-    match platform.store.commit(intent(platform, &run, &approved_by, now)).await {
+    match platform.store.commit(intent(platform, &run, &approved_by, held, now)).await {
         Ok(()) => {}
-        // Cancelled at the last instant; its unit dropped this job.
+        // Cancelled at the last instant; its unit dropped this job. Or another holds it by now.
         Err(CommitError::Conflict { .. }) => return Ok(()),
         Err(error) => return Err(error),
     }
@@ -167,7 +167,13 @@ fn started_at(run: &Run) -> Timestamp {
 }
 
 /// The intent is durable before the provider is called.
-fn intent(platform: &Platform, run: &Run, approved_by: &[String], now: Timestamp) -> UnitOfWork {
+fn intent(
+    platform: &Platform,
+    run: &Run,
+    approved_by: &[String],
+    held: &Held<'_>,
+    now: Timestamp,
+) -> UnitOfWork {
     let to = lifecycle::next(run.state, Event::Dispatched).unwrap_or(run.state);
     let mut record = platform.door.record(Verb::ExecuteRun, RecordVerdict::Allowed, Surface::Gateway);
     door::describe_run(&mut record, run);
@@ -175,6 +181,8 @@ fn intent(platform: &Platform, run: &Run, approved_by: &[String], now: Timestamp
     record.approved_by = approved_by.to_vec();
     record.trace_id.clone_from(&run.trace_id);
     UnitOfWork::new()
+        // A run is queued more than once when its call could not be sent: that it is queued does not say that it is ours.
+        .with(held.hold())
         .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None })
         .append_record(record)
         .append_event(run.id, now, EventKind::State { state: to, because: None })

@@ -307,7 +307,12 @@ async fn tellers(
     performer: &Arc<Performer>,
 ) -> anyhow::Result<Vec<Worker>> {
     let names: Vec<String> = config.channels.iter().map(|channel| channel.name.clone()).collect();
-    let dropped = store.drop_notices_of_others(&names).await.context("the store cannot be used")?;
+    // Of a store that is shared, what is not in our configuration may be in another's, which is newer.
+    let dropped = if store.is_shared() {
+        0
+    } else {
+        store.drop_notices_of_others(&names).await.context("the store cannot be used")?
+    };
     if dropped > 0 {
         tracing::warn!(dropped, "notices for channels that are no longer configured are dropped");
     }

@@ -73,6 +73,8 @@ fn steps_pauses_and_a_cancel_are_told_as_they_come() {
     part.run_at_the_end = Some(ended(cancel_run(), RunState::Cancelled, Some(Outcome::cancelled(None))));
     drop(part);
     let (exit, out, err) = fake.run(&CANCEL);
+    // How long it still takes changes by the day.
+    assert!(err.contains("settle: waiting until 2031-05-06 07:08:09Z"), "{err}");
     let err: Vec<&str> = err.lines().filter(|line| !line.contains("settle")).collect();
     assert_snapshot!("steps_of_a_run", format!("exit {exit}\n--- out\n{out}--- err\n{}", err.join("\n")));
 }

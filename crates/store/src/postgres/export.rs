@@ -62,7 +62,10 @@ pub async fn export(settings: &PostgresSettings, to: &Path) -> Result<Manifest, 
 async fn export_from(client: &mut Client, to: &Path) -> Result<Manifest, Failed> {
     // One snapshot sees one state of all tables.
     client
-        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0")
+        .batch_execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+             SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
+        )
         .await?;
     let mut backup = Writing::begin(to)?;
     for table in TABLES {

@@ -20,7 +20,7 @@ pub(super) fn insert(unit: &mut Unit, schedule: &Schedule) -> Result<(), Fault> 
         schedule.id.0,
         searchable(&schedule.name),
         integer(schedule.revision),
-        serde_json::to_string(&schedule.kept())?,
+        serde_json::to_string(&schedule.clone().kept())?,
     ];
     unit.one(INSERT, values, format!("schedule {} (its id or its name exists)", schedule.name));
     Ok(())
@@ -31,7 +31,8 @@ const REPLACE: &str =
 
 /// The schedule as it is now. Conflict unless the one that is kept has the revision before.
 pub(super) fn replace(unit: &mut Unit, schedule: &Schedule) -> Result<(), Fault> {
-    let values = values![schedule.id.0, integer(schedule.revision), serde_json::to_string(&schedule.kept())?];
+    let values =
+        values![schedule.id.0, integer(schedule.revision), serde_json::to_string(&schedule.clone().kept())?];
     unit.one(REPLACE, values, changed(&schedule.name));
     Ok(())
 }

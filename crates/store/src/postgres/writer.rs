@@ -210,12 +210,14 @@ impl Task {
                     self.give_up(units, &error);
                     groups.push((records, tries));
                 }
-                Err(
-                    Undone::Lost(error)
-                    | Undone::Crossed(error)
-                    | Undone::Refused(error)
-                    | Undone::Unknown(_, error),
-                ) => self.give_up(group, &error),
+                Err(Undone::Unknown(_, error)) => {
+                    self.give_up(group, &error);
+                    // It may be true all the same, and nobody else wakes our own.
+                    let _heard = self.wakes.send(Wake::Anything);
+                }
+                Err(Undone::Lost(error) | Undone::Crossed(error) | Undone::Refused(error)) => {
+                    self.give_up(group, &error);
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ pub(super) fn insert(writing: &mut Writing<'_>, schedule: &Schedule) -> Result<(
             schedule.id.to_string(),
             schedule.name,
             integer(schedule.revision),
-            serde_json::to_string(&schedule.kept())?
+            serde_json::to_string(&schedule.clone().kept())?
         ])
         .or_conflict(|| format!("schedule {} (its id or its name exists)", schedule.name))?;
     Ok(())
@@ -34,7 +34,7 @@ pub(super) fn replace(writing: &mut Writing<'_>, schedule: &Schedule) -> Result<
     let changed = writing.connection().prepare_cached(REPLACE)?.execute(params![
         schedule.id.to_string(),
         integer(schedule.revision),
-        serde_json::to_string(&schedule.kept())?
+        serde_json::to_string(&schedule.clone().kept())?
     ])?;
     seen(changed, &schedule.name)
 }
