@@ -10,9 +10,8 @@ use guichet_contract::{
     Action, EventKind, Outcome, Problem, RecordVerdict, Run, RunId, RunState, Surface, Verb, code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
-use guichet_store::{Change, CommitError, JobKind, UnitOfWork, Wake};
+use guichet_store::{Change, CommitError, JobKind, RunWakes, UnitOfWork};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
     execute_run::{Held, approvers, span_of},
@@ -111,7 +110,7 @@ impl Attended<'_> {
             return Ok(time_is_over(self.call, None));
         }
         // Before looking: what is asked for in between wakes us.
-        let wakes = platform.store.wakes();
+        let wakes = platform.store.wakes_of(self.run.id);
         match self.look_again().await {
             // The intent is durable and nothing was done yet: a look that fails is no reason to leave it.
             Err(error) if !self.called => {
@@ -148,7 +147,7 @@ impl Attended<'_> {
     async fn perform(
         &self,
         call: &ProviderCall<'_>,
-        wakes: Receiver<Wake>,
+        wakes: RunWakes,
     ) -> Result<Option<Result<Advanced, ProviderError>>, CommitError> {
         let performing = self.platform.providers.advance(call, &self.journal);
         let asked = until_cancel_asked(self.platform, self.run.id, wakes);
@@ -374,14 +373,11 @@ fn pause_of(run: RunId, attempts: u32) -> SignedDuration {
 }
 
 /// Ready when somebody wants the run stopped.
-async fn until_cancel_asked(platform: &Platform, id: RunId, mut wakes: Receiver<Wake>) {
+async fn until_cancel_asked(platform: &Platform, id: RunId, mut wakes: RunWakes) {
     loop {
-        match wakes.recv().await {
-            Ok(Wake::Run(run)) if run == id => {}
-            Ok(Wake::Anything) | Err(RecvError::Lagged(_)) => {}
-            Ok(_) => continue,
+        if wakes.next().await.is_err() {
             // The store is gone: what is under way is not left for that.
-            Err(RecvError::Closed) => std::future::pending().await,
+            std::future::pending::<()>().await;
         }
         loop {
             match platform.store.run(id).await {

@@ -3,10 +3,9 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use guichet_admission::{Call, Refusal, door};
-use guichet_contract::{EventKind, RunEvent, RunId, Verb, redact};
-use guichet_store::{StoreError, Wake};
+use guichet_contract::{EventKind, RunEvent, RunId, RunState, Verb, redact};
+use guichet_store::{RunWakes, StoreError};
 use serde_json::json;
-use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{platform::Platform, read_runs};
 
@@ -19,8 +18,12 @@ pub struct Follower {
     run: RunId,
     hides_results: bool,
     after: u64,
-    wakes: broadcast::Receiver<Wake>,
+    wakes: RunWakes,
     waiting: VecDeque<RunEvent>,
+    /// Nothing more can come than what is waiting.
+    all_told: bool,
+    /// As far as is known: by the run when it began, then by its events.
+    ended: bool,
 }
 
 /// Follows from after event `after` (0 for all).
@@ -34,8 +37,6 @@ pub async fn follow_run(
     after: u64,
 ) -> Result<Follower, Refusal> {
     let caller = read_runs::reader(platform, call).await?;
-    // Before reading: what is committed in between wakes us.
-    let wakes = platform.store.wakes();
     let run = read_runs::find(platform, &caller, run, Verb::ReadRuns).await?;
     let followed = |record: &mut guichet_contract::Record| {
         door::describe_run(record, &run);
@@ -50,8 +51,10 @@ pub async fn follow_run(
         hides_results,
         run: run.id,
         after,
-        wakes,
+        wakes: platform.store.wakes_of(run.id),
         waiting: VecDeque::new(),
+        all_told: false,
+        ended: run.state.is_final(),
     })
 }
 
@@ -69,32 +72,36 @@ impl Follower {
                 }
                 return Ok(Some(event));
             }
-            self.waiting = self.platform.store.events(self.run, self.after, BATCH).await?.into();
-            if !self.waiting.is_empty() {
-                continue;
+            if self.all_told {
+                return Ok(None);
             }
-            let ended = self.platform.store.run(self.run).await?.is_none_or(|run| run.state.is_final());
-            if ended {
-                // The last events and the final state are written together, so nothing can come after this look.
-                self.waiting = self.platform.store.events(self.run, self.after, BATCH).await?.into();
-                if self.waiting.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            }
-            self.wait().await?;
+            self.read().await?;
         }
     }
 
-    async fn wait(&mut self) -> Result<(), StoreError> {
+    /// What was not told yet; waits for it when there is nothing.
+    async fn read(&mut self) -> Result<(), StoreError> {
         loop {
-            match self.wakes.recv().await {
-                Ok(Wake::Run(run)) if run == self.run => return Ok(()),
-                Ok(Wake::Anything) | Err(RecvError::Lagged(_)) => return Ok(()),
-                Ok(_) => {}
-                Err(RecvError::Closed) => return Err(StoreError::Closed),
+            let events = self.platform.store.events(self.run, self.after, BATCH).await?;
+            let all = events.len() < BATCH;
+            if let Some(state) = events.iter().rev().find_map(state_told) {
+                self.ended = state.is_final();
             }
+            self.waiting = events.into();
+            // The last events and the final state are written together: nothing comes after them.
+            self.all_told = all && self.ended;
+            if !self.waiting.is_empty() || self.all_told {
+                return Ok(());
+            }
+            self.wakes.next().await?;
         }
+    }
+}
+
+fn state_told(event: &RunEvent) -> Option<RunState> {
+    match &event.kind {
+        EventKind::State { state, .. } => Some(*state),
+        _ => None,
     }
 }
 

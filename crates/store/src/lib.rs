@@ -23,11 +23,13 @@ pub mod postgres;
 pub mod room;
 pub mod sqlite;
 pub mod traits;
+pub mod wakes;
 pub mod work;
 
 pub use room::Room;
 pub use traits::{
     Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter, Reviews,
-    Runs, RunsFilter, Schedules, Store, StoreError, Tokens, Wake, Wakes, next_records,
+    Runs, RunsFilter, Schedules, Store, StoreError, Tokens,
 };
+pub use wakes::{RunWakes, Wake, Wakes, next_records};
 pub use work::{Change, CommitError, Delivery, Job, JobKind, Lane, Token, TokenKind, UnitOfWork};

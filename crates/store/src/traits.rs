@@ -1,6 +1,6 @@
 //! What can be asked of a store: one small trait per noun. Writing is [`Store::commit`].
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use guichet_contract::{
@@ -8,11 +8,13 @@ use guichet_contract::{
     Schedule, ScheduleId, TokenId, record::LedgerRecord,
 };
 use jiff::Timestamp;
-use tokio::sync::broadcast::{self, error::RecvError};
 use uuid::Uuid;
 
-use crate::room::Room;
-use crate::work::{CommitError, Delivery, Job, Lane, Token, UnitOfWork};
+use crate::{
+    room::Room,
+    wakes::Wakes,
+    work::{CommitError, Delivery, Job, Lane, Token, UnitOfWork},
+};
 
 /// The store cannot answer. `Display` says what happened and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -246,42 +248,6 @@ pub trait Checkpoints {
         at: Timestamp,
         tiles: &[(u8, u64, Vec<u8>)],
     ) -> Result<(), CommitError>;
-}
-
-/// What has become true just now, for those who wait for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
-    /// A job that moves a run was added or became free.
-    Job,
-    /// Something to tell was added or became free.
-    Notice,
-    /// A run has new events.
-    Run(RunId),
-    /// The ledger has new records.
-    Record,
-    /// Any of these, of which nobody told: whoever waits looks anew.
-    Anything,
-}
-
-/// Waking those who wait, after the commit and never before.
-pub trait Wakes {
-    /// From now on. A receiver that lags is told so and reads anew.
-    fn wakes(&self) -> broadcast::Receiver<Wake>;
-}
-
-/// Waits until the ledger has new records, or may have (some wakes were missed), and then for `gather`, so that those that
-/// come together are looked at once. For ever when the store is gone.
-pub async fn next_records(wakes: &mut broadcast::Receiver<Wake>, gather: Duration) {
-    loop {
-        match wakes.recv().await {
-            Ok(Wake::Record | Wake::Anything) | Err(RecvError::Lagged(_)) => break,
-            Ok(_) => {}
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
-    tokio::time::sleep(gather).await;
-    // What was told meanwhile is seen by the look that follows; it must not become a look of its own.
-    *wakes = wakes.resubscribe();
 }
 
 /// A store: all nouns, and one way to write.

@@ -140,11 +140,13 @@ pub async fn wakes_come_after_the_commit(premises: &impl Premises) {
     let mut wakes = store.wakes();
     for _ in 0..50 {
         let run = run_in(RunState::Queued);
+        let (mut of_it, mut of_another) =
+            (store.wakes_of(run.id), store.wakes_of(run_in(RunState::Queued).id));
         let committing = tokio::spawn({
             let (store, work) = (Arc::clone(&store), submission(&run));
             async move { store.commit(work).await }
         });
-        let mut missing = vec![Wake::Job, Wake::Record, Wake::Run(run.id)];
+        let mut missing = vec![Wake::Job, Wake::Record];
         while !missing.is_empty() {
             // Only so that a lost wake ends the test; nothing depends on how long it takes.
             let wake = tokio::time::timeout(Duration::from_mins(1), wakes.recv()).await.unwrap().unwrap();
@@ -152,7 +154,11 @@ pub async fn wakes_come_after_the_commit(premises: &impl Premises) {
             // Whoever is woken finds what woke them.
             assert_eq!(store.events(run.id, 0, 10).await.unwrap().len(), 1);
         }
+        tokio::time::timeout(Duration::from_mins(1), of_it.next()).await.unwrap().unwrap();
+        assert_eq!(store.events(run.id, 0, 10).await.unwrap().len(), 1);
         committing.await.unwrap().unwrap();
+        let told = tokio::time::timeout(Duration::ZERO, of_another.next()).await;
+        assert!(told.is_err(), "what happens to a run wakes those who watch it");
     }
 }
 

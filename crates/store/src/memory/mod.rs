@@ -39,11 +39,9 @@ use self::{
 };
 use crate::{
     CommitError, StoreError, UnitOfWork,
-    traits::{Store, Wake, Wakes},
+    traits::Store,
+    wakes::{RunWakes, Wake, Wakes, Waking},
 };
-
-/// Wakes kept for a receiver that is slow; one that lags further is told so and reads anew.
-const WAKES_KEPT: usize = 1024;
 
 /// Decides which wakes of others reach a store: true lets it pass.
 pub type Hears = Arc<dyn Fn(Wake) -> bool + Send + Sync>;
@@ -67,7 +65,7 @@ struct Listeners {
 
 struct Listener {
     number: u64,
-    wakes: broadcast::Sender<Wake>,
+    wakes: Waking,
     hears: Hears,
 }
 
@@ -95,7 +93,7 @@ impl Memory {
 pub struct MemoryStore {
     memory: Memory,
     number: u64,
-    wakes: broadcast::Sender<Wake>,
+    wakes: Waking,
     closed: AtomicBool,
 }
 
@@ -114,7 +112,7 @@ impl MemoryStore {
     /// A store that is told of what others commit as far as `hears` lets it pass. What it commits itself always wakes its
     /// own waiters.
     pub fn open_hearing(memory: &Memory, hears: Hears) -> Self {
-        let (wakes, _) = broadcast::channel(WAKES_KEPT);
+        let wakes = Waking::new();
         let mut listeners = memory.listeners();
         let number = listeners.next;
         listeners.next += 1;
@@ -158,16 +156,14 @@ impl MemoryStore {
         for listener in &self.memory.listeners().all {
             for wake in wakes.iter().filter(|wake| listener.number == self.number || (listener.hears)(**wake))
             {
-                // Nobody may be waiting.
-                let _ = listener.wakes.send(*wake);
+                listener.wakes.wake(*wake);
             }
         }
     }
 
     /// Wakes of others may have been missed: all who wait here look anew.
     pub fn wake_all(&self) {
-        // Nobody may be waiting.
-        let _ = self.wakes.send(Wake::Anything);
+        self.wakes.wake(Wake::Anything);
     }
 
     fn is_closed(&self) -> bool {
@@ -177,7 +173,11 @@ impl MemoryStore {
 
 impl Wakes for MemoryStore {
     fn wakes(&self) -> broadcast::Receiver<Wake> {
-        self.wakes.subscribe()
+        self.wakes.wakes()
+    }
+
+    fn wakes_of(&self, run: RunId) -> RunWakes {
+        self.wakes.wakes_of(run)
     }
 }
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use guichet_contract::{RunId, SystemClock};
-use tokio::sync::broadcast;
 use tokio_postgres::AsyncMessage;
 use uuid::Uuid;
 
 use super::{clock::DatabaseClock, connect::Connector, fault, unit::Woken};
-use crate::Wake;
+use crate::wakes::{Wake, Waking};
 
 /// The channel of the database.
 pub(super) const CHANNEL: &str = "guichet";
@@ -65,7 +64,7 @@ fn wakes_of(payload: &str, own: Uuid) -> Vec<Wake> {
 pub(super) async fn listen(
     connector: Connector,
     own: Uuid,
-    wakes: broadcast::Sender<Wake>,
+    wakes: Waking,
     clock: DatabaseClock,
     ready: impl FnOnce(),
 ) {
@@ -85,7 +84,7 @@ pub(super) async fn listen(
 async fn listen_once(
     connector: &Connector,
     own: Uuid,
-    wakes: &broadcast::Sender<Wake>,
+    wakes: &Waking,
     clock: &DatabaseClock,
     ready: &mut Option<impl FnOnce()>,
 ) -> Result<(), crate::StoreError> {
@@ -129,14 +128,13 @@ async fn listen_once(
                 match ready.take() {
                     Some(ready) => ready(),
                     // What was told in between is not known.
-                    None => drop(wakes.send(Wake::Anything)),
+                    None => wakes.wake(Wake::Anything),
                 }
             }
             message = messages.next() => match message {
                 Some(Ok(AsyncMessage::Notification(told))) => {
                     for wake in wakes_of(told.payload(), own) {
-                        // Nobody may be waiting.
-                        let _ = wakes.send(wake);
+                        wakes.wake(wake);
                     }
                 }
                 Some(Ok(_)) => {}

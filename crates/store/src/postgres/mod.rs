@@ -45,7 +45,7 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool};
-use guichet_contract::{Clock, Record};
+use guichet_contract::{Clock, Record, RunId};
 use tokio::{
     sync::{broadcast, oneshot},
     task::AbortHandle,
@@ -68,11 +68,10 @@ pub use self::{
 use crate::cursor;
 use crate::{
     CommitError, StoreError, UnitOfWork,
-    traits::{Store, Wake, Wakes},
+    traits::Store,
+    wakes::{RunWakes, Wake, Wakes, Waking},
 };
 
-/// Wakes kept for a receiver that is slow; one that lags further is told so and reads anew.
-const WAKES_KEPT: usize = 4096;
 /// A database that takes longer to write nothing is not writable, and who waited longer for a read was not heard.
 const WRITABLE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -82,7 +81,7 @@ const WRITABLE_WITHIN: Duration = Duration::from_secs(5);
 pub struct PostgresStore {
     pool: Pool,
     writer: Writer,
-    wakes: broadcast::Sender<Wake>,
+    wakes: Waking,
     clock: DatabaseClock,
     listener: AbortHandle,
 }
@@ -120,7 +119,7 @@ impl PostgresStore {
         migrate_over(connector).await?;
         let line = writer::open_line(connector).await?;
         let pool = connector.pool().map_err(|error| Fault::Unreachable(error.to_string()))?;
-        let (wakes, _) = broadcast::channel(WAKES_KEPT);
+        let wakes = Waking::new();
         // Chance, and not a clock: it only tells this replica's notifications from the others'.
         let sender = Uuid::new_v4();
         let (ready, listens) = oneshot::channel();
@@ -211,8 +210,7 @@ impl PostgresStore {
 
     fn wake_here(&self, wakes: &[Wake]) {
         for wake in wakes {
-            // Nobody may be waiting.
-            let _ = self.wakes.send(*wake);
+            self.wakes.wake(*wake);
         }
     }
 }
@@ -234,7 +232,11 @@ async fn migrate_over(connector: &Connector) -> Result<usize, Fault> {
 
 impl Wakes for PostgresStore {
     fn wakes(&self) -> broadcast::Receiver<Wake> {
-        self.wakes.subscribe()
+        self.wakes.wakes()
+    }
+
+    fn wakes_of(&self, run: RunId) -> RunWakes {
+        self.wakes.wakes_of(run)
     }
 }
 

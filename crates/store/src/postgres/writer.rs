@@ -15,7 +15,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{broadcast, mpsc, oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     time::{self, Instant},
 };
 use uuid::Uuid;
@@ -27,7 +27,10 @@ use super::{
     records::Leaf,
     unit::Unit,
 };
-use crate::{CommitError, StoreError, Wake};
+use crate::{
+    CommitError, StoreError,
+    wakes::{Wake, Waking},
+};
 
 /// Units that may wait. At the limit callers wait for a place: the database sets the pace.
 const QUEUE: usize = 4_096;
@@ -74,12 +77,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task. It ends when the writer is dropped or closed and the queue is empty.
-    pub(super) fn start(
-        connector: Connector,
-        line: Line,
-        sender: Uuid,
-        wakes: broadcast::Sender<Wake>,
-    ) -> Self {
+    pub(super) fn start(connector: Connector, line: Line, sender: Uuid, wakes: Waking) -> Self {
         let (queue, orders) = mpsc::channel(QUEUE);
         let (alive, ended) = watch::channel(());
         let lost_records = Arc::new(AtomicU64::new(0));
@@ -141,7 +139,7 @@ struct Task {
     connector: Connector,
     line: Option<Line>,
     sender: Uuid,
-    wakes: broadcast::Sender<Wake>,
+    wakes: Waking,
     lost_records: Arc<AtomicU64>,
     failing: Arc<AtomicBool>,
     since_sweep: u32,
@@ -213,7 +211,7 @@ impl Task {
                 Err(Undone::Unknown(_, error)) => {
                     self.give_up(group, &error);
                     // It may be true all the same, and nobody else wakes our own.
-                    let _heard = self.wakes.send(Wake::Anything);
+                    self.wakes.wake(Wake::Anything);
                 }
                 Err(Undone::Lost(error) | Undone::Crossed(error) | Undone::Refused(error)) => {
                     self.give_up(group, &error);
@@ -286,8 +284,7 @@ impl Task {
             }
         }
         for wake in done.woken.wakes() {
-            // Nobody may be waiting.
-            let _ = self.wakes.send(wake);
+            self.wakes.wake(wake);
         }
     }
 

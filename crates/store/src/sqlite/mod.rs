@@ -48,7 +48,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use guichet_contract::Record;
+use guichet_contract::{Record, RunId};
 use tokio::sync::broadcast;
 
 pub use self::{
@@ -67,11 +67,9 @@ use self::{
 use crate::cursor;
 use crate::{
     CommitError, StoreError, UnitOfWork,
-    traits::{Store, Wake, Wakes},
+    traits::Store,
+    wakes::{RunWakes, Wake, Wakes, Waking},
 };
-
-/// Wakes kept for a receiver that is slow; one that lags further is told so and reads anew.
-const WAKES_KEPT: usize = 1024;
 
 /// A store in one SQLite file.
 ///
@@ -83,7 +81,7 @@ pub struct SqliteStore {
     /// A search could not use the index.
     index_is_damaged: Arc<AtomicBool>,
     writer: Writer,
-    wakes: broadcast::Sender<Wake>,
+    wakes: Waking,
 }
 
 /// Who writes the search index.
@@ -103,7 +101,7 @@ impl SqliteStore {
         let mut connection = connection::to_write(path)?;
         migrations::migrate(&mut connection).map_err(|fault| fault.into_store_error(path))?;
         let indexer = Indexer::open(path).map_err(|fault| fault.into_store_error(path))?;
-        let (wakes, _) = broadcast::channel(WAKES_KEPT);
+        let wakes = Waking::new();
         Ok(Self {
             path: path.to_owned(),
             readers: Arc::new(Readers::new(path)),
@@ -182,7 +180,11 @@ impl SqliteStore {
 
 impl Wakes for SqliteStore {
     fn wakes(&self) -> broadcast::Receiver<Wake> {
-        self.wakes.subscribe()
+        self.wakes.wakes()
+    }
+
+    fn wakes_of(&self, run: RunId) -> RunWakes {
+        self.wakes.wakes_of(run)
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     fault::Fault,
@@ -29,7 +29,7 @@ use super::{
     unit::{Asked, Unit, Unsaid},
     writing::{Writing, in_transaction},
 };
-use crate::{CommitError, StoreError, Wake};
+use crate::{CommitError, StoreError, wakes::Waking};
 
 /// Units that may wait. At the limit callers wait for a place: the disk sets the pace.
 const QUEUE: usize = 4_096;
@@ -76,7 +76,7 @@ impl Writer {
         connection: Connection,
         path: &Path,
         ownership: Ownership,
-        wakes: broadcast::Sender<Wake>,
+        wakes: Waking,
     ) -> Result<Self, StoreError> {
         let (queue, orders) = mpsc::channel(QUEUE);
         let (alive, ended) = watch::channel(());
@@ -154,7 +154,7 @@ impl Writer {
 struct WriterThread {
     connection: Connection,
     path: PathBuf,
-    wakes: broadcast::Sender<Wake>,
+    wakes: Waking,
     failing: Arc<AtomicBool>,
     lost_records: Arc<AtomicU64>,
     // Dropped last and in this order: the lock after the connection, the sign of the end after the lock.

@@ -2,10 +2,12 @@
 
 use guichet_contract::RunId;
 use rusqlite::Connection;
-use tokio::sync::broadcast;
 
 use super::{columns::count, fault::Fault, records};
-use crate::{JobKind, Wake};
+use crate::{
+    JobKind,
+    wakes::{Wake, Waking},
+};
 
 /// An open transaction.
 pub(super) struct Writing<'a> {
@@ -93,15 +95,14 @@ fn begin(connection: &Connection) -> Result<Writing<'_>, Fault> {
 
 impl Woken {
     /// Each once, however many units asked for it.
-    pub(super) fn wake(mut self, wakes: &broadcast::Sender<Wake>) {
+    pub(super) fn wake(mut self, wakes: &Waking) {
         self.runs.sort_unstable();
         self.runs.dedup();
         let job = self.job.then_some(Wake::Job);
         let notice = self.notice.then_some(Wake::Notice);
         let record = self.record.then_some(Wake::Record);
         for wake in job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
-            // Nobody may be waiting.
-            let _ = wakes.send(wake);
+            wakes.wake(wake);
         }
     }
 }

@@ -16,8 +16,8 @@ use guichet_contract::{
 };
 use guichet_store::{
     Change, Checkpoints, CommitError, Delivery, Events, Idempotency, Job, Jobs, Lane, Notices, Page,
-    PageRequest, Records, RecordsFilter, Reviews, Room, Runs, RunsFilter, Schedules, Store, StoreError,
-    Token, Tokens, UnitOfWork, Wake, Wakes,
+    PageRequest, Records, RecordsFilter, Reviews, Room, RunWakes, Runs, RunsFilter, Schedules, Store,
+    StoreError, Token, Tokens, UnitOfWork, Wake, Wakes,
     memory::{Memory, MemoryStore},
 };
 use jiff::Timestamp;
@@ -219,6 +219,10 @@ impl FaultyStore {
 impl Wakes for FaultyStore {
     fn wakes(&self) -> broadcast::Receiver<Wake> {
         self.inner.wakes()
+    }
+
+    fn wakes_of(&self, run: RunId) -> RunWakes {
+        self.inner.wakes_of(run)
     }
 }
 
