@@ -68,6 +68,8 @@ pub struct Worker {
 
 /// The longest a worker sleeps without a look, should a wake ever be lost.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_mins(1);
+/// What becomes due within so long may begin so much later.
+const SETTLES: Duration = Duration::from_millis(5);
 /// The pause after the store has failed, and between tries of one job, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
@@ -110,24 +112,24 @@ impl Worker {
                         }
                     }
                     looked = worker.bulkheads().room();
-                    if all { Duration::ZERO } else { worker.until_next_due(&looked).await }
+                    if all {
+                        continue;
+                    }
+                    None
                 }
                 Err(error) => {
                     failures += 1;
                     tracing::error!(%error, "no jobs could be claimed");
-                    pause_after(failures)
+                    Some(pause_after(failures))
                 }
             };
-            if pause.is_zero() {
-                continue;
-            }
             // What there was no room for waits for the end of what is under way, or of what has ended since that look.
             let waits = looked.leaves_some_out() && !begun.is_empty();
             // In this order: what a simulated story does must not depend on chance.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = time::sleep(pause) => {}
+                () = worker.rest(pause, &looked) => {}
                 () = woken(&mut wakes, &worker.settings.lane), if failures == 0 => {}
                 _ = begun.join_next(), if waits && failures == 0 => {}
             }
@@ -158,6 +160,16 @@ impl Worker {
     async fn claim(&self, room: &Room) -> Result<Vec<Job>, guichet_store::StoreError> {
         let now = self.clock.now();
         self.store.claim_jobs(&self.settings.lane, &self.lease, now, self.lease_until(now), room).await
+    }
+
+    /// For so long, or until something is due. While one job follows the other, nobody is asked when that will be.
+    async fn rest(&self, pause: Option<Duration>, room: &Room) {
+        if let Some(pause) = pause {
+            return time::sleep(pause).await;
+        }
+        time::sleep(SETTLES).await;
+        let pause = self.until_next_due(room).await;
+        time::sleep(pause).await;
     }
 
     /// Of what there is room for.

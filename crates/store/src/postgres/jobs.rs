@@ -110,7 +110,8 @@ macro_rules! with_open {
 }
 
 // What has been free longest comes first. A holder that died is one more reason to be free; what another replica is
-// claiming at this instant is passed over.
+// claiming at this instant is passed over. A claim waits for no disk: what follows from it does, and stands behind it in
+// the same log; one that a crash of the server takes back is made again, and nobody begins a job without a lease.
 pub(super) const CLAIM: &str = with_open!(
     ",
     free AS (
@@ -127,6 +128,7 @@ pub(super) const CLAIM: &str = with_open!(
             FOR UPDATE OF job SKIP LOCKED) job)
     UPDATE jobs SET lease = $7, lease_until = $8, attempts = attempts + 1
     WHERE id = ANY (ARRAY (SELECT id FROM free ORDER BY free_at, id LIMIT $5))
+      AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
     RETURNING id, kind, run, due, attempts, key, nullif(bulkhead, '')"
 );
 

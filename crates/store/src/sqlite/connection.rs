@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::fault::Fault;
 use crate::StoreError;
@@ -64,5 +64,7 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, Fault> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16_000)?; // KiB
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Otherwise a statement on a table with a partial index is prepared anew each time, lest a value make another plan better.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }

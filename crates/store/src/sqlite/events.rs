@@ -39,7 +39,7 @@ const READ: &str = "SELECT seq, at, body FROM events WHERE run = ?1 AND seq > ?2
 #[async_trait]
 impl Events for SqliteStore {
     async fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>, StoreError> {
-        self.read(move |connection| {
+        self.look(move |connection| {
             let mut statement = connection.prepare_cached(READ)?;
             let mut rows = statement.query(params![run.to_string(), integer(after), integer(limit)])?;
             let mut events = Vec::new();

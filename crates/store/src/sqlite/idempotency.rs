@@ -43,7 +43,7 @@ impl Idempotency for SqliteStore {
         key: &str,
     ) -> Result<Option<(Digest, RunId)>, StoreError> {
         let (principal, key) = (principal.to_owned(), key.to_owned());
-        self.read(move |connection| {
+        self.look(move |connection| {
             let mut statement = connection.prepare_cached(READ)?;
             let mut rows = statement.query([principal, key])?;
             let Some(row) = rows.next()? else { return Ok(None) };

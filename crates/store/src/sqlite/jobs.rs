@@ -195,7 +195,7 @@ impl Jobs for SqliteStore {
         room: &Room,
     ) -> Result<Vec<Job>, StoreError> {
         let (lane, lease, room) = (lane.word(), lease.to_owned(), room.clone());
-        self.write(move |writing| {
+        self.write_unsynced(move |writing| {
             let connection = writing.connection();
             let mut free = Vec::new();
             for (bulkhead, most) in open(connection, &lane, &room)? {
@@ -227,7 +227,7 @@ impl Jobs for SqliteStore {
 
     async fn extend_lease(&self, job: JobId, lease: &str, until: Timestamp) -> Result<bool, StoreError> {
         let lease = lease.to_owned();
-        self.write(move |writing| {
+        self.write_unsynced(move |writing| {
             let extended = writing
                 .connection()
                 .prepare_cached("UPDATE jobs SET lease_until = ?3 WHERE id = ?1 AND lease = ?2")?
@@ -240,7 +240,7 @@ impl Jobs for SqliteStore {
 
     async fn next_due(&self, lane: &Lane, room: &Room) -> Result<Option<Timestamp>, StoreError> {
         let (lane, room) = (lane.word(), room.clone());
-        self.read(move |connection| {
+        self.look(move |connection| {
             let mut statement = connection.prepare_cached(NEXT_DUE)?;
             let mut next: Option<i64> = None;
             for (bulkhead, _) in open(connection, &lane, &room)? {
@@ -255,7 +255,7 @@ impl Jobs for SqliteStore {
 
     async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
         let key = key.to_owned();
-        self.read(move |connection| {
+        self.look(move |connection| {
             let mut statement = connection.prepare_cached(LINE)?;
             let runs = statement.query_map(params![key, micros(now)], |row| row.get::<_, String>(0))?;
             runs.map(|run| word(&run?)).collect()

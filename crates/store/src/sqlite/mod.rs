@@ -126,6 +126,14 @@ impl SqliteStore {
         self.readers.read(work).await
     }
 
+    /// Reads a few rows that are found by key.
+    async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.look(work).await
+    }
+
     /// A search was refused by the index. If it is damaged, the next call of [`Self::index`] makes it anew.
     fn index_refused(&self, fault: &Fault) {
         if !search_index::is_damage(fault) {
@@ -175,6 +183,14 @@ impl SqliteStore {
         work: impl FnOnce(&mut writing::Writing<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, CommitError> {
         self.writer.write(work).await
+    }
+
+    /// The same for what may be forgotten when the machine loses power ([`Writer::write_unsynced`]).
+    async fn write_unsynced<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut writing::Writing<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        self.writer.write_unsynced(work).await
     }
 }
 

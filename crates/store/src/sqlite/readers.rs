@@ -1,4 +1,6 @@
 //! A few read-only connections. In WAL mode they see the last commit and never wait for the writer.
+//!
+//!   by key: on the thread that asks    everything else: on a thread that may block
 
 use std::{
     path::{Path, PathBuf},
@@ -86,6 +88,22 @@ impl Readers {
             Ok(said) => said.map_err(|fault| fault.into_store_error(&self.shared.path)),
             Err(_) => Err(StoreError::Engine("a read was cut off before it was done".to_owned())),
         }
+    }
+
+    /// Runs work that finds its few rows by key on the thread that asks: it takes some ten microseconds, and to hand it to
+    /// another thread and back takes more. As long as there is no connection yet, it is read like everything else.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Ok(turn) = self.shared.turns.try_acquire() else { return self.read(work).await };
+        let (Some(connection), age) = self.shared.take_idle() else {
+            drop(turn);
+            return self.read(work).await;
+        };
+        let said = work(&connection);
+        self.shared.give_back(connection, age);
+        said.map_err(|fault| fault.into_store_error(&self.shared.path))
     }
 
     /// Waits for the reads under way, then refuses more.

@@ -223,7 +223,7 @@ const OPEN_OF: &str = "
 #[async_trait]
 impl Runs for SqliteStore {
     async fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
-        self.read(move |connection| {
+        self.look(move |connection| {
             let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE id = ?1"))?;
             let mut rows = statement.query([id.to_string()])?;
             rows.next()?.map(|row| Ok(read_row(row)?.0)).transpose()
@@ -249,7 +249,7 @@ impl Runs for SqliteStore {
 
     async fn open_runs_of(&self, kind: PrincipalKind, name: &str) -> Result<u64, StoreError> {
         let name = name.to_owned();
-        self.read(move |connection| {
+        self.look(move |connection| {
             let kind = serde_json::to_value(kind)?;
             let rows = connection
                 .prepare_cached(OPEN_OF)?

@@ -94,11 +94,11 @@ fn select(connection: &Connection, tail: &str, key: impl ToSql) -> Result<Vec<To
 impl Tokens for SqliteStore {
     async fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, StoreError> {
         let secret = *secret_sha256;
-        self.read(move |connection| Ok(select(connection, "WHERE secret_sha256 = ?1", secret)?.pop())).await
+        self.look(move |connection| Ok(select(connection, "WHERE secret_sha256 = ?1", secret)?.pop())).await
     }
 
     async fn token(&self, id: TokenId) -> Result<Option<Token>, StoreError> {
-        self.read(move |connection| Ok(select(connection, "WHERE id = ?1", id.to_string())?.pop())).await
+        self.look(move |connection| Ok(select(connection, "WHERE id = ?1", id.to_string())?.pop())).await
     }
 
     async fn personal_tokens(&self, principal: &str) -> Result<Vec<Token>, StoreError> {

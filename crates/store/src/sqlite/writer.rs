@@ -10,6 +10,7 @@
 //! The road not taken: a mutex around the connection. It would commit one unit per disk write.
 
 use std::{
+    cell::Cell,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -39,11 +40,19 @@ const GROUP: usize = 1_024;
 /// What the thread is asked to do.
 enum Order {
     /// Apply in a savepoint, answer after the commit.
-    Unit(Box<dyn Unit>),
+    Unit(Box<dyn Unit>, Synced),
     /// Append; nobody waits for an answer.
     Record(Leaf),
     /// Take no more, write what waits, end.
     Close,
+}
+
+/// Whether whoever is answered relies on it that a power cut does not take it back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Synced {
+    Yes,
+    /// What follows from it is synced, and stands behind it in the same log.
+    No,
 }
 
 /// The caller's side.
@@ -84,6 +93,7 @@ impl Writer {
         let failing = Arc::new(AtomicBool::new(false));
         let thread = WriterThread {
             connection,
+            synced: Cell::new(Synced::Yes),
             path: path.to_owned(),
             wakes,
             lost_records: Arc::clone(&lost_records),
@@ -112,8 +122,25 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, CommitError> {
+        self.ask(work, Synced::Yes).await
+    }
+
+    /// The same, but that a power cut may take it back as long as nothing that was answered by [`Self::write`] came after it.
+    /// For leases: a job whose lease is forgotten is taken up anew, and nobody begins it without a lease that is kept.
+    pub(super) async fn write_unsynced<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, CommitError> {
+        self.ask(work, Synced::No).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writing<'_>) -> Result<T, Fault> + Send + 'static,
+        synced: Synced,
+    ) -> Result<T, CommitError> {
         let (unit, said) = Asked::new(work);
-        self.queue.send(Order::Unit(Box::new(unit))).await.map_err(|_| StoreError::Closed)?;
+        self.queue.send(Order::Unit(Box::new(unit), synced)).await.map_err(|_| StoreError::Closed)?;
         self.thread.unpark();
         match said.await.map_err(|_| StoreError::Closed)? {
             Ok(value) => Ok(value),
@@ -153,6 +180,8 @@ impl Writer {
 /// The thread's side.
 struct WriterThread {
     connection: Connection,
+    /// As the connection is set.
+    synced: Cell<Synced>,
     path: PathBuf,
     wakes: Waking,
     failing: Arc<AtomicBool>,
@@ -200,9 +229,14 @@ impl WriterThread {
     }
 
     fn write_group(&self, group: &mut Vec<Order>) {
+        let needs_no_sync = |order: &Order| matches!(order, Order::Unit(_, Synced::No) | Order::Close);
+        let synced = if group.iter().all(needs_no_sync) { Synced::No } else { Synced::Yes };
+        if let Err(fault) = self.sync_from_now_on(synced) {
+            return self.give_up(group, &fault.into_store_error(&self.path));
+        }
         let written = in_transaction(&self.connection, |writing| {
             group.iter_mut().try_for_each(|order| match order {
-                Order::Unit(unit) => writing.in_savepoint(|writing| unit.apply(writing)),
+                Order::Unit(unit, _) => writing.in_savepoint(|writing| unit.apply(writing)),
                 Order::Record(leaf) => records::append(writing, leaf),
                 Order::Close => Ok(()),
             })
@@ -211,7 +245,7 @@ impl WriterThread {
             Ok(woken) => {
                 self.failing.store(false, Ordering::Relaxed);
                 for order in group.drain(..) {
-                    if let Order::Unit(unit) = order {
+                    if let Order::Unit(unit, _) = order {
                         unit.answer(Ok(()));
                     }
                 }
@@ -221,6 +255,20 @@ impl WriterThread {
         }
     }
 
+    /// Whether the commits that follow wait for the disk. In WAL mode a later commit that does takes all before it along.
+    fn sync_from_now_on(&self, synced: Synced) -> Result<(), Fault> {
+        if self.synced.get() != synced {
+            let words = if synced == Synced::Yes {
+                "PRAGMA synchronous = FULL"
+            } else {
+                "PRAGMA synchronous = NORMAL"
+            };
+            self.connection.execute_batch(words)?; // it is obeyed when it is read: one that is kept ready would not be
+            self.synced.set(synced);
+        }
+        Ok(())
+    }
+
     /// Nothing of the group became true: all are told. Records that nobody waits for are tried once more, without
     /// the units beside which they failed, and never lost in silence.
     fn give_up(&self, group: &mut Vec<Order>, error: &StoreError) {
@@ -228,7 +276,7 @@ impl WriterThread {
         let mut leaves = Vec::new();
         for order in group.drain(..) {
             match order {
-                Order::Unit(unit) => unit.answer(Err(error)),
+                Order::Unit(unit, _) => unit.answer(Err(error)),
                 Order::Record(leaf) => leaves.push(leaf),
                 Order::Close => {}
             }
