@@ -23,7 +23,10 @@ const APPEND: &str = "
 /// The next event of a run. Conflict when there is no such run.
 pub(super) fn append(unit: &mut Unit, run: RunId, at: Timestamp, kind: &EventKind) -> Result<(), Fault> {
     let conflict = format!("run {run} (no such run)");
-    unit.one(LOCK, values![run.0], conflict.clone());
+    if !unit.locked.contains(&run) {
+        unit.one(LOCK, values![run.0], conflict.clone());
+        unit.locked.push(run);
+    }
     unit.one(APPEND, values![run.0, micros(at), serde_json::to_string(kind)?], conflict);
     unit.woken.runs.push(run);
     Ok(())

@@ -67,6 +67,7 @@ pub(super) fn insert(unit: &mut Unit, run: &Run) -> Result<(), Fault> {
         );
     }
     unit.one(INSERT, values, conflict);
+    unit.locked.push(run.id);
     for (position, decision) in run.decisions.iter().enumerate() {
         insert_decision(unit, run.id, position, decision)?;
     }
@@ -108,6 +109,7 @@ pub(super) fn r#move(
         outcome_text(outcome)?,
     ];
     unit.one_of_run(MOVE, values, run, from);
+    unit.locked.push(run);
     Ok(())
 }
 

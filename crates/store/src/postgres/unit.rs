@@ -44,6 +44,8 @@ pub(super) struct Unit {
     pub(super) steps: Vec<Step>,
     pub(super) leaves: Vec<Leaf>,
     pub(super) woken: Woken,
+    /// The runs whose rows its statements so far have written or locked: they stay so until the commit.
+    pub(super) locked: Vec<RunId>,
 }
 
 impl Unit {
