@@ -155,10 +155,10 @@ impl Attended<'_> {
         let performing = self.platform.providers.advance(call, &self.journal);
         let asked = until_cancel_asked(self.platform, self.run.id, wakes);
         tokio::pin!(performing, asked);
-        let telling = self.tell_until_heard(call);
+        let telling = self.recall_after(Duration::ZERO, call);
         tokio::pin!(telling);
         let mut listens = can_be_stopped(call.action) && !call.cancelled;
-        let mut tells = false;
+        let mut tries = 0;
         loop {
             tokio::select! {
                 biased;
@@ -168,25 +168,30 @@ impl Attended<'_> {
                     if call.action.resumable {
                         return Ok(None);
                     }
-                    tells = true;
+                    tries = 1;
                 }
-                // Beside the call: it goes on while its provider is slow to hear that it shall stop.
-                () = &mut telling, if tells => tells = false,
+                // Beside the call, which goes on while its provider is slow to hear that it shall stop. What came of it is told
+                // before anything else is looked at, so that no line comes after the end.
+                answer = &mut telling, if tries > 0 => {
+                    tries = if self.was_heard(answer, tries).await { 0 } else { tries + 1 };
+                    telling.set(self.recall_after(TELL_AGAIN, call));
+                }
             }
         }
     }
 
-    async fn tell_until_heard(&self, call: &ProviderCall<'_>) {
-        let mut tries = 1;
-        while !self.tell_to_stop(call, tries).await {
-            tries += 1;
-            tokio::time::sleep(TELL_AGAIN).await;
-        }
+    /// Tells the provider to stop. The call goes on; its end says whether it was stopped.
+    async fn recall_after(
+        &self,
+        pause: Duration,
+        call: &ProviderCall<'_>,
+    ) -> Result<Remembered, ProviderError> {
+        tokio::time::sleep(pause).await;
+        self.platform.providers.recall(call, true).await
     }
 
-    /// The call goes on; its end says whether it was stopped. False when nobody heard it.
-    async fn tell_to_stop(&self, call: &ProviderCall<'_>, tries: u32) -> bool {
-        let answer = self.platform.providers.recall(call, true).await;
+    /// Whether the provider heard that it shall stop. Whoever follows the run hears of the first try, and of the one that is heard.
+    async fn was_heard(&self, answer: Result<Remembered, ProviderError>, tries: u32) -> bool {
         let heard = matches!(answer, Ok(Remembered::UnderWay | Remembered::Ended(_)));
         if !heard && tries > 1 {
             return false;
@@ -278,7 +283,7 @@ impl Attended<'_> {
 
     /// Holds nothing but a job that is due then.
     async fn rest(&mut self, name: String, until: Timestamp) -> Result<After, CommitError> {
-        if self.journal.is_full() {
+        if self.journal.is_full() && self.journal.slept_as(&name) == 0 {
             return Ok(unclear("waits more often than a journal takes"));
         }
         let run = self.run.id;
