@@ -92,7 +92,7 @@ impl Perform for Performer {
             JobKind::ExpireRun => expire_run::expire_run(&self.0, job, lease).await,
             JobKind::ReconcileRun => reconcile_run::reconcile_run(&self.0, job, lease).await,
             JobKind::FireSchedule => fire_schedule::fire_schedule(&self.0, job, lease).await,
-            other => unreachable!("nobody asks for {other:?} in these stories"),
+            JobKind::DeliverNotice => unreachable!("nobody is told anything in these stories"),
         }
     }
 }

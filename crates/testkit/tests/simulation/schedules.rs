@@ -92,7 +92,7 @@ pub(crate) async fn fired(story: &Story, store: &MemoryStore, runs: &[Run], reco
     for record in of_it() {
         let detail = record.detail.as_deref().unwrap_or_default();
         let told = detail.split_once(", ").map_or(detail, |(_, told)| told);
-        let (time, why) = told.split_at(told.find("Z").map_or(told.len(), |end| end + 1));
+        let (time, why) = told.split_at(told.find('Z').map_or(told.len(), |end| end + 1));
         if !times.insert(time.to_owned()) {
             wrong(&format!("{time} came twice"));
         }
