@@ -116,6 +116,9 @@ pub enum StepState {
 /// The step of a long run that says that what was done is being undone; its result is the problem that led to it.
 pub const UNDOING: &str = "guichet: undoing";
 
+/// The most steps and pauses that the journal of one run takes.
+pub const STEPS_MAX: usize = 1_000;
+
 impl StepState {
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {

@@ -33,7 +33,7 @@ pub use approval::{Approval, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;
-pub use event::{EventKind, RunEvent, StepState, UNDOING};
+pub use event::{EventKind, RunEvent, STEPS_MAX, StepState, UNDOING};
 pub use explanation::{
     Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
     WhoCanApprove,

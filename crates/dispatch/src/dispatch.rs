@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use crate::{
     answer,
-    provider::Provider,
+    provider::{Asking, Provider},
     request::{self, Mode},
     story,
     token::{SignTokens, Tokens},
@@ -82,7 +82,8 @@ impl Dispatch {
         call: &ProviderCall<'_>,
         mode: Mode,
     ) -> Result<(Response<AnswerBody>, OwnedSemaphorePermit), ProviderError> {
-        let room = provider.enter(self.clock.now()).await?;
+        let asking = if mode == Mode::Perform { Asking::Work } else { Asking::Question };
+        let room = provider.enter(asking, self.clock.now()).await?;
         let token = self.tokens.token(call)?;
         let request = request::build(provider.transport.base(), call, mode, &token)?;
         let span = tracing::info_span!(

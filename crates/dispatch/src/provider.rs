@@ -12,10 +12,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{breaker::Breaker, transport::Transport};
 
+/// Questions at once beyond the calls that a provider may have: an eighth of those, and no more than this.
+const QUESTIONS: usize = 8;
+
 /// How much one provider may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls at once; one provider's slowness does not eat another's room.
+    /// Calls at once; one provider's slowness does not eat another's room. Questions may be a few more: see [`Asking`].
     pub at_once: usize,
     /// How long a call waits for room before it is told that the provider is busy.
     pub wait: Duration,
@@ -36,6 +39,16 @@ impl Default for Limits {
     }
 }
 
+/// What a call is for, and so which room it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// It acts, or reads.
+    Work,
+    /// It changes nothing and is answered soon: a plan, what became of a run, that one shall stop. It has a few places of its own
+    /// beside those of all calls: runs that hang must neither keep themselves from being stopped nor others from being asked after.
+    Question,
+}
+
 /// One provider.
 #[derive(Debug)]
 pub struct Provider {
@@ -44,6 +57,8 @@ pub struct Provider {
     pub(crate) transport: Transport,
     pub(crate) limits: Limits,
     room: Arc<Semaphore>,
+    /// For questions alone, when there is no other room.
+    questions: Arc<Semaphore>,
     breaker: Mutex<Breaker>,
     standing: Mutex<Standing>,
 }
@@ -68,15 +83,30 @@ impl Provider {
             transport,
             limits,
             room: Arc::new(Semaphore::new(limits.at_once.max(1))),
+            questions: Arc::new(Semaphore::new((limits.at_once / 8).clamp(1, QUESTIONS))),
             breaker: Mutex::new(Breaker::default()),
             standing: Mutex::new(Standing::default()),
         }
     }
 
     /// Room for one call, or why there is none.
-    pub(crate) async fn enter(&self, now: Timestamp) -> Result<OwnedSemaphorePermit, ProviderError> {
-        let permit = tokio::time::timeout(self.limits.wait, Arc::clone(&self.room).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else {
+    pub(crate) async fn enter(
+        &self,
+        asking: Asking,
+        now: Timestamp,
+    ) -> Result<OwnedSemaphorePermit, ProviderError> {
+        let any = Arc::clone(&self.room).acquire_owned();
+        let permit = async {
+            match asking {
+                Asking::Work => any.await,
+                Asking::Question => tokio::select! {
+                    biased;
+                    permit = any => permit,
+                    permit = Arc::clone(&self.questions).acquire_owned() => permit,
+                },
+            }
+        };
+        let Ok(Ok(permit)) = tokio::time::timeout(self.limits.wait, permit).await else {
             return Err(ProviderError::NotSent(
                 Problem::new(
                     code::PROVIDER_BUSY,
@@ -178,5 +208,32 @@ impl Provider {
             warnings: standing.warnings,
             document: standing.document,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_that_hang_keep_no_question_waiting_and_questions_no_call() {
+        let limits = Limits { at_once: 16, wait: Duration::from_millis(20), ..Limits::default() };
+        let provider = Provider::new("a", Transport::Embedded(axum::Router::new()), limits);
+        let enter = |asking| provider.enter(asking, Timestamp::UNIX_EPOCH);
+        let mut hanging = Vec::new();
+        for _ in 0..16 {
+            hanging.push(enter(Asking::Work).await.unwrap());
+        }
+        let busy = enter(Asking::Work).await.unwrap_err();
+        assert_eq!(busy.problem().code, code::PROVIDER_BUSY);
+        let asked = [enter(Asking::Question).await.unwrap(), enter(Asking::Question).await.unwrap()];
+        assert!(enter(Asking::Question).await.is_err(), "an eighth as many questions");
+        // Where there is room, a question takes none of those few.
+        drop(hanging.pop());
+        let other = enter(Asking::Question).await.unwrap();
+        assert!(enter(Asking::Work).await.is_err());
+        drop((asked, other));
+        let _call = enter(Asking::Work).await.unwrap();
+        assert!(enter(Asking::Work).await.is_err(), "the places of questions are theirs");
     }
 }

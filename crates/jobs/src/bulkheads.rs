@@ -1,7 +1,7 @@
 //! How many jobs go at once, and how many of each bulkhead: places that all share, and a few that are its own, so that however
 //! many of one hang, every other goes on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use guichet_contract::JobId;
 use guichet_store::{Job, Room};
@@ -13,7 +13,8 @@ pub(crate) struct Bulkheads {
     at_once: usize,
     /// Of each bulkhead that is known; at least 1.
     most: BTreeMap<String, usize>,
-    jobs: HashSet<JobId>,
+    /// Under way, and whether it was given out once more meanwhile.
+    jobs: HashMap<JobId, bool>,
     /// By bulkhead; the empty word stands for those without one.
     under_way: BTreeMap<String, usize>,
 }
@@ -21,26 +22,29 @@ pub(crate) struct Bulkheads {
 impl Bulkheads {
     pub(crate) fn new(at_once: usize, most: &BTreeMap<String, usize>) -> Self {
         let most = most.iter().map(|(word, most)| (word.clone(), (*most).max(1))).collect();
-        Self { at_once: at_once.max(1), most, jobs: HashSet::new(), under_way: BTreeMap::new() }
+        Self { at_once: at_once.max(1), most, jobs: HashMap::new(), under_way: BTreeMap::new() }
     }
 
-    /// False when it is under way already.
+    /// False when it is under way already; [`Self::end`] will say that it was given out once more.
     pub(crate) fn begin(&mut self, job: &Job) -> bool {
-        let is_new = self.jobs.insert(job.id);
-        if is_new {
-            *self.under_way.entry(word_of(job)).or_default() += 1;
+        if let Some(again) = self.jobs.get_mut(&job.id) {
+            *again = true;
+            return false;
         }
-        is_new
+        self.jobs.insert(job.id, false);
+        *self.under_way.entry(word_of(job)).or_default() += 1;
+        true
     }
 
-    pub(crate) fn end(&mut self, job: &Job) {
-        if self.jobs.remove(&job.id) {
-            let word = word_of(job);
-            match self.under_way.get_mut(&word) {
-                Some(count) if *count > 1 => *count -= 1,
-                _ => drop(self.under_way.remove(&word)),
-            }
+    /// Whether it was given out once more while it was under way: whoever got it then did not begin it.
+    pub(crate) fn end(&mut self, job: &Job) -> bool {
+        let Some(again) = self.jobs.remove(&job.id) else { return false };
+        let word = word_of(job);
+        match self.under_way.get_mut(&word) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.under_way.remove(&word)),
         }
+        again
     }
 
     /// A quarter of all places are bulkheads' own, the same number each, but each has one.
@@ -136,8 +140,8 @@ mod tests {
         assert!(bulkheads.begin(&first) && !bulkheads.begin(&first), "it is under way");
         assert_eq!(fill(&mut bulkheads, "a"), 6);
         assert_eq!(fill(&mut bulkheads, "b"), 1);
-        bulkheads.end(&first);
-        bulkheads.end(&first);
+        assert!(bulkheads.end(&first), "it was given out once more meanwhile");
+        assert!(!bulkheads.end(&first), "and is told so once");
         assert_eq!(["a", "b"].map(|word| bulkheads.room().of(word)), [1, 1], "it was a shared place");
         assert_eq!(bulkheads.room().jobs, 1, "which one of them gets");
     }

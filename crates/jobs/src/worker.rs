@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use guichet_contract::Clock;
+use guichet_lifecycle::BackOff;
 use guichet_store::{Change, CommitError, Job, Lane, Room, Store, UnitOfWork, Wake};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
@@ -70,8 +71,8 @@ pub struct Worker {
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_mins(1);
 /// What becomes due within so long may begin so much later.
 const SETTLES: Duration = Duration::from_millis(5);
-/// The pause after the store has failed, and between tries of one job, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// The pauses after the store has failed, and between tries of one job.
+const PAUSES: BackOff = BackOff::seconds(1, 60);
 
 impl Worker {
     /// A worker under a name of its own.
@@ -105,10 +106,14 @@ impl Worker {
                     failures = 0;
                     let all = room.jobs > 0 && jobs.len() == room.jobs;
                     for job in jobs {
-                        // After a leap of the clock a lease of our own can look run out: what is under way stays so.
+                        // It can be given out to us while it is under way here: when it was handed back an instant ago and is
+                        // due, or when the clock leaps and a lease of our own looks run out. One goes on at a time.
                         if worker.bulkheads().begin(&job) {
-                            let begun_job = UnderWay { worker: Arc::clone(&worker), job };
-                            begun.spawn(async move { begun_job.worker.perform_one(&begun_job.job).await });
+                            let under_way = UnderWay { worker: Arc::clone(&worker), job };
+                            begun.spawn(async move {
+                                under_way.worker.perform_one(&under_way.job).await;
+                                under_way.end().await;
+                            });
                         }
                     }
                     looked = worker.bulkheads().room();
@@ -120,7 +125,7 @@ impl Worker {
                 Err(error) => {
                     failures += 1;
                     tracing::error!(%error, "no jobs could be claimed");
-                    Some(pause_after(failures))
+                    Some(Duration::try_from(PAUSES.after(failures)).unwrap_or(LOOK_AT_LEAST_EVERY))
                 }
             };
             // What there was no room for waits for the end of what is under way, or of what has ended since that look.
@@ -186,7 +191,7 @@ impl Worker {
                     .map_or(Duration::from_millis(1), |wait| wait + Duration::from_millis(1))
                     .min(LOOK_AT_LEAST_EVERY)
             }
-            Err(_) => PAUSE.0,
+            Err(_) => Duration::try_from(PAUSES.first).unwrap_or(LOOK_AT_LEAST_EVERY),
         }
     }
 
@@ -221,10 +226,8 @@ impl Worker {
         };
         if let Err(error) = result {
             tracing::warn!(job = %job.id, run = %job.run, attempts = job.attempts, %error, "the job is tried again");
-            let pause = SignedDuration::try_from(pause_after(job.attempts.max(1)))
-                .unwrap_or(SignedDuration::from_mins(1));
-            let again =
-                Change::RetryJob { job: job.id, lease: self.lease.clone(), due: self.clock.now() + pause };
+            let due = self.clock.now() + PAUSES.after(job.attempts);
+            let again = Change::RetryJob { job: job.id, lease: self.lease.clone(), due };
             if let Err(error) = self.store.commit(UnitOfWork::new().with(again)).await {
                 tracing::warn!(job = %job.id, %error, "the job keeps its lease until that runs out");
             }
@@ -238,15 +241,28 @@ struct UnderWay {
     job: Job,
 }
 
+impl UnderWay {
+    /// What was given out meanwhile is given out anew. Where what is over has finished it, or has handed it back later than
+    /// that, nobody holds it under this lease, and there is nothing to do.
+    async fn end(self) {
+        let Self { worker, job } = &self;
+        if !worker.bulkheads().end(job) {
+            return;
+        }
+        let again = Change::RetryJob { job: job.id, lease: worker.lease.clone(), due: worker.clock.now() };
+        match worker.store.commit(UnitOfWork::new().with(again)).await {
+            Ok(()) | Err(CommitError::Conflict { .. }) => {}
+            Err(CommitError::Store(error)) => {
+                tracing::warn!(job = %job.id, %error, "the job keeps its lease until that runs out");
+            }
+        }
+    }
+}
+
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.worker.bulkheads().end(&self.job);
     }
-}
-
-/// 1 s, 2 s, 4 s … 60 s.
-fn pause_after(failures: u32) -> Duration {
-    PAUSE.0.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(PAUSE.1)
 }
 
 async fn woken(wakes: &mut broadcast::Receiver<Wake>, lane: &Lane) {
@@ -263,11 +279,64 @@ async fn woken(wakes: &mut broadcast::Receiver<Wake>, lane: &Lane) {
 
 #[cfg(test)]
 mod tests {
+    use guichet_contract::{JobId, RunId, SystemClock};
+    use guichet_store::{
+        JobKind,
+        memory::{Memory, MemoryStore},
+    };
+
     use super::*;
 
-    #[test]
-    fn pauses_grow_and_end() {
-        let seconds: Vec<u64> = (1..9).map(|n| pause_after(n).as_secs()).collect();
-        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+    /// Hands its job back, due at once, and lingers for a moment: as a run does that is called again without a pause.
+    struct HandsBack {
+        store: Arc<MemoryStore>,
+        performed: Mutex<Vec<time::Instant>>,
+    }
+
+    #[async_trait]
+    impl Perform for HandsBack {
+        async fn perform(&self, job: &Job, lease: &str) -> Result<(), CommitError> {
+            let times = {
+                let mut performed = self.performed.lock().unwrap();
+                performed.push(time::Instant::now());
+                performed.len()
+            };
+            let (job, lease) = (job.id, lease.to_owned());
+            if times > 1 {
+                return self.store.commit(UnitOfWork::new().with(Change::FinishJob { job, lease })).await;
+            }
+            let again = Change::RetryJob { job, lease, due: SystemClock.now() };
+            self.store.commit(UnitOfWork::new().with(again)).await?;
+            time::sleep(Duration::from_millis(500)).await;
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_out_while_it_is_under_way_goes_on_right_after_it() {
+        let store = Arc::new(MemoryStore::open(&Memory::default()));
+        let job = Job {
+            id: JobId::new(&SystemClock),
+            kind: JobKind::ExecuteRun,
+            run: RunId::new(&SystemClock),
+            due: SystemClock.now(),
+            attempts: 0,
+            key: None,
+            bulkhead: None,
+        };
+        store.commit(UnitOfWork::new().enqueue_job(job)).await.unwrap();
+        let hands_back = Arc::new(HandsBack { store: Arc::clone(&store), performed: Mutex::new(Vec::new()) });
+        let perform: Arc<dyn Perform> = Arc::clone(&hands_back) as _;
+        let worker = Worker::new(store, Arc::new(SystemClock), perform, WorkerSettings::default());
+        let stop = CancellationToken::new();
+        let begun = time::Instant::now();
+        let working = tokio::spawn(worker.work(stop.clone()));
+        time::sleep(Duration::from_secs(5)).await;
+        stop.cancel();
+        working.await.unwrap();
+        let performed = hands_back.performed.lock().unwrap();
+        let after: Vec<Duration> = performed.iter().map(|at| *at - begun).collect();
+        assert_eq!(after.len(), 2, "it does not wait for its lease to run out: {after:?}");
+        assert!(after[1] >= after[0] + Duration::from_millis(500), "one goes on at a time: {after:?}");
     }
 }

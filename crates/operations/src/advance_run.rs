@@ -18,13 +18,12 @@ use crate::{
     journal::{Journal, Trouble},
     platform::Platform,
     providers::{Advanced, ProviderCall, ProviderError, Remembered},
+    put_off::{Lacks, PAUSES, pause_of},
     record_outcome::{commit_patiently, record_outcome},
 };
 
-/// The pause before a call is made again, at first and at most.
-const PAUSE: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(1), SignedDuration::from_mins(1));
-/// How often a run whose provider cannot be called is taken up before it fails: about half a minute.
-const SEND_TRIES: u32 = 6;
+/// How often a provider may end a call without a word that is new, in a row, before nobody calls it any more.
+const IDLE_CALLS: u32 = 6;
 /// Between two tries to tell a provider to stop.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 /// Between two looks whether somebody wants the run stopped, at least.
@@ -50,6 +49,8 @@ struct Attended<'a> {
     /// Whether the provider may have been called before.
     called: bool,
     attempts: u32,
+    /// So many calls in a row brought nothing new.
+    idle: u32,
 }
 
 /// What comes after a call.
@@ -74,16 +75,17 @@ pub(crate) async fn advance_run(
     attempts: u32,
     held: &Held<'_>,
 ) -> Result<(), CommitError> {
+    let resumable = call.action().resumable;
     let journal = if resumed {
-        Journal::load(platform, run.id, held).await.map_err(CommitError::Store)?
+        Journal::load(platform, run.id, resumable, held).await.map_err(CommitError::Store)?
     } else {
-        Journal::empty(platform, run.id, held)
+        Journal::empty(platform, run.id, resumable, held)
     };
     if run.waits_until.is_some() {
         let awake = UnitOfWork::new().with(Change::RestRun { run: run.id, until: None });
         platform.store.commit(awake).await?;
     }
-    let mut attended = Attended { platform, run, call, held, journal, called: resumed, attempts };
+    let mut attended = Attended { platform, run, call, held, journal, called: resumed, attempts, idle: 0 };
     loop {
         match attended.call_once().await? {
             After::Again => attended.called = true,
@@ -140,7 +142,7 @@ impl Attended<'_> {
             ..ProviderCall::of(action, self.call.input(), &self.run.requested_by, &self.run.environment)
         };
         let Some(answer) = self.perform(&call, wakes).await? else { return Ok(After::Again) };
-        self.after(answer).await
+        self.after(answer, steps.len()).await
     }
 
     /// Calls, and answers none when the call was left since the run shall be stopped: the next one says so.
@@ -152,10 +154,10 @@ impl Attended<'_> {
         let performing = self.platform.providers.advance(call, &self.journal);
         let asked = until_cancel_asked(self.platform, self.run.id, wakes);
         tokio::pin!(performing, asked);
+        let telling = self.recall_after(Duration::ZERO, call);
+        tokio::pin!(telling);
         let mut listens = can_be_stopped(call.action) && !call.cancelled;
         let mut tries = 0;
-        let tell = tokio::time::sleep(Duration::ZERO);
-        tokio::pin!(tell);
         loop {
             tokio::select! {
                 biased;
@@ -167,17 +169,28 @@ impl Attended<'_> {
                     }
                     tries = 1;
                 }
-                () = &mut tell, if tries > 0 => {
-                    tries = if self.tell_to_stop(call, tries).await { 0 } else { tries + 1 };
-                    tell.as_mut().reset(tokio::time::Instant::now() + TELL_AGAIN);
+                // Beside the call, which goes on while its provider is slow to hear that it shall stop. What came of it is told
+                // before anything else is looked at, so that no line comes after the end.
+                answer = &mut telling, if tries > 0 => {
+                    tries = if self.was_heard(answer, tries).await { 0 } else { tries + 1 };
+                    telling.set(self.recall_after(TELL_AGAIN, call));
                 }
             }
         }
     }
 
-    /// The call goes on; its end says whether it was stopped. False when nobody heard it.
-    async fn tell_to_stop(&self, call: &ProviderCall<'_>, tries: u32) -> bool {
-        let answer = self.platform.providers.recall(call, true).await;
+    /// Tells the provider to stop. The call goes on; its end says whether it was stopped.
+    async fn recall_after(
+        &self,
+        pause: Duration,
+        call: &ProviderCall<'_>,
+    ) -> Result<Remembered, ProviderError> {
+        tokio::time::sleep(pause).await;
+        self.platform.providers.recall(call, true).await
+    }
+
+    /// Whether the provider heard that it shall stop. Whoever follows the run hears of the first try, and of the one that is heard.
+    async fn was_heard(&self, answer: Result<Remembered, ProviderError>, tries: u32) -> bool {
         let heard = matches!(answer, Ok(Remembered::UnderWay | Remembered::Ended(_)));
         if !heard && tries > 1 {
             return false;
@@ -190,15 +203,25 @@ impl Attended<'_> {
             }
             Err(error) => &format!("the provider could not be told to stop: {error}"),
         };
-        let line = EventKind::Log { line: line.to_owned() };
+        self.tell_line(line.to_owned()).await;
+        heard
+    }
+
+    /// Whoever follows the run hears it; nothing rests on it.
+    async fn tell_line(&self, line: String) {
+        let line = EventKind::Log { line };
         let work = UnitOfWork::new().append_event(self.run.id, self.platform.clock.now(), line);
         if let Err(error) = self.platform.store.commit(work).await {
             tracing::warn!(run = %self.run.id, %error, "a line of the run's log was lost");
         }
-        heard
     }
 
-    async fn after(&mut self, answer: Result<Advanced, ProviderError>) -> Result<After, CommitError> {
+    /// `knew`: how many steps were handed over with the call.
+    async fn after(
+        &mut self,
+        answer: Result<Advanced, ProviderError>,
+        knew: usize,
+    ) -> Result<After, CommitError> {
         let action = self.call.action();
         match answer {
             Ok(Advanced::Done(result)) => Ok(After::Ended(Event::Succeeded, Outcome::succeeded(result))),
@@ -207,7 +230,11 @@ impl Attended<'_> {
                 Ok(After::Ended(Event::Cancelled, Outcome::cancelled(problem)))
             }
             Ok(Advanced::Noted) if action.resumable => match self.journal.take_trouble() {
-                None => Ok(After::Again),
+                None if self.journal.steps().len() > knew => {
+                    self.idle = 0;
+                    Ok(After::Again)
+                }
+                None => Ok(self.idle("said that a step is done, and told none").await),
                 Some(Trouble::Store(CommitError::Conflict { .. })) => Ok(After::LeftAlone),
                 Some(Trouble::Store(error)) => Err(error),
                 Some(Trouble::Full) => Ok(unclear("told more steps than a journal takes")),
@@ -221,9 +248,7 @@ impl Attended<'_> {
             Err(ProviderError::NotSent(problem)) if is_retried(action) && self.called => {
                 self.retry(problem).await
             }
-            Err(ProviderError::NotSent(problem))
-                if !self.called && self.attempts < SEND_TRIES && passes(&problem) =>
-            {
+            Err(ProviderError::NotSent(problem)) if !self.called && passes(&problem) => {
                 self.give_back(problem).await
             }
             Err(ProviderError::Failed(problem)) if self.called && !is_final_no(action, &problem) => {
@@ -242,19 +267,46 @@ impl Attended<'_> {
         }
     }
 
+    /// It is called again after a pause; not for ever, since nothing says that anything goes on.
+    async fn idle(&mut self, what: &str) -> After {
+        self.idle += 1;
+        if self.idle >= IDLE_CALLS {
+            return unclear(&format!("{what}, {IDLE_CALLS} times in a row"));
+        }
+        let pause = PAUSES.after(self.idle);
+        let line = format!("the provider {what}; it is called again in {} s", pause.as_secs());
+        self.tell_line(line).await;
+        tokio::time::sleep(Duration::try_from(pause).unwrap_or_default()).await;
+        After::Again
+    }
+
     /// Holds nothing but a job that is due then.
     async fn rest(&mut self, name: String, until: Timestamp) -> Result<After, CommitError> {
+        if self.journal.is_full() && self.journal.slept_as(&name) == 0 {
+            return Ok(unclear("waits more often than a journal takes"));
+        }
         let run = self.run.id;
+        let now = self.platform.clock.now();
+        // Whose clock is behind ours says the same once more when we think that the time is over.
+        let due = match self.journal.slept_as(&name) {
+            0 => until,
+            before => until.max(now + PAUSES.after(before)),
+        };
         let work = UnitOfWork::new()
-            .append_event(run, self.platform.clock.now(), EventKind::Waiting { name, until })
+            .append_event(run, now, EventKind::Waiting { name, until })
             .with(Change::RestRun { run, until: Some(until) })
-            .with(self.held.retry(until.min(self.deadline())));
+            .with(self.held.retry(due.min(self.deadline())));
         match self.platform.store.commit(work).await {
             Ok(()) => Ok(After::LeftAlone),
             Err(CommitError::Conflict { .. }) => {
+                let knew = self.run.cancel_asked.is_some();
                 self.look_again().await?;
                 // Somebody wants it stopped: it is called at once and told so. Otherwise another holds the job.
-                Ok(if self.run.cancel_asked.is_some() { After::Again } else { After::LeftAlone })
+                Ok(match self.run.cancel_asked {
+                    Some(_) if knew => self.idle("was told to stop, and only waits").await,
+                    Some(_) => After::Again,
+                    None => After::LeftAlone,
+                })
             }
             Err(error) => Err(error),
         }
@@ -262,6 +314,14 @@ impl Attended<'_> {
 
     /// Surely nothing was done: it stands in the queue again, and all of it is looked at anew before the next try.
     async fn give_back(&mut self, problem: Problem) -> Result<After, CommitError> {
+        // What cannot be counted is no reason to leave it between the queue and its provider.
+        let tried = Lacks::Answer.tried(self.platform, self.run.id).await.unwrap_or_else(|error| {
+            tracing::warn!(run = %self.run.id, %error, "how often it was tried is not known");
+            1
+        });
+        if tried >= Lacks::Answer.tries() {
+            return Ok(After::Ended(Event::Failed, Outcome::failed(problem)));
+        }
         if let Err(error) = self.look_again().await {
             // Whoever asked that it be stopped is heard before the next try.
             tracing::warn!(run = %self.run.id, %error, "whether it shall be stopped is not known before it is queued again");
@@ -271,9 +331,8 @@ impl Attended<'_> {
         }
         let (run, now) = (&self.run, self.platform.clock.now());
         let Ok(to) = lifecycle::next(run.state, Event::GivenBack) else { return Ok(After::LeftAlone) };
-        let due = now + pause_of(run.id, self.attempts);
-        let seconds = due.duration_since(now).as_secs_f64();
-        let because = Some(format!("{}; tried again in {seconds:.1} s", problem.detail));
+        let pause = pause_of(run.id, tried);
+        let because = Some(Lacks::Answer.line(&problem, pause));
         let mut record = self.platform.door.record(Verb::ExecuteRun, RecordVerdict::Failed, Surface::Gateway);
         door::describe_run(&mut record, run);
         record.principal = Some(run.requested_by.clone());
@@ -284,7 +343,7 @@ impl Attended<'_> {
             .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None })
             .append_record(record)
             .append_event(run.id, now, EventKind::State { state: to, because })
-            .with(self.held.retry(due));
+            .with(self.held.retry(now + pause));
         // Left running, it would be taken for one whose provider was called.
         match commit_patiently(self.platform, run, &work).await {
             Ok(()) | Err(CommitError::Conflict { .. }) => Ok(After::LeftAlone),
@@ -365,13 +424,6 @@ fn unclear(what: &str) -> After {
     After::Ended(Event::ProviderSilent, Outcome::unknown(problem))
 }
 
-/// 1 s, 2 s, 4 s … 1 min, and up to a quarter more, by the run's id: those that were cut off together come back apart.
-fn pause_of(run: RunId, attempts: u32) -> SignedDuration {
-    let pause = (PAUSE.0 * (1_i32 << attempts.saturating_sub(1).min(6))).min(PAUSE.1);
-    let share = i32::from(run.0.as_bytes()[15]);
-    pause + pause / 4 * share / 256
-}
-
 /// Ready when somebody wants the run stopped.
 async fn until_cancel_asked(platform: &Platform, id: RunId, mut wakes: RunWakes) {
     loop {
@@ -391,21 +443,5 @@ async fn until_cancel_asked(platform: &Platform, id: RunId, mut wakes: RunWakes)
         }
         // Each line that is told wakes us too.
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use guichet_contract::SystemClock;
-
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_minute_and_differ_a_little() {
-        let run = RunId::new(&SystemClock);
-        let seconds: Vec<f64> = (1..9).map(|attempts| pause_of(run, attempts).as_secs_f64()).collect();
-        for (pause, least) in seconds.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]) {
-            assert!((least..=least * 1.25).contains(pause), "{seconds:?}");
-        }
     }
 }

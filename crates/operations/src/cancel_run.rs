@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Call, Caller, Refusal, door};
+use guichet_admission::{Call, Caller, Refusal, Unfit, door};
 use guichet_contract::{CancelAsked, EventKind, Problem, Record, RecordVerdict, Run, RunState, Verb, code};
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, JobKind, UnitOfWork};
@@ -37,7 +37,17 @@ pub async fn cancel_run(
             return Err(platform.door.refuse(record, not_now(&run)).await);
         };
         let under_way = run.state == RunState::Running;
-        if under_way && (!is_stoppable(platform, &run) || run.cancel_asked.is_some()) {
+        if under_way && run.cancel_asked.is_none() {
+            match platform.door.resume(&run) {
+                Ok(call) if can_be_stopped(call.action()) => {}
+                Err(Unfit::NotYet(problem)) => {
+                    return Err(platform.door.refuse(record, not_known(&problem)).await);
+                }
+                Ok(_) | Err(Unfit::Changed(_)) => {
+                    return Err(platform.door.refuse(record, not_now(&run)).await);
+                }
+            }
+        } else if under_way {
             return Err(platform.door.refuse(record, not_now(&run)).await);
         }
         record.verdict = RecordVerdict::Allowed;
@@ -82,11 +92,6 @@ pub async fn cancel_run(
     }
 }
 
-/// Whether its provider can be asked to stop it.
-fn is_stoppable(platform: &Platform, run: &Run) -> bool {
-    platform.door.resume(run).is_ok_and(|call| can_be_stopped(call.action()))
-}
-
 /// It is durable before the provider is asked; who attends to the run hears of it, and one that sleeps is woken.
 fn asking(run: &Run, caller: &Caller, reason: Option<String>, record: Record, now: Timestamp) -> UnitOfWork {
     let by = caller.principal.name.clone();
@@ -96,6 +101,13 @@ fn asking(run: &Run, caller: &Caller, reason: Option<String>, record: Record, no
         .with(Change::HastenJobs { run: run.id, kind: JobKind::ExecuteRun, due: now })
         .append_record(record)
         .append_event(run.id, now, EventKind::CancelAsked { by, because: reason })
+}
+
+/// Whether it can be stopped stands in a document that could not be read yet.
+fn not_known(problem: &Problem) -> Problem {
+    let detail = format!("whether this run can be stopped is not known: {}", problem.detail);
+    Problem { detail, ..problem.clone() }
+        .next("it goes on when its provider is back; try again then, or ask the provider's owners")
 }
 
 fn not_now(run: &Run) -> Problem {

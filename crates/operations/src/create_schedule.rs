@@ -17,8 +17,8 @@ use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use crate::{
     bulkhead,
     notices::{self, Happened},
+    plan_run::ask_plan,
     platform::{Platform, store_problem},
-    providers::ProviderCall,
     read_schedules,
 };
 
@@ -64,7 +64,10 @@ pub async fn create_schedule(
         Err(problem) => return Err(refuse(platform, &admitted, &times, problem).await),
     };
     check_free(platform, &admitted, &times).await?;
-    let plan = plan(platform, &admitted, &times).await?;
+    let plan = match ask_plan(platform, &admitted).await {
+        Ok(plan) => plan,
+        Err(error) => return Err(refuse(platform, &admitted, &times, error.into_problem()).await),
+    };
     let admitted = match &plan {
         Some(plan) => platform.door.require(admitted, plan, Purpose::Schedule).await?,
         None => admitted,
@@ -189,25 +192,6 @@ async fn refuse(
     let name: String = times.name.chars().take(NAME_MAX).collect();
     record.detail = Some(format!("schedule {name}"));
     platform.door.refuse(record, problem).await
-}
-
-async fn plan(
-    platform: &Platform,
-    admitted: &Admitted<ActionCall>,
-    times: &Times,
-) -> Result<Option<Plan>, Refusal> {
-    let (caller, wanted) = (admitted.caller(), admitted.wanted());
-    if !wanted.action().plan {
-        return Ok(None);
-    }
-    let call = ProviderCall {
-        traceparent: caller.traceparent.as_deref(),
-        ..ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment())
-    };
-    match platform.providers.plan(&call).await {
-        Ok(plan) => Ok(Some(plan)),
-        Err(error) => Err(refuse(platform, admitted, times, error.into_problem()).await),
-    }
 }
 
 fn new_schedule(

@@ -12,6 +12,7 @@ use guichet_contract::{
     Addressee, Approval, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState,
     Schedule, ScheduleId, Surface, Verb, approval::lifted_by,
 };
+use guichet_lifecycle::BackOff;
 use guichet_rules::Waiting;
 use guichet_store::{Change, CommitError, Delivery, Job, UnitOfWork};
 use jiff::SignedDuration;
@@ -27,8 +28,8 @@ use crate::{
 const AT_ONCE: usize = 4;
 /// A channel ends within its own time-out; should one ever not, the lease is not held for it.
 const LONGEST: Duration = Duration::from_mins(2);
-/// The first pause after a failed try, and the longest.
-const PAUSE: (i64, i64) = (1, 3_600);
+/// The pauses after failed tries.
+const PAUSES: BackOff = BackOff::seconds(1, 3_600);
 
 /// Tells what the job is to tell.
 ///
@@ -79,10 +80,10 @@ pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) ->
         again = again.max(one?);
     }
     if let Some(asked_for) = again {
-        let chance = u32::try_from(platform.clock.new_uuid().as_u128() & 0xffff_ffff).unwrap_or_default();
-        let due = platform.clock.now() + pause_after(job.attempts.max(1), chance).max(asked_for);
-        let retry = Change::RetryJob { job: job.id, lease: lease.to_owned(), due };
-        return platform.store.commit(UnitOfWork::new().with(retry)).await;
+        // What failed together is not tried together.
+        let pause = PAUSES.apart(job.attempts, platform.clock.new_uuid().as_bytes()[15]);
+        let due = platform.clock.now() + pause.max(asked_for);
+        return platform.store.commit(UnitOfWork::new().with(held.retry(due))).await;
     }
     platform.store.commit(finish).await
 }
@@ -117,9 +118,8 @@ impl Telling<'_> {
             Err(NotDelivered::Later { why, pause }) if !last => {
                 platform.messages.count(name, Try::Failed);
                 tracing::warn!(channel = name, recipient, occasion, run = %run.id, why, "not told; it is tried again");
-                let longest = SignedDuration::from_secs(PAUSE.1);
                 let pause = pause.and_then(|pause| SignedDuration::try_from(pause).ok()).unwrap_or_default();
-                return Ok(Some(pause.min(longest)));
+                return Ok(Some(pause.min(PAUSES.most)));
             }
             Err(NotDelivered::Later { why, .. } | NotDelivered::Never(why)) => why,
         };
@@ -246,28 +246,4 @@ fn approvers(platform: &Platform, world: &World, notice: &Notice, run: &Run) -> 
         })
         .cloned()
         .collect()
-}
-
-/// 1 s, 2 s, 4 s … 1 h, each a quarter more or less by chance: what failed together is not tried together.
-fn pause_after(attempts: u32, chance: u32) -> SignedDuration {
-    let seconds = PAUSE.0.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(PAUSE.1);
-    let quarter = seconds * 250;
-    let spread = i64::from(chance) * 2 * quarter / i64::from(u32::MAX);
-    SignedDuration::from_millis(seconds * 1_000 - quarter + spread)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_an_hour_and_are_spread() {
-        // A millisecond is lost by rounding.
-        let middle: Vec<i128> =
-            (1..=14).map(|n| (pause_after(n, u32::MAX / 2).as_millis() + 1) / 1_000).collect();
-        assert_eq!(middle, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]);
-        let (least, most) = (pause_after(3, 0), pause_after(3, u32::MAX));
-        assert_eq!((least.as_millis(), most.as_millis()), (3_000, 5_000));
-        assert_eq!(pause_after(u32::MAX, 0).as_secs(), 2_700, "no overflow");
-    }
 }

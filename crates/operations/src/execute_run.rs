@@ -16,6 +16,7 @@ use crate::{
     advance_run::{advance_run, is_retried},
     decide::{self, Drift},
     platform::Platform,
+    put_off::{self, Lacks, pause_of, put_off},
     record_outcome::record_outcome,
     void_run::void_run,
 };
@@ -75,12 +76,7 @@ async fn start(
             void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;
             return Ok(());
         }
-        Err(Drift::CannotTell(problem)) if attempts < PLAN_TRIES => {
-            return wait(platform, &run, attempts, &problem, held).await;
-        }
-        Err(Drift::CannotTell(problem)) => {
-            return record_outcome(platform, &run, Event::Failed, Outcome::failed(problem), Some(held)).await;
-        }
+        Err(Drift::CannotTell(problem)) => return put_off(platform, &run, Lacks::Plan, problem, held).await,
     }
     // Last, so that nothing lies between this look and the intent but a disk write.
     let wanted = match platform.door.readmit(&run) {
@@ -89,12 +85,7 @@ async fn start(
             void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;
             return Ok(());
         }
-        Err(Unfit::NotYet(problem)) if attempts < READ_TRIES => {
-            return wait(platform, &run, attempts, &problem, held).await;
-        }
-        Err(Unfit::NotYet(problem)) => {
-            return record_outcome(platform, &run, Event::Failed, Outcome::failed(problem), Some(held)).await;
-        }
+        Err(Unfit::NotYet(problem)) => return put_off(platform, &run, Lacks::Document, problem, held).await,
     };
     let approved_by = approvers(&run);
     let now = platform.clock.now();
@@ -127,40 +118,32 @@ async fn go_on(
         )
         .next("look at the resource before you submit it again: it may have been done"),
         // Half of it may be done: as long as its provider may come back, it can go on.
-        Err(Unfit::NotYet(problem)) if platform.clock.now() < started_at(&run) + COMES_BACK => {
-            return wait(platform, &run, attempts, &problem, held).await;
+        Err(Unfit::NotYet(problem)) => {
+            let now = platform.clock.now();
+            let over = started_at(&run) + most(&run);
+            if now < over {
+                let pause = pause_of(run.id, attempts).min(over.duration_since(now));
+                return put_off::wait(platform, &run, Lacks::Document, &problem, pause, held).await;
+            }
+            let detail =
+                format!("its end did not come in the time that it may take; at last: {}", problem.detail);
+            Problem::new(code::GATEWAY_STOPPED, detail).next(
+                "it may have been done, in part or whole: look at the resource before you submit it again",
+            )
         }
         Err(unfit) => Problem { code: code::GATEWAY_STOPPED.to_owned(), ..unfit.into_problem() },
     };
     record_outcome(platform, &run, Event::GatewayLost, Outcome::unknown(problem), Some(held)).await
 }
 
-/// The provider cannot be asked now: what was approved is not thrown away for that.
-async fn wait(
-    platform: &Platform,
-    run: &Run,
-    attempts: u32,
-    problem: &Problem,
-    held: &Held<'_>,
-) -> Result<(), CommitError> {
-    let now = platform.clock.now();
-    let pause = SignedDuration::from_secs(1 << attempts.min(6));
-    let line = format!("{}; trying again in {} s", problem.detail, pause.as_secs());
-    let work =
-        UnitOfWork::new().append_event(run.id, now, EventKind::Log { line }).with(held.retry(now + pause));
-    match platform.store.commit(work).await {
-        Err(CommitError::Conflict { .. }) => Ok(()), // cancelled meanwhile
-        other => other,
-    }
+/// The longest that an action may take.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long a run may take, as far as that can be told without its action's declaration: what policies gave it, or the longest
+/// that any may.
+fn most(run: &Run) -> SignedDuration {
+    run.timeout_seconds.map_or(LONGEST, |seconds| SignedDuration::from_secs(i64::from(seconds)).min(LONGEST))
 }
-
-/// How often a provider that cannot be asked is asked again before the run fails: about half a minute.
-const PLAN_TRIES: u32 = 5;
-
-/// The same for a provider whose document could not be read since the gateway started: about seven minutes.
-const READ_TRIES: u32 = 12;
-/// How long after its start a run that is under way waits for such a provider.
-const COMES_BACK: SignedDuration = SignedDuration::from_hours(24);
 
 fn started_at(run: &Run) -> Timestamp {
     run.started_at.unwrap_or(run.created_at)

@@ -24,8 +24,7 @@ pub async fn expire_run(platform: &Platform, job: &Job, lease: &str) -> Result<(
     };
     let now = platform.clock.now();
     if now < expires_at {
-        let again = Change::RetryJob { job: job.id, lease: lease.to_owned(), due: expires_at };
-        return platform.store.commit(UnitOfWork::new().with(again)).await;
+        return platform.store.commit(UnitOfWork::new().with(held.retry(expires_at))).await;
     }
     let Ok(to) = lifecycle::next(run.state, Event::Expired) else {
         return platform.store.commit(UnitOfWork::new().with(held.finish())).await;

@@ -1,19 +1,20 @@
 //! A schedule's time has come: its requester is asked about again, the run is made, and the next time is set, all in one
 //! unit of work, so that no time makes two runs and none is forgotten.
 //!
-//! A time whose run of before has not ended is left out, always. A requester who may no longer do this is not asked twice:
+//! A time whose run of before has not ended is left out, always. A provider that cannot be asked is asked again until the time
+//! would be missed for it, and a store that does not answer loses no time. A requester who may no longer do this is not asked twice:
 //! the schedule halts, and they are told.
 
 use std::sync::Arc;
 
 use guichet_admission::{ActionCall, Admitted, Purpose, Unfit};
 use guichet_contract::{
-    Digest, Fired, Plan, Problem, RecordVerdict, Run, RunState, Schedule, ScheduleId, ScheduleState, Surface,
-    Verb, approval::all_lifted,
+    Digest, Fired, Missed, Plan, Problem, RecordVerdict, Run, RunState, Schedule, ScheduleId, ScheduleState,
+    Surface, Verb, approval::all_lifted,
 };
-use guichet_lifecycle::{self as lifecycle, Calendar, Due, Event, Move};
+use guichet_lifecycle::{self as lifecycle, Calendar, Due, Event, Move, schedules::GRACE};
 use guichet_store::{Change, CommitError, Job, UnitOfWork};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
@@ -21,13 +22,15 @@ use crate::{
     execute_run::Held,
     line,
     notices::{self, Happened},
+    plan_run::ask_plan,
     platform::Platform,
-    providers::{ProviderCall, ProviderError},
+    providers::ProviderError,
+    put_off::PAUSES,
     submit_run::{self, Key, Manner, OF_SCHEDULES},
 };
 
-/// How often a provider that cannot be asked for a plan is asked again before the time is left out: about half a minute.
-const PLAN_TRIES: u32 = 5;
+/// How often a time is tried again that is made up for, and so is never too late: about seven minutes.
+const TRIES: u32 = 13;
 
 /// Makes the run of this schedule's time, leaves the time out, halts the schedule, or ends it.
 ///
@@ -43,7 +46,7 @@ pub async fn fire_schedule(platform: &Arc<Platform>, job: &Job, lease: &str) -> 
     let firing = Firing { platform, schedule: &schedule, held: &held, now };
     let (at, calendar) = match (schedule.state, schedule.next_at, schedule.expires_at) {
         (ScheduleState::AwaitingApproval, _, Some(expires_at)) if now < expires_at => {
-            return firing.again(expires_at).await;
+            return firing.commit(UnitOfWork::new().with(held.retry(expires_at))).await;
         }
         (ScheduleState::AwaitingApproval, ..) => {
             return firing.stop(Move::Ended, None, "nobody decided on it in time").await;
@@ -55,16 +58,19 @@ pub async fn fire_schedule(platform: &Arc<Platform>, job: &Job, lease: &str) -> 
         _ => return platform.store.commit(over).await,
     };
     match lifecycle::due(&calendar, at, now, schedule.missed, schedule.until) {
-        Due::NotYet => firing.again(at).await,
+        Due::NotYet => firing.commit(UnitOfWork::new().with(held.retry(at))).await,
         Due::Skip { at, missed, next } => {
-            let because = format!("{} missed, and left out: no gateway was there", times(missed));
-            firing.leave_out(at, next, because, false).await
+            // Who came in time and could not do it, since the store did not answer or the gateway ended, tells so.
+            let tried = job.attempts > 1;
+            let why = if tried { "it could not be done in time" } else { "no gateway was there" };
+            let because = format!("{} missed, and left out: {why}", times(missed));
+            firing.leave_out(at, next, because, tried).await
         }
         Due::Fire { at, missed, next } => {
             let time = Time { at, next, missed };
             match firing.make_run(&time, job.attempts).await? {
                 Made::Done => Ok(()),
-                Made::Later(due) => firing.again(due).await,
+                Made::Later(due) => firing.commit(UnitOfWork::new().with(held.retry(due))).await,
                 Made::LeftOut { because, told } => firing.leave_out(at, next, because, told).await,
                 Made::Refused(problem) => firing.stop(Move::Paused, Some(at), &problem.detail).await,
             }
@@ -109,11 +115,6 @@ enum Made {
 }
 
 impl Firing<'_> {
-    async fn again(&self, due: Timestamp) -> Result<(), CommitError> {
-        let again = Change::RetryJob { job: self.held.job, lease: self.held.lease.to_owned(), due };
-        self.commit(UnitOfWork::new().with(again)).await
-    }
-
     /// A conflict is somebody else's change: they have seen to the job, or it comes back.
     async fn commit(&self, work: UnitOfWork) -> Result<(), CommitError> {
         match self.platform.store.commit(work).await {
@@ -201,14 +202,21 @@ impl Firing<'_> {
         let admitted = match self.platform.door.admit_firing(self.schedule) {
             Ok(admitted) => admitted,
             Err(Unfit::Changed(problem)) => return Ok(Made::Refused(problem)),
-            Err(Unfit::NotYet(problem)) => return Ok(self.later(problem.detail, attempts)),
+            Err(Unfit::NotYet(problem)) => return Ok(self.later(time, problem.detail, attempts)),
         };
-        if let Err(refusal) = submit_run::check_open_runs(self.platform, &admitted).await {
-            return Ok(Made::LeftOut { because: refusal.problem.detail, told: true });
+        if let Some(problem) =
+            submit_run::too_many_open(self.platform, &admitted).await.map_err(CommitError::Store)?
+        {
+            return Ok(Made::LeftOut { because: problem.detail, told: true });
         }
-        let plan = match self.plan(&admitted, attempts).await {
+        let plan = match ask_plan(self.platform, &admitted).await {
             Ok(plan) => plan,
-            Err(made) => return Ok(made),
+            Err(ProviderError::NotSent(problem) | ProviderError::Silent(problem)) => {
+                return Ok(self.later(time, problem.detail, attempts));
+            }
+            Err(ProviderError::Failed(problem)) => {
+                return Ok(Made::LeftOut { because: problem.detail, told: true });
+            }
         };
         let admitted = match &plan {
             Some(plan) => match self.platform.door.require(admitted, plan, Purpose::Perform).await {
@@ -227,28 +235,14 @@ impl Firing<'_> {
         }
     }
 
-    /// The provider cannot be asked: soon again, and not for ever.
-    fn later(&self, because: String, attempts: u32) -> Made {
-        if attempts < PLAN_TRIES {
-            Made::Later(self.now + SignedDuration::from_secs(1 << attempts.min(6)))
-        } else {
-            Made::LeftOut { because, told: true }
-        }
-    }
-
-    async fn plan(&self, admitted: &Admitted<ActionCall>, attempts: u32) -> Result<Option<Plan>, Made> {
-        let (caller, wanted) = (admitted.caller(), admitted.wanted());
-        if !wanted.action().plan {
-            return Ok(None);
-        }
-        let call = ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment());
-        match self.platform.providers.plan(&call).await {
-            Ok(plan) => Ok(Some(plan)),
-            Err(ProviderError::NotSent(problem) | ProviderError::Silent(problem)) => {
-                Err(self.later(problem.detail, attempts))
-            }
-            Err(error) => Err(Made::LeftOut { because: error.into_problem().detail, told: true }),
-        }
+    /// The provider cannot be asked: soon again, as long as the time is not missed for that.
+    fn later(&self, time: &Time, because: String, attempts: u32) -> Made {
+        let due = self.now + PAUSES.after(attempts);
+        let in_time = match self.schedule.missed {
+            Missed::Skip => due <= time.at + GRACE,
+            Missed::Once => attempts < TRIES,
+        };
+        if in_time { Made::Later(due) } else { Made::LeftOut { because, told: true } }
     }
 
     /// Run, record, event, its job, the schedule after it and the job of its next time: together or not at all.

@@ -1,12 +1,15 @@
 //! What the provider of a run tells becomes events of the run; its steps that are done are its journal.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use guichet_contract::{EventKind, RunId, StepState};
+use guichet_contract::{EventKind, RunId, STEPS_MAX, StepState};
 use guichet_store::{Change, CommitError, StoreError, UnitOfWork};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -20,8 +23,6 @@ use crate::{
 /// Lines, steps and progress that one call may tell, and characters of a line.
 const TOLD_MAX: usize = 10_000;
 const LINE_MAX: usize = 8_000;
-/// Steps of a journal.
-const STEPS_MAX: usize = 1_000;
 /// Bytes of a journal as JSON; the SDK keeps to half of it.
 const JOURNAL_MAX: usize = 1 << 20;
 /// How many events are read at once.
@@ -33,6 +34,8 @@ pub(crate) struct Journal {
     run: RunId,
     /// Held by whoever may write steps: a gateway that lost its lease must not go on beside the next.
     hold: Change,
+    /// Whether its steps are handed back: of other actions they are told, and nothing rests on them.
+    resumable: bool,
     told: AtomicUsize,
     kept: Mutex<Kept>,
 }
@@ -41,7 +44,8 @@ pub(crate) struct Journal {
 struct Kept {
     steps: Map<String, Value>,
     bytes: usize,
-    sleeps: u32,
+    /// How often it slept, by the name of the pause.
+    sleeps: BTreeMap<String, u32>,
     trouble: Option<Trouble>,
 }
 
@@ -56,18 +60,22 @@ pub(crate) enum Trouble {
 
 impl Journal {
     /// Of a run that starts.
-    pub(crate) fn empty(platform: &Arc<Platform>, run: RunId, held: &Held<'_>) -> Self {
-        let hold = held.hold();
-        Self { platform: Arc::clone(platform), run, hold, told: AtomicUsize::new(0), kept: Mutex::default() }
+    pub(crate) fn empty(platform: &Arc<Platform>, run: RunId, resumable: bool, held: &Held<'_>) -> Self {
+        let (platform, hold) = (Arc::clone(platform), held.hold());
+        Self { platform, run, hold, resumable, told: AtomicUsize::new(0), kept: Mutex::default() }
     }
 
     /// As the run's events tell it.
     pub(crate) async fn load(
         platform: &Arc<Platform>,
         run: RunId,
+        resumable: bool,
         held: &Held<'_>,
     ) -> Result<Self, StoreError> {
-        let journal = Self::empty(platform, run, held);
+        let journal = Self::empty(platform, run, resumable, held);
+        if !resumable {
+            return Ok(journal);
+        }
         let mut after = 0;
         loop {
             let events = platform.store.events(run, after, BATCH).await?;
@@ -92,13 +100,23 @@ impl Journal {
 
     /// How often it slept.
     pub(crate) fn slept(&self) -> u32 {
-        self.lock().sleeps
+        self.lock().sleeps.values().sum()
+    }
+
+    /// How often it slept under this name.
+    pub(crate) fn slept_as(&self, name: &str) -> u32 {
+        self.lock().sleeps.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether it takes no further step or pause.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().steps.len() >= STEPS_MAX
     }
 
     /// It sleeps until then; the next call is told so.
     pub(crate) fn sleeps(&self, name: String, until: Timestamp) {
         let mut kept = self.lock();
-        kept.sleeps += 1;
+        *kept.sleeps.entry(name.clone()).or_default() += 1;
         kept.add(name, json!({"until": until}));
     }
 
@@ -153,7 +171,9 @@ impl Kept {
 impl Reporter for Journal {
     async fn tell(&self, told: Told) {
         let told = match told {
-            Told::Step { name, state: StepState::Done, result } => return self.keep_step(name, result).await,
+            Told::Step { name, state: StepState::Done, result } if self.resumable => {
+                return self.keep_step(name, result).await;
+            }
             other => other,
         };
         let kind = match self.told.fetch_add(1, Ordering::Relaxed) {

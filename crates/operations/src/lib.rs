@@ -37,6 +37,7 @@ pub mod plan_run;
 pub mod platform;
 pub mod providers;
 pub mod prune_records;
+mod put_off;
 pub mod read_catalogue;
 pub mod read_records;
 pub mod read_runs;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{Attempt, Call, Purpose, Refusal, door};
+use guichet_admission::{ActionCall, Admitted, Attempt, Call, Purpose, Refusal, door};
 use guichet_contract::{Approval, Plan, RecordVerdict, Verb};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     platform::{Platform, store_problem},
-    providers::ProviderCall,
+    providers::{ProviderCall, ProviderError},
 };
 
 /// What a run would do, and what it would need.
@@ -44,29 +44,18 @@ pub enum Foreseen {
 pub async fn plan_run(platform: &Arc<Platform>, call: &Call, attempt: Attempt) -> Result<Forecast, Refusal> {
     let caller = platform.door.identify(call).await?;
     let mut admitted = platform.door.admit_action(caller, attempt, Purpose::Plan).await?;
-    let mut plan = None;
-    if admitted.wanted().action().plan {
-        let made = {
-            let (caller, wanted) = (admitted.caller(), admitted.wanted());
-            let call = ProviderCall {
-                traceparent: caller.traceparent.as_deref(),
-                ..ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment())
-            };
-            platform.providers.plan(&call).await
-        };
-        match made {
-            Ok(made) => {
-                admitted = platform.door.require(admitted, &made, Purpose::Plan).await?;
-                plan = Some(Plan { bound: None, ..made });
-            }
-            Err(error) => {
-                let mut record =
-                    platform.door.record_of(admitted.caller(), Verb::PlanRun, RecordVerdict::Failed);
-                door::describe(&mut record, admitted.wanted());
-                return Err(platform.door.refuse(record, error.into_problem()).await);
-            }
+    let plan = match ask_plan(platform, &admitted).await {
+        Ok(None) => None,
+        Ok(Some(made)) => {
+            admitted = platform.door.require(admitted, &made, Purpose::Plan).await?;
+            Some(Plan { bound: None, ..made })
         }
-    }
+        Err(error) => {
+            let mut record = platform.door.record_of(admitted.caller(), Verb::PlanRun, RecordVerdict::Failed);
+            door::describe(&mut record, admitted.wanted());
+            return Err(platform.door.refuse(record, error.into_problem()).await);
+        }
+    };
     let mut record = platform.door.record_of(admitted.caller(), Verb::PlanRun, RecordVerdict::Allowed);
     let wanted = admitted.wanted();
     door::describe(&mut record, wanted);
@@ -82,4 +71,23 @@ pub async fn plan_run(platform: &Arc<Platform>, call: &Call, attempt: Attempt) -
         resource: wanted.resource().to_owned(),
         owner: wanted.owner().map(str::to_owned),
     })
+}
+
+/// What the provider says it would do; none where the action makes no plans.
+///
+/// # Errors
+/// The provider's.
+pub(crate) async fn ask_plan(
+    platform: &Platform,
+    admitted: &Admitted<ActionCall>,
+) -> Result<Option<Plan>, ProviderError> {
+    let (caller, wanted) = (admitted.caller(), admitted.wanted());
+    if !wanted.action().plan {
+        return Ok(None);
+    }
+    let call = ProviderCall {
+        traceparent: caller.traceparent.as_deref(),
+        ..ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment())
+    };
+    platform.providers.plan(&call).await.map(Some)
 }

@@ -1,7 +1,9 @@
 //! What came of a run: state, record, event and the end of its job, together.
 
 use guichet_admission::door;
-use guichet_contract::{EventKind, Outcome, OutcomeStatus, RecordVerdict, Run, RunState, Surface, Verb};
+use guichet_contract::{
+    EventKind, Outcome, OutcomeStatus, Record, RecordVerdict, Run, RunState, Surface, Verb,
+};
 use guichet_lifecycle::{self as lifecycle, Event};
 use guichet_store::{Change, CommitError, UnitOfWork};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use crate::{
     execute_run::{Held, approvers},
     notices::{self, Happened},
     platform::Platform,
+    put_off::PAUSES,
     reconcile_run,
 };
 
@@ -33,19 +36,8 @@ pub(crate) async fn record_outcome(
         return Ok(());
     };
     let now = platform.clock.now();
-    let verdict = match outcome.status {
-        OutcomeStatus::Succeeded => RecordVerdict::Allowed,
-        OutcomeStatus::Failed | OutcomeStatus::Cancelled => RecordVerdict::Failed,
-        OutcomeStatus::Unknown => RecordVerdict::Unknown,
-    };
-    let mut record = platform.door.record(Verb::RecordOutcome, verdict, Surface::Gateway);
-    door::describe_run(&mut record, run);
-    record.principal = Some(run.requested_by.clone());
-    record.approved_by = approvers(run);
-    record.problem = outcome.problem.as_ref().map(|problem| problem.code.clone());
-    record.detail = outcome.problem.as_ref().map(|problem| problem.detail.chars().take(500).collect());
+    let mut record = record_of(platform, Verb::RecordOutcome, run, &outcome);
     record.duration_ms = u64::try_from(now.duration_since(run.created_at).as_millis()).ok();
-    record.trace_id.clone_from(&run.trace_id);
     let because = outcome.problem.as_ref().map(|problem| problem.detail.clone());
     let mut work = UnitOfWork::new()
         .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: Some(outcome.clone()) })
@@ -69,6 +61,23 @@ pub(crate) async fn record_outcome(
     }
 }
 
+/// What the trail tells of an outcome, whoever learned of it.
+pub(crate) fn record_of(platform: &Platform, verb: Verb, run: &Run, outcome: &Outcome) -> Record {
+    let verdict = match outcome.status {
+        OutcomeStatus::Succeeded => RecordVerdict::Allowed,
+        OutcomeStatus::Failed | OutcomeStatus::Cancelled => RecordVerdict::Failed,
+        OutcomeStatus::Unknown => RecordVerdict::Unknown,
+    };
+    let mut record = platform.door.record(verb, verdict, Surface::Gateway);
+    door::describe_run(&mut record, run);
+    record.principal = Some(run.requested_by.clone());
+    record.approved_by = approvers(run);
+    record.problem = outcome.problem.as_ref().map(|problem| problem.code.clone());
+    record.detail = outcome.problem.as_ref().map(|problem| problem.detail.chars().take(500).collect());
+    record.trace_id.clone_from(&run.trace_id);
+    record
+}
+
 /// Commits what must not be left to the next attempt, as long as the store may come back: about half a minute.
 ///
 /// # Errors
@@ -78,13 +87,11 @@ pub(crate) async fn commit_patiently(
     run: &Run,
     work: &UnitOfWork,
 ) -> Result<(), CommitError> {
-    let mut pause = Duration::from_secs(1);
-    for _ in 1..TRIES {
+    for tries in 1..TRIES {
         match platform.store.commit(work.clone()).await {
             Err(CommitError::Store(error)) => {
                 tracing::error!(run = %run.id, %error, "what became of a run could not be recorded; trying again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+                tokio::time::sleep(Duration::try_from(PAUSES.after(tries)).unwrap_or_default()).await;
             }
             other => return other,
         }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use guichet_admission::{ActionCall, Admitted, Attempt, Call, Caller, Purpose, Refusal, door};
+use guichet_admission::{ActionCall, Admitted, Attempt, Call, Purpose, Refusal, door};
 use guichet_contract::{
     Approval, BrokenGlass, Digest, EventKind, JobId, Plan, Problem, RecordVerdict, Review, Run, RunId,
     RunState, Verb, code,
 };
 use guichet_lifecycle::{self as lifecycle, Event};
-use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
+use guichet_store::{Change, CommitError, Job, JobKind, StoreError, UnitOfWork};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -16,8 +16,8 @@ use crate::{
     bulkhead, line,
     notices::{self, Happened},
     perform_read,
+    plan_run::ask_plan,
     platform::{Platform, store_problem},
-    providers::ProviderCall,
     undo_run,
 };
 
@@ -191,38 +191,37 @@ async fn earlier(
     Err(platform.door.refuse(refused(platform, admitted), problem).await)
 }
 
-pub(crate) async fn check_open_runs(
-    platform: &Platform,
-    admitted: &Admitted<ActionCall>,
-) -> Result<(), Refusal> {
-    let limit = platform.settings.open_runs_per_principal;
-    let requester = &admitted.caller().principal;
-    let problem = match platform.store.open_runs_of(requester.kind, &requester.name).await {
-        Ok(open) if usize::try_from(open).unwrap_or(usize::MAX) < limit => return Ok(()),
-        Ok(_) => {
-            Problem::new(code::TOO_MANY_REQUESTS, format!("you have {limit} runs that are not finished"))
-                .next("wait for some of them or cancel them: `guichet runs list`")
-        }
+async fn check_open_runs(platform: &Platform, admitted: &Admitted<ActionCall>) -> Result<(), Refusal> {
+    let problem = match too_many_open(platform, admitted).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(problem)) => problem,
         Err(error) => store_problem(&error),
     };
     Err(platform.door.refuse(refused(platform, admitted), problem).await)
 }
 
-pub(crate) async fn plan(
+/// Why the requester may have no further run now, if so.
+///
+/// # Errors
+/// The store's: nothing is known.
+pub(crate) async fn too_many_open(
     platform: &Platform,
     admitted: &Admitted<ActionCall>,
-) -> Result<Option<Plan>, Refusal> {
-    let wanted = admitted.wanted();
-    if !wanted.action().plan {
+) -> Result<Option<Problem>, StoreError> {
+    let limit = platform.settings.open_runs_per_principal;
+    let requester = &admitted.caller().principal;
+    let open = platform.store.open_runs_of(requester.kind, &requester.name).await?;
+    if usize::try_from(open).unwrap_or(usize::MAX) < limit {
         return Ok(None);
     }
-    let caller: &Caller = admitted.caller();
-    let call = ProviderCall {
-        traceparent: caller.traceparent.as_deref(),
-        ..ProviderCall::of(wanted.action(), wanted.input(), &caller.principal, wanted.environment())
-    };
-    match platform.providers.plan(&call).await {
-        Ok(plan) => Ok(Some(plan)),
+    let detail = format!("you have {limit} runs that are not finished");
+    let next = "wait for some of them or cancel them: `guichet runs list`";
+    Ok(Some(Problem::new(code::TOO_MANY_REQUESTS, detail).next(next)))
+}
+
+async fn plan(platform: &Platform, admitted: &Admitted<ActionCall>) -> Result<Option<Plan>, Refusal> {
+    match ask_plan(platform, admitted).await {
+        Ok(plan) => Ok(plan),
         Err(error) => {
             let mut record = refused(platform, admitted);
             record.verdict = RecordVerdict::Failed;

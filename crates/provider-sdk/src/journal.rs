@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use guichet_contract::{Clock, Problem, UNDOING};
+use guichet_contract::{Clock, Problem, STEPS_MAX, UNDOING};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -151,8 +151,28 @@ impl Journal {
         self.lock().named.insert(name.to_owned())
     }
 
-    /// Whether a result still fits.
+    /// Whether one more step or pause has room, beside all that would undo what was done so far, with `undos` more of it.
+    pub(crate) fn has_room(&self, name: &str, undos: usize) -> Result<(), ActionError> {
+        let inner = self.lock();
+        let undos = inner.undos.len() + undos;
+        // One step says that it failed, before anything is undone.
+        let kept_free = if undos == 0 { 0 } else { undos + 1 };
+        if !self.kept || inner.durable.len() + kept_free < STEPS_MAX {
+            return Ok(());
+        }
+        let detail = format!(
+            "`{name}` is not begun: the journal of a run has room for {STEPS_MAX} steps, pauses and what undoes them, and this run \
+             has them all"
+        );
+        Err(ActionError::failed(detail)
+            .next("tell the provider's owners: do more in one step, and wait longer in one pause"))
+    }
+
+    /// Whether a result still fits. What undoes always does: there is nothing in it, and it must not fail for that.
     pub(crate) fn fits(&self, name: &str, result: &Value) -> Result<(), ActionError> {
+        if name == UNDOING || result.is_null() {
+            return Ok(());
+        }
         let bytes = result.to_string().len();
         if bytes > RESULT_MAX {
             return Err(ActionError::failed(format!(

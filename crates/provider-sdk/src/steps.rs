@@ -23,8 +23,8 @@ impl Context {
     /// broken off and done again.
     ///
     /// # Errors
-    /// What `work` answers; a name that was used in this run already; a result that is no JSON, or larger than 64 KiB; that the
-    /// run shall be [cancelled](Context::is_cancelled), which is found before the step begins.
+    /// What `work` answers; a name that was used in this run already; a result that is no JSON, or larger than 64 KiB; of a resumable
+    /// action, more than 1,000 steps, pauses and compensations in all, which is found before the step begins; that the run shall be [cancelled](Context::is_cancelled), which is found before the step begins.
     pub async fn step<T, F, Fut>(&self, name: impl Into<String>, work: F) -> Result<T, ActionError>
     where
         T: Serialize + DeserializeOwned,
@@ -41,6 +41,7 @@ impl Context {
             });
         }
         self.may_go_on()?;
+        self.journal().has_room(&name, 0)?;
         if self.journal().is_stopping() {
             match self.journal().go_away(Away::Abandoned).await {}
         }
@@ -84,9 +85,9 @@ impl Context {
         let name = name.into();
         self.name_once(&name)?;
         let journal = self.journal();
-        let known =
+        let known: Option<Timestamp> =
             journal.durable(&name).and_then(|kept| serde_json::from_value(kept["until"].clone()).ok());
-        let until: Timestamp = known.unwrap_or(until);
+        let until = known.unwrap_or(until);
         if journal.failure().is_some() && journal.had_slept(&name) {
             journal.slept(name);
             return Ok(());
@@ -94,6 +95,9 @@ impl Context {
         self.may_go_on()?;
         let left = until.duration_since(journal.clock.now());
         if journal.is_kept() && left > SHORT {
+            if known.is_none() {
+                journal.has_room(&name, 0)?;
+            }
             match journal.go_away(Away::Waits { name, until }).await {}
         }
         let left = Duration::try_from(left).unwrap_or_default();
@@ -111,14 +115,19 @@ impl Context {
     /// the step that may need it, or after: what is not said yet is not undone.
     ///
     /// # Errors
-    /// A name that was used in this run already.
+    /// A name that was used in this run already; of a resumable action, no room for it in the journal.
     pub fn undo<F, Fut>(&self, name: impl Into<String>, work: F) -> Result<(), ActionError>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), ActionError>> + Send + 'static,
     {
         let name = name.into();
-        self.name_once(&format!("undo {name}"))?;
+        let step = format!("undo {name}");
+        self.name_once(&step)?;
+        // On the way back it is there already, and room was kept for it.
+        if self.journal().failure().is_none() {
+            self.journal().has_room(&step, 1)?;
+        }
         self.journal().add_undo(name, Box::new(move || Box::pin(work())));
         Ok(())
     }

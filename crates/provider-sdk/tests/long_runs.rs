@@ -291,3 +291,71 @@ async fn a_process_that_ends_leaves_the_next_step_to_another() {
     assert_eq!(run.to_its_end(&world.bench()).await.unwrap()["status"], "succeeded");
     assert_eq!(world.done(), ["a", "b", "c"]);
 }
+
+#[derive(Deserialize, JsonSchema)]
+struct Many {
+    /// Steps.
+    steps: usize,
+    /// Whether each is a pause instead, of an hour.
+    pauses: bool,
+    /// How many of them can be undone.
+    undos: usize,
+}
+
+async fn many(world: World, context: Context, many: Many) -> Result<Value, ActionError> {
+    for number in 0..many.steps {
+        if number < many.undos {
+            let undone = world.clone();
+            context.undo(number.to_string(), move || async move {
+                undone.does("undo");
+                Ok(())
+            })?;
+        }
+        if many.pauses {
+            context.sleep(format!("pause {number}"), Duration::from_hours(1)).await?;
+        } else {
+            context.step(format!("step {number}"), || async { Ok(()) }).await?;
+        }
+    }
+    Ok(json!(many.steps))
+}
+
+/// A run of which so much is behind it.
+fn with_behind(many: &Value, count: usize) -> LongRun {
+    let mut run = LongRun::new("many", many.clone());
+    for number in 0..count {
+        let (name, result) = if many["pauses"] == true {
+            (format!("pause {number}"), json!({"until": "2020-01-01T00:00:00Z"}))
+        } else {
+            (format!("step {number}"), Value::Null)
+        };
+        let _ = run.journal.insert(name, result);
+    }
+    run
+}
+
+#[tokio::test]
+async fn what_a_journal_has_no_room_for_is_not_begun_and_what_was_done_is_undone() {
+    let world = World::new();
+    let provider = provider("builder").action("many", with(&world, many)).resumable().timeout("4h").done();
+    let bench = Bench::new(provider).unwrap();
+    for pauses in [false, true] {
+        let wanted = json!({"steps": 1_000, "pauses": pauses, "undos": 0});
+        let all = with_behind(&wanted, 1_000).to_its_end(&bench).await.unwrap();
+        assert_eq!(all["status"], "succeeded", "a thousand have room: {all}");
+        let wanted = json!({"steps": 1_001, "pauses": pauses, "undos": 0});
+        let full = with_behind(&wanted, 1_000).to_its_end(&bench).await.unwrap();
+        assert_eq!(full["status"], "failed", "{full}");
+        let told = full["problem"].to_string();
+        assert!(told.contains("has room for 1000 steps") && told.contains("do more in one step"), "{told}");
+    }
+    // Room is kept for what undoes: 500 steps can be undone by 499 others, after the one that says that it failed.
+    let wanted = json!({"steps": 600, "pauses": false, "undos": 600});
+    let mut run = with_behind(&wanted, 495);
+    let undone = run.to_its_end(&bench).await.unwrap();
+    assert_eq!(undone["status"], "failed", "{undone}");
+    let told = undone["problem"].to_string();
+    assert!(told.contains("is not begun") && !told.contains("NOT undone"), "{told}");
+    assert!(run.journal.len() <= 1_000, "{} in all", run.journal.len());
+    assert_eq!(world.done().len(), run.journal.keys().filter(|name| name.starts_with("undo ")).count());
+}

@@ -302,3 +302,38 @@ forbid (principal, action == Action::"builder.build", resource == Resource::"thi
     assert!(short["outcome"]["problem"]["detail"].as_str().unwrap().contains("within the 30 s"), "{short}");
     assert_eq!(site.dana.end_of(&runs[1]).await.unwrap()["state"], "succeeded");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_provider_that_cannot_be_read_waits_no_longer_than_the_run_may_take() {
+    let policy =
+        "@id(\"short\") @timeout(\"90s\") forbid (principal, action, resource == Resource::\"things/a\");";
+    let mut site = site_under(policy).await;
+    // Longer than a gateway that stops waits for it.
+    let id =
+        site.submit("builder.paint", json!({"name": "a", "steps": 1, "step_milliseconds": 24_000})).await;
+    site.until("it is called for", |_| site.builder.attempts() == 1, &id).await;
+    // As a replica that has just started, while the provider is away.
+    site.bench.stop().await.unwrap();
+    site.front.cut(true);
+    std::fs::remove_dir_all(site.bench.folder().join("data/documents")).unwrap();
+    site.bench.start_again().await.unwrap();
+    let stop = site.dana.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.unwrap();
+    let told = stop.body.to_string();
+    assert_eq!((stop.status.as_u16(), stop.code()), (502, "provider-unreachable"), "{told}");
+    assert!(told.contains("whether this run can be stopped is not known"), "{told}");
+    assert!(told.contains("it goes on when its provider is back"), "{told}");
+    site.bench.stop().await.unwrap();
+    site.clock.leap(90);
+    site.bench.start_again().await.unwrap();
+    let run = site.dana.end_of(&id).await.unwrap();
+    assert_eq!(run["state"], "unknown", "{run}");
+    let told = run["outcome"]["problem"].to_string();
+    assert!(told.contains("in the time that it may take") && told.contains("in part or whole"), "{told}");
+    // Its provider is asked what became of it when it can be read, though it could not be when that was written.
+    site.bench.stop().await.unwrap();
+    site.front.cut(false);
+    site.clock.leap(10);
+    site.bench.start_again().await.unwrap();
+    site.until("its provider was asked", |run| run["state"] == "succeeded", &id).await;
+    assert_eq!(site.builder.done(), ["a 1"]);
+}

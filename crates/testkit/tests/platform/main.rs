@@ -12,6 +12,7 @@ mod lines;
 mod long_runs;
 mod mails;
 mod notices;
+mod odd_streams;
 mod policy;
 mod recorded;
 mod rest;

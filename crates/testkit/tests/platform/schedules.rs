@@ -385,3 +385,31 @@ async fn those_whom_it_concerns_are_told() {
     );
     assert_eq!(told["to"], json!([{"name": "dana"}]), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_is_away_at_the_time_loses_it_only_when_it_is_missed() {
+    let mut story = begin().await;
+    let made = story.approved().await;
+    story.bench.stop_providers();
+    // However often it is asked in vain within the five minutes.
+    story.leap_past(&made, 0).await;
+    for _ in 0..8 {
+        story.leap(20).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let waits = story.read().await;
+        assert!(waits.get("last").is_none_or(Value::is_null), "{waits}");
+    }
+    story.bench.provider_again("things", story.effects.provider()).await.unwrap();
+    story.leap(60).await;
+    let fired = story.until("the run", has_run).await;
+    assert_eq!((&story.last_run(&fired).await["state"], story.effects.count("a")), (&json!("succeeded"), 1));
+    // Then it is left out, and who asked for it hears why.
+    story.bench.stop_providers();
+    story.leap_past(&fired, 0).await;
+    story.leap(288).await;
+    let left_out = story.until("the end of it", |schedule| schedule["last"]["run"].is_null()).await;
+    let because = left_out["last"]["because"].as_str().unwrap();
+    let why = ["cannot be reached", "left in peace", "could not be done in time"];
+    assert!(why.iter().any(|why| because.contains(why)), "{because}");
+    assert_eq!((story.effects.count("a"), &left_out["state"]), (1, &json!("active")));
+}

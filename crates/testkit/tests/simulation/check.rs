@@ -8,7 +8,7 @@ use guichet_contract::{
 use guichet_ledger::{self as ledger, Edge};
 use guichet_store::{Checkpoints as _, Events as _, Records as _, memory::MemoryStore};
 
-use crate::{provider::Book, replica::ledger_keys, story::Story};
+use crate::{provider::Book, replica::ledger_keys, schedules, story::Story};
 
 /// Of one key, one run is under way at a time.
 pub(crate) fn always(story: &Story) {
@@ -37,6 +37,7 @@ pub(crate) async fn at_the_end(story: &Story) {
         followed(story, run, &store).await;
     }
     answered(story, &runs);
+    schedules::fired(story, &store, &runs, &records).await;
     sealed(story, &store, &leaves).await;
 }
 

@@ -13,6 +13,7 @@ mod people;
 mod provider;
 mod replica;
 mod rules;
+mod schedules;
 mod story;
 mod told;
 

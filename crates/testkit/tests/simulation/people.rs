@@ -55,7 +55,7 @@ pub(crate) struct Wish {
     line: Option<String>,
 }
 
-fn call(who: &str) -> Call {
+pub(crate) fn call(who: &str) -> Call {
     Call::new(Some(rules::secret_of(who)), Surface::Cli, None)
 }
 
@@ -121,7 +121,7 @@ impl People {
         dice.one_of(&runs).cloned()
     }
 
-    fn any_replica(&self, dice: &mut Dice) -> Arc<Replica> {
+    pub(crate) fn any_replica(&self, dice: &mut Dice) -> Arc<Replica> {
         Arc::clone(dice.one_of(&self.replicas).unwrap())
     }
 

@@ -18,7 +18,7 @@ use guichet_identity::Identity;
 use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::{KeySet, Signer};
 use guichet_operations::{
-    Messages, Platform, Settings, execute_run, expire_run, reconcile_run, seal_records,
+    Messages, Platform, Settings, execute_run, expire_run, fire_schedule, reconcile_run, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Store, memory::Memory};
 use tokio::{
@@ -91,7 +91,8 @@ impl Perform for Performer {
             JobKind::ExecuteRun => execute_run::execute_run(&self.0, job, lease).await,
             JobKind::ExpireRun => expire_run::expire_run(&self.0, job, lease).await,
             JobKind::ReconcileRun => reconcile_run::reconcile_run(&self.0, job, lease).await,
-            other => unreachable!("nobody asks for {other:?} in these stories"),
+            JobKind::FireSchedule => fire_schedule::fire_schedule(&self.0, job, lease).await,
+            JobKind::DeliverNotice => unreachable!("nobody is told anything in these stories"),
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     people::{ANSWERED_WITHIN, People, Wish},
     provider::SimProvider,
     replica::Replica,
-    rules,
+    rules, schedules,
     told::Told,
 };
 
@@ -79,6 +79,8 @@ pub(crate) struct Story {
     wishes: usize,
     /// What people and machines do while the story goes on.
     under_way: JoinSet<()>,
+    /// Chance of what concerns the schedule, where there is one.
+    schedule: Option<Dice>,
     /// A replica is cut off until then; nobody is cut off twice in quick succession.
     cut_until: Duration,
 }
@@ -114,8 +116,13 @@ impl Story {
             replica.start().await;
         }
         let people = People::new(&told, replicas);
-        let under_way = JoinSet::new();
-        Self { shape, told, memory, provider, people, dice, wishes: 0, under_way, cut_until: Duration::ZERO }
+        let mut under_way = JoinSet::new();
+        let mut schedule = schedules::belongs_to(seed).then(|| Dice::new(!seed));
+        if let Some(dice) = &mut schedule {
+            under_way.spawn(Arc::clone(&people).schedule(dice.fork()));
+        }
+        let cut_until = Duration::ZERO;
+        Self { shape, told, memory, provider, people, dice, wishes: 0, under_way, schedule, cut_until }
     }
 
     fn any_replica(&mut self) -> Arc<Replica> {
@@ -236,6 +243,11 @@ impl Story {
             timeout(ANSWERED_WITHIN, async { while self.under_way.join_next().await.is_some() {} });
         if answered.await.is_err() {
             self.told.wrong("somebody never hears an answer");
+        }
+        if let Some(dice) = &mut self.schedule
+            && timeout(ANSWERED_WITHIN, self.people.halt(dice)).await.is_err()
+        {
+            self.told.wrong("the schedule cannot be halted");
         }
         let ended = timeout(ENDS_WITHIN, async {
             let all_end = || self.memory.look_at_runs(|runs| runs.values().all(|run| run.state.is_final()));
