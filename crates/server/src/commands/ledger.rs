@@ -107,7 +107,8 @@ pub fn new_key(file: &Path) -> anyhow::Result<ExitCode> {
 /// Only the newest key signs from the next start on.
 ///
 /// # Errors
-/// A gateway that runs; a newest checkpoint that the newest key did not sign; a key file that cannot be read or written.
+/// With SQLite, a gateway that runs; a newest checkpoint that the newest key did not sign; a key file that cannot be read or
+/// written.
 pub fn drop_old_keys(file: &Path) -> anyhow::Result<ExitCode> {
     let config = load(file)?;
     runtime()?.block_on(drop_keys(&config))
