@@ -423,13 +423,13 @@ impl Reading {
 /// The schema of a backup that does not say it: the oldest one that has all that is in it.
 fn oldest_that_holds(manifest: &Manifest, folder: &Path) -> u32 {
     let is_in = |table: &str, column: &str| {
-        let file = File::open(file_of(folder, table)).ok()?;
-        let row = BufReader::new(file).lines().next()?.ok()?;
-        serde_json::from_str::<Map<String, Value>>(&row).ok()?.get(column).map(drop)
+        let file = File::open(file_of(folder, table)).ok();
+        let row = file.and_then(|file| BufReader::new(file).lines().next()?.ok());
+        row.and_then(|row| serde_json::from_str::<Map<String, Value>>(&row).ok())
+            .is_some_and(|row| row.contains_key(column))
     };
     let there = ADDED.iter().filter(|(_, table, columns)| {
-        manifest.tables.contains_key(*table)
-            && columns.first().is_none_or(|column| is_in(table, column).is_some())
+        manifest.tables.contains_key(*table) && columns.first().is_none_or(|column| is_in(table, column))
     });
     there.map(|(since, ..)| *since).max().unwrap_or(OLDEST)
 }
