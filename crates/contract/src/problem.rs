@@ -190,6 +190,8 @@ pub mod code {
         GATEWAY_STOPPED = "gateway-stopped", 500, "The gateway stopped while the provider was performing";
         /// The store does not take writes.
         STORE_UNAVAILABLE = "store-unavailable", 503, "Nothing can be recorded, so nothing is done";
+        /// The audit trail could not be searched in time.
+        SEARCH_TOO_LONG = "search-too-long", 503, "The search took too long";
         /// The gateway drains.
         SHUTTING_DOWN = "shutting-down", 503, "The gateway is shutting down";
         /// A fault of ours.

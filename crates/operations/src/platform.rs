@@ -115,6 +115,12 @@ pub fn store_problem(error: &StoreError) -> Problem {
     if matches!(error, StoreError::BadCursor) {
         return Problem::new(code::BAD_REQUEST, error.to_string()).next("begin again without a cursor");
     }
-    Problem::new(code::STORE_UNAVAILABLE, error.to_string())
-        .next("nothing was done; try again when the operators have mended it")
+    match error {
+        StoreError::TooLong(_) => Problem::new(code::SEARCH_TOO_LONG, error.to_string())
+            .next("ask for a shorter time, or for one principal, action, resource or run; then page on"),
+        StoreError::Busy(_) => Problem::new(code::STORE_UNAVAILABLE, error.to_string())
+            .next("nothing was done; try again in a moment"),
+        _ => Problem::new(code::STORE_UNAVAILABLE, error.to_string())
+            .next("nothing was done; try again when the operators have mended it"),
+    }
 }

@@ -33,6 +33,20 @@ pub enum TrailError {
          restore keys/ledger.key from a backup"
     )]
     Note(#[from] NoteError),
+    /// A part of them is pruned.
+    #[error(
+        "records {first} to {} are archived and pruned; it ended there ({why}): those that follow are in the archive and \
+         still in the store, so prune again, into another folder",
+        until - 1
+    )]
+    PrunedInPart {
+        /// The first record that was there.
+        first: u64,
+        /// The first one that is there now.
+        until: u64,
+        /// Why it ended.
+        why: String,
+    },
     /// A record that cannot be read.
     #[error(
         "record {index} cannot be read ({why}); nothing was pruned: `guichet audit verify --tiles` tells whether it was changed"

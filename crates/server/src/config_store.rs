@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use guichet_store::postgres::PostgresSettings;
+use guichet_store::postgres::{self, PostgresSettings};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -63,7 +63,7 @@ fn check_url(url: &str) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    Ok(())
+    postgres::check_url(url)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the settings room")]
@@ -135,6 +135,10 @@ mod tests {
             (
                 "postgres = \"postgresql://guichet:hunter2@db/guichet\"".to_owned(),
                 "3:12 the URL of the database holds",
+            ),
+            (
+                "postgres = \"postgresql://guichet@db/guichet\"".to_owned(),
+                "3:12 `postgres` leaves this machine",
             ),
             (format!("{url}\npassword_file = \"none\""), "4:17 "),
             (format!("{url}\npassword_env = \"GUICHET_NO_SUCH_VARIABLE\""), "4:16 the environment has no"),

@@ -93,7 +93,7 @@ enum Command {
         #[arg(long, default_value = "guichet.toml")]
         config: PathBuf,
     },
-    /// Look after the audit trail; the gateway must be stopped, but for `new-key`.
+    /// Look after the audit trail; with SQLite, the gateway must be stopped, but for `new-key`.
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Make the hash of a password for a [[user]] of the configuration.

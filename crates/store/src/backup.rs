@@ -17,8 +17,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::StoreError;
 
-/// The form of the folder.
-const FORM: u32 = 1;
+/// The form of the folder. Form 1 did not say of which schema it is.
+const FORM: u32 = 2;
+/// The number of the oldest migration of which there are backups.
+const OLDEST: u32 = 40;
 const MANIFEST: &str = "manifest.json";
 
 /// What stands in a column.
@@ -34,20 +36,27 @@ pub(crate) enum Kind {
     Bytes,
 }
 
-/// One table of a backup.
-#[derive(Debug)]
+/// One table of a backup, as it is in one schema.
+#[derive(Debug, Clone)]
 pub(crate) struct Table {
     pub(crate) name: &'static str,
-    pub(crate) columns: &'static [(&'static str, Kind)],
+    pub(crate) columns: Vec<(&'static str, Kind)>,
     /// The columns by which its rows are ordered.
     pub(crate) order: &'static str,
+}
+
+/// A table as the newest schema has it.
+struct Newest {
+    name: &'static str,
+    columns: &'static [(&'static str, Kind)],
+    order: &'static str,
 }
 
 use Kind::{Bytes, Id, Integer, Text};
 
 /// All tables, in an order in which rows can be inserted. What is not here is made anew: indexes, probes, notes.
-pub(crate) const TABLES: &[Table] = &[
-    Table {
+const TABLES: &[Newest] = &[
+    Newest {
         name: "runs",
         columns: &[
             ("id", Id),
@@ -67,17 +76,17 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         order: "id",
     },
-    Table {
+    Newest {
         name: "decisions",
         columns: &[("run", Id), ("decided_by", Text), ("position", Integer), ("body", Text)],
         order: "run, position",
     },
-    Table {
+    Newest {
         name: "events",
         columns: &[("run", Id), ("seq", Integer), ("at", Integer), ("body", Text)],
         order: "run, seq",
     },
-    Table {
+    Newest {
         name: "reviews",
         columns: &[
             ("run", Id),
@@ -89,17 +98,17 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         order: "run",
     },
-    Table {
+    Newest {
         name: "schedules",
         columns: &[("id", Id), ("name", Text), ("revision", Integer), ("body", Text)],
         order: "id",
     },
-    Table {
+    Newest {
         name: "idempotency_keys",
         columns: &[("principal", Text), ("key", Text), ("request", Text), ("run", Id), ("at", Integer)],
         order: "principal, key",
     },
-    Table {
+    Newest {
         name: "jobs",
         columns: &[
             ("id", Id),
@@ -117,7 +126,7 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         order: "id",
     },
-    Table {
+    Newest {
         name: "deliveries",
         columns: &[
             ("event", Id),
@@ -129,7 +138,7 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         order: "event, channel, recipient",
     },
-    Table {
+    Newest {
         name: "tokens",
         columns: &[
             ("id", Id),
@@ -145,22 +154,52 @@ pub(crate) const TABLES: &[Table] = &[
         ],
         order: "id",
     },
-    Table {
+    Newest {
         name: "records",
         columns: &[("log_index", Integer), ("at", Integer), ("body", Text)],
         order: "log_index",
     },
-    Table {
+    Newest {
         name: "checkpoints",
         columns: &[("size", Integer), ("note", Text), ("at", Integer)],
         order: "size",
     },
-    Table {
+    Newest {
         name: "tiles",
         columns: &[("level", Integer), ("place", Integer), ("hashes", Bytes)],
         order: "level, place",
     },
 ];
+
+/// What migrations added since: the migration's number, the table, its columns; none for a whole table.
+const ADDED: &[(u32, &str, &[&str])] = &[
+    (50, "runs", &["waits_until", "cancel_asked"]),
+    (51, "jobs", &["key", "place"]),
+    (52, "schedules", &[]),
+    (53, "jobs", &["bulkhead"]),
+];
+
+/// The tables of a schema: that of which this is the newest migration's number.
+pub(crate) fn tables_at(schema: u32) -> Vec<Table> {
+    let is_there = |table: &str, column: Option<&str>| {
+        !ADDED.iter().any(|(since, of, columns)| {
+            *since > schema
+                && *of == table
+                && column.map_or(columns.is_empty(), |column| columns.contains(&column))
+        })
+    };
+    let there = TABLES.iter().filter(|table| is_there(table.name, None));
+    let as_it_was = |table: &Newest| {
+        let columns = table.columns.iter().filter(|(name, _)| is_there(table.name, Some(name)));
+        Table { name: table.name, columns: columns.copied().collect(), order: table.order }
+    };
+    there.map(as_it_was).collect()
+}
+
+/// The number that a migration's name begins with.
+pub(crate) fn number_of(migration: &str) -> u32 {
+    migration.split('_').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +216,9 @@ pub(crate) enum Cell {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     form: u32,
+    /// The number of the newest migration of the store that it was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schema: Option<u32>,
     /// By table.
     pub tables: BTreeMap<String, Contents>,
 }
@@ -208,17 +250,26 @@ fn told(path: &Path, error: &io::Error) -> StoreError {
 /// A backup that is being written.
 pub(crate) struct Writing {
     folder: PathBuf,
+    /// What is to be written.
+    pub(crate) tables: Vec<Table>,
     manifest: Manifest,
 }
 
 impl Writing {
-    /// Begins one in a folder that does not exist or is empty.
-    pub(crate) fn begin(folder: &Path) -> Result<Self, StoreError> {
+    /// Begins one of a store of this schema, in a folder that does not exist or is empty.
+    pub(crate) fn begin(folder: &Path, schema: u32) -> Result<Self, StoreError> {
+        if schema < OLDEST {
+            return Err(StoreError::Engine(format!(
+                "the store is of schema {schema}, and there are backups from schema {OLDEST} on: bring it forward with \
+                 `guichetd migrate`, then make the backup"
+            )));
+        }
         let made = make_private_folder(folder).and_then(|()| fs::read_dir(folder)?.next().transpose());
         match made {
             Ok(None) => Ok(Self {
                 folder: folder.to_owned(),
-                manifest: Manifest { form: FORM, tables: BTreeMap::new() },
+                tables: tables_at(schema),
+                manifest: Manifest { form: FORM, schema: Some(schema), tables: BTreeMap::new() },
             }),
             Ok(Some(_)) => Err(StoreError::Engine(format!(
                 "{} is not empty: a backup has a folder of its own",
@@ -229,12 +280,12 @@ impl Writing {
     }
 
     /// Begins the file of a table.
-    pub(crate) fn table(&self, table: &'static Table) -> Result<TableFile, StoreError> {
-        let path = self.folder.join(format!("{}.ndjson", table.name));
+    pub(crate) fn table(&self, table: &Table) -> Result<TableFile, StoreError> {
+        let path = file_of(&self.folder, table.name);
         let file = private(OpenOptions::new().write(true).create_new(true))
             .open(&path)
             .map_err(|error| told(&path, &error))?;
-        Ok(TableFile { table, path, file: BufWriter::new(file), hash: Sha256::new(), rows: 0 })
+        Ok(TableFile { table: table.clone(), path, file: BufWriter::new(file), hash: Sha256::new(), rows: 0 })
     }
 
     /// Ends the file of a table.
@@ -265,7 +316,7 @@ impl Writing {
 
 /// A file of rows that is being written.
 pub(crate) struct TableFile {
-    table: &'static Table,
+    table: Table,
     path: PathBuf,
     file: BufWriter<File>,
     hash: Sha256,
@@ -294,29 +345,40 @@ impl TableFile {
 /// A backup that is read.
 pub(crate) struct Reading {
     folder: PathBuf,
+    /// Of the store that it was made of.
+    pub(crate) schema: u32,
+    /// What it holds.
+    pub(crate) tables: Vec<Table>,
     pub(crate) manifest: Manifest,
 }
 
 impl Reading {
-    /// Opens one; each of its files is what the manifest says.
-    pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
+    /// Opens one of a store of schema `newest` or of an older one; each of its files is what the manifest says.
+    pub(crate) fn open(folder: &Path, newest: u32) -> Result<Self, StoreError> {
         let path = folder.join(MANIFEST);
         let text = fs::read(&path).map_err(|error| {
             StoreError::Engine(format!("{} is no complete backup: {MANIFEST}: {error}", folder.display()))
         })?;
         let manifest: Manifest = serde_json::from_slice(&text)
             .map_err(|error| StoreError::Corrupt(format!("{}: {error}", path.display())))?;
-        if manifest.form != FORM {
-            let form = manifest.form;
+        let form = manifest.form;
+        if form > FORM {
             let why = format!(
                 "{}: its form is {form}, this guichetd knows {FORM}; use a newer one",
                 path.display()
             );
             return Err(StoreError::Engine(why));
         }
-        let reading = Self { folder: folder.to_owned(), manifest };
-        for table in TABLES {
-            let path = reading.path(table);
+        let schema = manifest.schema.unwrap_or_else(|| oldest_that_holds(&manifest, folder));
+        if schema > newest {
+            return Err(StoreError::Engine(format!(
+                "{}: a newer guichetd made it (schema {schema}, this one knows {newest}); use that version or a newer one",
+                path.display()
+            )));
+        }
+        let reading = Self { folder: folder.to_owned(), schema, tables: tables_at(schema), manifest };
+        for table in &reading.tables {
+            let path = file_of(folder, table.name);
             let sha256 = sha256_of(&path).map_err(|error| told(&path, &error))?;
             if reading.manifest.tables.get(table.name).is_none_or(|contents| contents.sha256 != sha256) {
                 return Err(StoreError::Corrupt(format!(
@@ -328,23 +390,52 @@ impl Reading {
         Ok(reading)
     }
 
-    fn path(&self, table: &Table) -> PathBuf {
-        self.folder.join(format!("{}.ndjson", table.name))
+    /// Whether this table of it has this column.
+    pub(crate) fn has(&self, table: &str, column: &str) -> bool {
+        let mut tables = self.tables.iter().filter(|of| of.name == table);
+        tables.any(|of| of.columns.iter().any(|(name, _)| *name == column))
+    }
+
+    /// What is said of a store that is of a newer schema than the backup.
+    pub(crate) fn too_old_for(&self, schema: u32) -> StoreError {
+        StoreError::Engine(format!(
+            "the store is of schema {schema} and the backup of schema {}: restore it into a new database or data folder, \
+             where no guichetd was started yet; it is brought forward with what is in it",
+            self.schema
+        ))
     }
 
     /// The rows of a table, a cell for each column.
     pub(crate) fn rows(
         &self,
-        table: &'static Table,
+        table: &Table,
     ) -> Result<impl Iterator<Item = Result<Vec<Cell>, StoreError>> + Send + use<>, StoreError> {
-        let path = self.path(table);
+        let (path, table) = (file_of(&self.folder, table.name), table.clone());
         let file = File::open(&path).map_err(|error| told(&path, &error))?;
         Ok(BufReader::new(file).lines().map(move |line| {
             let line = line.map_err(|error| told(&path, &error))?;
-            read_row(table, &line)
+            read_row(&table, &line)
                 .ok_or_else(|| StoreError::Corrupt(format!("{}: a row of another form", path.display())))
         }))
     }
+}
+
+/// The schema of a backup that does not say it: the oldest one that has all that is in it.
+fn oldest_that_holds(manifest: &Manifest, folder: &Path) -> u32 {
+    let is_in = |table: &str, column: &str| {
+        let file = File::open(file_of(folder, table)).ok();
+        let row = file.and_then(|file| BufReader::new(file).lines().next()?.ok());
+        row.and_then(|row| serde_json::from_str::<Map<String, Value>>(&row).ok())
+            .is_some_and(|row| row.contains_key(column))
+    };
+    let there = ADDED.iter().filter(|(_, table, columns)| {
+        manifest.tables.contains_key(*table) && columns.first().is_none_or(|column| is_in(table, column))
+    });
+    there.map(|(since, ..)| *since).max().unwrap_or(OLDEST)
+}
+
+fn file_of(folder: &Path, table: &str) -> PathBuf {
+    folder.join(format!("{table}.ndjson"))
 }
 
 fn read_row(table: &Table, line: &str) -> Option<Vec<Cell>> {

@@ -33,6 +33,17 @@ pub enum StoreError {
     /// The connection broke while it was writing, and what became of it could not be found out.
     #[error("it is not known whether the store has written this ({0}): look before you do it again")]
     Unknown(String),
+    /// It did not get to it in time, because of others.
+    #[error(
+        "the store did not get to it in time ({0}): somebody keeps a lock in the database, or it has too much to do; try \
+         again in a moment; nothing was changed"
+    )]
+    Busy(String),
+    /// A search that was given up.
+    #[error(
+        "the search took too long ({0}): narrow it, for instance to a shorter time, or try again in a moment"
+    )]
+    TooLong(String),
     /// It stops or has stopped.
     #[error("the store is closing")]
     Closed,

@@ -82,7 +82,8 @@ pub enum Change {
         closed: ReviewClosed,
     },
     /// Deletes the records before this index: their texts, not the ledger's tiles. Conflict unless each of them is covered
-    /// by a checkpoint and at least one record stays. Only for what was archived and verified.
+    /// by a checkpoint and at least one record stays. Only for what was archived and verified, and some ten thousand at once:
+    /// a database gives a statement half a minute.
     PruneRecords {
         /// The first one that stays; a multiple of 256, so that whole tiles are told of.
         before: u64,

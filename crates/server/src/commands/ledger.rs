@@ -1,14 +1,16 @@
-//! `guichetd ledger …`: what an operator does to the audit trail while the gateway is stopped.
+//! `guichetd ledger …`: what an operator does to the audit trail: while the gateway is stopped, or beside gateways that share
+//! a database.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, anyhow, ensure};
-use guichet_contract::SystemClock;
+use guichet_contract::{Clock, SystemClock};
+use guichet_ledger::KeySet;
 use guichet_operations::{
     prune_records::{Segment, find_segment, prune_records},
-    seal_records::seal_records,
+    seal_records::{TrailError, seal_records},
 };
-use guichet_store::sqlite::drop_search_index;
+use guichet_store::{CommitError, Store, sqlite::drop_search_index};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use super::say;
@@ -17,7 +19,7 @@ use crate::{archive, config::Config, keys, record_export::Position, store};
 /// Archives the records from before a day or moment, verifies the archive, and deletes them from the store.
 ///
 /// # Errors
-/// Whatever keeps it from being archived, verified and deleted; then nothing is deleted.
+/// Whatever keeps it from being archived and verified; then nothing is deleted. What goes wrong later says what is deleted.
 pub fn prune(file: &Path, before: &str, folder: &Path) -> anyhow::Result<ExitCode> {
     let config = load(file)?;
     let before = moment(before)?;
@@ -26,9 +28,10 @@ pub fn prune(file: &Path, before: &str, folder: &Path) -> anyhow::Result<ExitCod
 
 async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyhow::Result<ExitCode> {
     let ledger_keys = keys::ledger_keys(&keys::folder(&config.data)?, &config.environment)?;
-    let store = store::open(config).await.context("stop the gateway first")?;
+    let store = open(config).await?;
     let store = &*store;
-    seal_records(store, &ledger_keys, &SystemClock).await?;
+    let clock = store.clock().unwrap_or_else(|| Arc::new(SystemClock));
+    seal(store, &ledger_keys, &*clock).await?;
     let Some(segment) = find_segment(store, &ledger_keys, before).await? else {
         say(&format!("nothing to prune: fewer than 256 sealed records are older than {before}"));
         store.close().await;
@@ -38,8 +41,11 @@ async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyh
     archive::write(store, &ledger_keys, &segment, folder).await?;
     let root = segment.note.lines().nth(2).unwrap_or_default();
     let archived = format!("archived in {}, root {root}", folder.display());
-    prune_records(store, &SystemClock, &config.environment, &segment, &archived).await?;
-    seal_records(store, &ledger_keys, &SystemClock).await?;
+    prune_records(store, &*clock, &config.environment, &segment, &archived).await?;
+    // Said at once: it is done, whatever comes now.
+    say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
+    say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
+    let sealed = seal(store, &ledger_keys, &*clock).await;
     store.close().await;
     if config.store.is_none() {
         drop_search_index(&store::sqlite_file(config)).context(
@@ -47,9 +53,25 @@ async fn prune_before(config: &Config, before: Timestamp, folder: &Path) -> anyh
              be removed; remove guichet.sqlite.search, or start the gateway, which makes it anew",
         )?;
     }
-    say(&format!("records {} to {} {archived}, verified, and pruned", segment.first, segment.until - 1));
-    say("keep the archive: `guichet audit verify --archive` proves it with the ledger's key");
+    sealed.context(
+        "the records are archived, verified and pruned, but the record of that is not sealed yet: a gateway does that when \
+         it serves; do not prune again",
+    )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the store beside the gateways that share it; one that is not shared must be free.
+async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let opened = store::open(config).await;
+    if config.store.is_some() { opened } else { opened.context("stop the gateway first") }
+}
+
+/// Seals what is not sealed yet. Where a gateway beside this one was quicker, it does the same.
+async fn seal(store: &dyn Store, keys: &KeySet, clock: &dyn Clock) -> Result<(), TrailError> {
+    match seal_records(store, keys, clock).await {
+        Err(TrailError::Commit(CommitError::Conflict { .. })) if store.is_shared() => Ok(()),
+        sealed => sealed.map(drop),
+    }
 }
 
 /// Records that leave the store can no longer be sent to the collector.
@@ -85,7 +107,8 @@ pub fn new_key(file: &Path) -> anyhow::Result<ExitCode> {
 /// Only the newest key signs from the next start on.
 ///
 /// # Errors
-/// A gateway that runs; a newest checkpoint that the newest key did not sign; a key file that cannot be read or written.
+/// With SQLite, a gateway that runs; a newest checkpoint that the newest key did not sign; a key file that cannot be read or
+/// written.
 pub fn drop_old_keys(file: &Path) -> anyhow::Result<ExitCode> {
     let config = load(file)?;
     runtime()?.block_on(drop_keys(&config))
@@ -93,7 +116,7 @@ pub fn drop_old_keys(file: &Path) -> anyhow::Result<ExitCode> {
 
 async fn drop_keys(config: &Config) -> anyhow::Result<ExitCode> {
     let folder = keys::folder(&config.data)?;
-    let store = store::open(config).await.context("stop the gateway first")?;
+    let store = open(config).await?;
     let newest = store.latest_checkpoint().await?.map(|(_, note)| note);
     let dropped = keys::drop_old_ledger_keys(&folder, &config.environment, newest.as_deref());
     store.close().await;

@@ -14,6 +14,7 @@ use axum::{Router, http::StatusCode, routing::post};
 use guichet_ledger::{Edge, KeySet, LedgerError, Signer, Verifier, open, split_notes, verify, verify_from};
 use guichet_server::archive;
 use guichet_store::{Checkpoints as _, Records as _, Store as _, sqlite::SqliteStore};
+use guichet_throwaway_postgres::Cluster;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use crate::{
     gateway::{Gateway, guichetd, until},
     person::Person,
     proof::{checkpoint, proven},
+    replica::on_postgres,
 };
 
 async fn keys_of(person: &Person) -> Vec<Verifier> {
@@ -264,4 +266,50 @@ async fn old_records_are_archived_and_both_parts_verify() {
     assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{found}");
     let oldest = dana.all("/v1/records").await;
     assert_eq!(oldest.last().unwrap()["index"], Value::from(256));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_records_leave_a_database_while_gateways_go_on() {
+    let cluster = Cluster::start().unwrap();
+    let gateway = on_postgres(&cluster, "[limits]\nrequests_per_second = 0\n").await;
+    let dana = gateway.sign_in("dana").await;
+    // Somebody is always at work, so that the gateway seals beside the prune.
+    let stop = CancellationToken::new();
+    let at_work = tokio::spawn({
+        let (dana, stop) = (dana.clone(), stop.clone());
+        async move {
+            while !stop.is_cancelled() {
+                assert_eq!(dana.get("/v1/session").await.status, 200);
+            }
+        }
+    });
+    let key = keys_of(&dana).await.remove(0);
+    let sealed = async || open(&checkpoint(&dana).await, &key).unwrap().size;
+    let mut seen = 0;
+    for number in 0..3 {
+        until("records to prune", || async { (sealed().await > seen + 300).then_some(()) }).await;
+        let folder = format!("archive-{number}");
+        let prune = tokio::task::block_in_place(|| prune(&gateway, "2100-01-01", &folder));
+        let said = String::from_utf8(prune.stdout).unwrap();
+        assert!(prune.status.success(), "{said} {:?}", String::from_utf8(prune.stderr));
+        assert!(said.contains("and pruned"), "{said}");
+        archive::verify(&gateway.path(&folder), &ledger_keys(&gateway)).unwrap();
+        seen = sealed().await;
+    }
+    stop.cancel();
+    at_work.await.unwrap();
+    let export = dana.get("/v1/ledger/export").await;
+    let first: u64 = export.headers["guichet-first-index"].to_str().unwrap().parse().unwrap();
+    assert!(first >= 768 && first.is_multiple_of(256), "{first}");
+    let found = dana.get("/v1/records?verb=prune_records").await.body;
+    // Each prune took the record of the one before along.
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1), "{found}");
+    assert!(found["items"][0]["detail"].as_str().unwrap().contains("archive-2"), "{found}");
+
+    // Whoever cannot reach the database is not told to stop a gateway.
+    cluster.stop().unwrap();
+    let refused = tokio::task::block_in_place(|| prune(&gateway, "2100-01-01", "late"));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("cannot be reached"), "{said}");
+    assert!(!said.contains("stop the gateway"), "{said}");
 }

@@ -42,6 +42,8 @@ pub(super) enum Undone {
     Unknown(Done, StoreError),
     /// Two transactions stood in each other's way: nothing became true, smaller ones may do.
     Crossed(StoreError),
+    /// Somebody kept the ledger locked for too long: nothing became true, and the same again may do.
+    Late(StoreError),
     /// Nothing became true, and nothing will.
     Refused(StoreError),
 }
@@ -52,6 +54,7 @@ impl From<Error> for Undone {
         match meaning(&error) {
             Meaning::Lost => Self::Lost(told),
             Meaning::Crossed => Self::Crossed(told),
+            Meaning::Late => Self::Late(told),
             Meaning::Conflict | Meaning::Other => Self::Refused(told),
         }
     }
@@ -278,7 +281,7 @@ impl Line {
                         return Err(error.into());
                     }
                     Meaning::Conflict => Err(CommitError::Conflict { what: step.conflict.clone() }),
-                    Meaning::Other => Err(fault::told(&error).into()),
+                    Meaning::Late | Meaning::Other => Err(fault::told(&error).into()),
                 },
             };
             if let Err(error) = held {

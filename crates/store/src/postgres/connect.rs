@@ -1,6 +1,6 @@
 //! How connections are made: to whom, how safely, with which limits.
 
-use std::{path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rustls::{
@@ -37,12 +37,58 @@ const READERS: usize = 8;
 /// Where the database is and who we are there.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
-    /// `postgresql://user@host:port/database?sslmode=verify-full`.
+    /// `postgresql://user@host:port/database?sslmode=verify-full`; see [`check_url`].
     pub url: SecretString,
     /// The password, when it does not stand in the URL.
     pub password: Option<SecretString>,
     /// The authorities that sign the server's certificate (PEM); the system's when absent.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Whether this URL names a database that can be the store: of the right form, and safe to speak to.
+///
+/// # Errors
+/// What is wrong, and what to do; never the URL, in which somebody may have left a password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    read_url(url).map(drop)
+}
+
+fn read_url(url: &str) -> Result<Config, String> {
+    // Certificates and names are verified always, which is what these two ask for.
+    let url = url.replace("sslmode=verify-full", "sslmode=require");
+    let url = url.replace("sslmode=verify-ca", "sslmode=require");
+    // The parser's own words quote parts of the URL, which may hold a password.
+    let config: Config = url
+        .parse()
+        .map_err(|_| "`postgres` is not of the form postgresql://user@host:port/database".to_owned())?;
+    let (hosts, ports) = (config.get_hosts().len(), config.get_ports().len());
+    if hosts == 0 {
+        return Err("`postgres` names no host".to_owned());
+    }
+    if !matches!(ports, 0 | 1) && ports != hosts {
+        return Err("`postgres` names several hosts and not as many ports".to_owned());
+    }
+    // The default is `prefer`: in plain text as soon as somebody in between says that there is no TLS.
+    if config.get_ssl_mode() != SslMode::Require && !is_on_this_machine(&config) {
+        return Err("`postgres` leaves this machine, and would do so in plain text: write `?sslmode=verify-full` at its end, and \
+                    give `ca_file` where the system does not know who signed the database's certificate; other modes are \
+                    for loopback and sockets"
+            .to_owned());
+    }
+    Ok(config)
+}
+
+/// Whether all of its hosts are loopback addresses or sockets.
+fn is_on_this_machine(config: &Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    config.get_hosts().iter().enumerate().all(|(place, host)| match (addresses.get(place), host) {
+        (Some(address), _) => address.is_loopback(),
+        (None, Host::Tcp(name)) => {
+            name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        (None, Host::Unix(_)) => true,
+    })
 }
 
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
@@ -58,25 +104,12 @@ pub(super) struct Connector {
 impl Connector {
     /// Connects to nothing yet.
     pub(super) fn new(settings: &PostgresSettings) -> Result<Self, StoreError> {
-        let wrong = |why: &str| StoreError::Engine(format!("the settings of the store: {why}"));
-        // Certificates and names are verified always, which is what these two ask for.
-        let url = settings.url.expose_secret().replace("sslmode=verify-full", "sslmode=require");
-        let url = url.replace("sslmode=verify-ca", "sslmode=require");
-        // The parser's own words quote parts of the URL, which may hold a password.
-        let mut config: Config = url
-            .parse()
-            .map_err(|_| wrong("`postgres` is not of the form postgresql://user@host:port/database"))?;
-        if config.get_hosts().is_empty() {
-            return Err(wrong("`postgres` names no host"));
-        }
-        if !matches!(config.get_ports().len(), 0 | 1) && config.get_ports().len() != config.get_hosts().len()
-        {
-            return Err(wrong("`postgres` names several hosts and not as many ports"));
-        }
+        let wrong = |why: String| StoreError::Engine(format!("the settings of the store: {why}"));
+        let mut config = read_url(settings.url.expose_secret()).map_err(wrong)?;
         if let Some(password) = &settings.password {
             config.password(password.expose_secret());
         }
-        let tls = tls(settings, config.get_ssl_mode()).map_err(|why| wrong(&why))?;
+        let tls = tls(settings, config.get_ssl_mode()).map_err(wrong)?;
         Ok(Self { hosts: hosts_of(&config), tls: MakeRustlsConnect::new(tls) })
     }
 
@@ -212,4 +245,41 @@ fn tls(settings: &PostgresSettings, mode: SslMode) -> Result<ClientConfig, Strin
         return Err(unusable("it holds no certificate".to_owned()));
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_machine_is_encrypted() {
+        let safe = [
+            "db.internal/guichet?sslmode=verify-full",
+            "db.internal/guichet?sslmode=require",
+            "a,b/guichet?sslmode=verify-full",
+            "localhost/guichet",
+            "127.0.0.1:5432/guichet?sslmode=disable",
+            "127.0.0.1,[::1]/guichet",
+            "%2Fvar%2Frun%2Fpostgresql/guichet",
+            "db/guichet?hostaddr=127.0.0.1",
+        ];
+        for url in safe {
+            let url = format!("postgresql://guichet@{url}");
+            assert_eq!(check_url(&url), Ok(()), "{url}");
+        }
+        let plain = [
+            "db.internal/guichet",
+            "db.internal/guichet?sslmode=prefer",
+            "db.internal/guichet?sslmode=disable",
+            "10.0.0.7/guichet",
+            "localhost,db.internal/guichet",
+            "localhost/guichet?hostaddr=10.0.0.7",
+            "localhost.example.org/guichet",
+        ];
+        for url in plain {
+            let url = format!("postgresql://guichet:hunter2@{url}");
+            let told = check_url(&url).unwrap_err();
+            assert!(told.contains("?sslmode=verify-full") && !told.contains("hunter2"), "{url}: {told}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row, Transaction, types::ToSql};
 use super::{PostgresSettings, columns::searchable, connect::Connector, fault::Fault, migrations};
 use crate::{
     StoreError,
-    backup::{Cell, Kind, Manifest, Reading, TABLES, Table, Writing},
+    backup::{Cell, Kind, Manifest, Reading, Table, Writing},
 };
 
 /// What SQLite reads from the JSON whenever it is asked for, and no backup holds; as in `schema/0040_undone.sql`.
@@ -67,8 +67,15 @@ async fn export_from(client: &mut Client, to: &Path) -> Result<Manifest, Failed>
              SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
         )
         .await?;
-    let mut backup = Writing::begin(to)?;
-    for table in TABLES {
+    let listed = client.query_one("SELECT to_regclass('schema_migrations') IS NOT NULL", &[]).await?;
+    if !listed.try_get::<_, bool>(0)? {
+        return Err(
+            StoreError::Engine("there is no store in this database: nothing to back up".to_owned()).into()
+        );
+    }
+    let version = migrations::applied(client).await.map_err(Failed::Database)?;
+    let mut backup = Writing::begin(to, migrations::schema_of(version))?;
+    for table in &backup.tables.clone() {
         let mut file = backup.table(table)?;
         let columns: Vec<String> = table.columns.iter().map(|(name, kind)| read_as(name, *kind)).collect();
         let read = format!("SELECT {} FROM {} ORDER BY {}", columns.join(", "), table.name, table.order);
@@ -106,10 +113,17 @@ fn cells(row: &Row, table: &Table) -> Result<Vec<Cell>, tokio_postgres::Error> {
 
 /// Takes the backup `from` into the database, which must be empty; all of it, or nothing.
 pub async fn import(settings: &PostgresSettings, from: &Path) -> Result<Manifest, StoreError> {
-    let backup = Reading::open(from)?;
+    let backup = Reading::open(from, migrations::schema_of(migrations::SCHEMA.len()))?;
     let mut client = client(settings).await?;
-    migrations::migrate(&mut client).await.map_err(Fault::into_store_error)?;
+    // As it was when the backup was made; what is in it is brought forward with it.
+    let version = migrations::version_at(backup.schema);
+    migrations::migrate_to(&mut client, version).await.map_err(Fault::into_store_error)?;
+    let there = migrations::applied(&client).await.map_err(Fault::into_store_error)?;
+    if there > version {
+        return Err(backup.too_old_for(migrations::schema_of(there)));
+    }
     import_into(&mut client, &backup).await?;
+    migrations::migrate(&mut client).await.map_err(Fault::into_store_error)?;
     Ok(backup.manifest)
 }
 
@@ -118,7 +132,7 @@ async fn import_into(client: &mut Client, backup: &Reading) -> Result<(), Failed
     writing
         .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
         .await?;
-    for table in TABLES {
+    for table in &backup.tables {
         // Nobody writes beside this.
         writing.batch_execute(&format!("LOCK TABLE {} IN EXCLUSIVE MODE", table.name)).await?;
         let found = writing.query_opt(&format!("SELECT 1 FROM {} LIMIT 1", table.name), &[]).await?;
@@ -130,7 +144,7 @@ async fn import_into(client: &mut Client, backup: &Reading) -> Result<(), Failed
             .into());
         }
     }
-    for table in TABLES {
+    for table in &backup.tables {
         take(&writing, backup, table).await?;
     }
     writing
@@ -140,14 +154,15 @@ async fn import_into(client: &mut Client, backup: &Reading) -> Result<(), Failed
         )
         .await?;
     writing.batch_execute(UNDOES).await?;
-    writing
-        .batch_execute("SELECT setval('job_places', (SELECT coalesce(max(place), 0) + 1 FROM jobs))")
-        .await?;
+    if backup.has("jobs", "place") {
+        let places = "SELECT setval('job_places', (SELECT coalesce(max(place), 0) + 1 FROM jobs))";
+        writing.batch_execute(places).await?;
+    }
     writing.commit().await?;
     Ok(())
 }
 
-async fn take(writing: &Transaction<'_>, backup: &Reading, table: &'static Table) -> Result<(), Failed> {
+async fn take(writing: &Transaction<'_>, backup: &Reading, table: &Table) -> Result<(), Failed> {
     let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
     let arrays = table.columns.iter().enumerate().map(|(place, (_, kind))| {
         let kind = if *kind == Kind::Integer { "bigint" } else { "text" };

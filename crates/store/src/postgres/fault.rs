@@ -30,6 +30,8 @@ pub(super) enum Meaning {
     Lost,
     /// Two transactions stood in each other's way; the same again may do.
     Crossed,
+    /// It took too long: somebody keeps a lock, or the server has too much to do. The same again may do.
+    Late,
     /// A constraint: the row exists, or the one it belongs to does not.
     Conflict,
     /// Anything else.
@@ -42,18 +44,16 @@ pub(super) fn meaning(error: &Error) -> Meaning {
         // Nothing of the server's: the connection broke, or what was sent cannot be encoded.
         return if error.is_closed() || broken(error) { Meaning::Lost } else { Meaning::Other };
     };
-    // A statement prepared before a migration is no longer known; a server that became a standby takes no writes.
     let lost = [
         SqlState::ADMIN_SHUTDOWN,
         SqlState::CRASH_SHUTDOWN,
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        SqlState::READ_ONLY_SQL_TRANSACTION,
-        SqlState::INVALID_SQL_STATEMENT_NAME,
-        SqlState::FEATURE_NOT_SUPPORTED,
     ];
-    if lost.contains(code) || code.code().starts_with("08") {
+    if lost.contains(code) || is_stale(error) || code.code().starts_with("08") {
         Meaning::Lost
+    } else if [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(code) {
+        Meaning::Late
     } else if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) {
         Meaning::Crossed
     } else if code.code().starts_with("23") {
@@ -61,6 +61,17 @@ pub(super) fn meaning(error: &Error) -> Meaning {
     } else {
         Meaning::Other
     }
+}
+
+/// Whether the server refused the statement because of the connection it came on: one prepared before a migration is no
+/// longer known or gives other columns; a server that became a standby takes no writes. Nothing was done.
+pub(super) fn is_stale(error: &Error) -> bool {
+    let stale = [
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        SqlState::INVALID_SQL_STATEMENT_NAME,
+        SqlState::FEATURE_NOT_SUPPORTED,
+    ];
+    error.code().is_some_and(|code| stale.contains(code))
 }
 
 fn broken(error: &Error) -> bool {
@@ -97,8 +108,11 @@ pub(super) fn told(error: &Error) -> StoreError {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Engine(format!(
             "{words}; the role of the configuration must own the database's tables"
         )),
-        _ if meaning(error) == Meaning::Lost => StoreError::Unreachable(words),
-        _ => StoreError::Engine(words),
+        _ => match meaning(error) {
+            Meaning::Lost => StoreError::Unreachable(words),
+            Meaning::Late => StoreError::Busy(words),
+            _ => StoreError::Engine(words),
+        },
     }
 }
 

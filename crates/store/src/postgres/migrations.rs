@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_postgres::Client;
 
 use super::{columns::integer, fault::Fault, locks};
+use crate::backup::number_of;
 
 pub(super) const SCHEMA: &[(&str, &str)] = &[
     ("0001_runs", include_str!("schema/0001_runs.sql")),
@@ -54,6 +55,37 @@ async fn under_lock(client: &mut Client, target: usize) -> Result<usize, Fault> 
         ));
     }
     client.batch_execute(LIST).await?;
+    let applied = applied(client).await?;
+    let steps = SCHEMA.iter().enumerate().take(target).skip(applied);
+    let mut taken = 0;
+    for (position, (name, text)) in steps {
+        let step = client.transaction().await?;
+        step.batch_execute(text).await?;
+        let sha256 = Sha256::digest(text.as_bytes()).to_vec();
+        step.execute(
+            "INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)",
+            &[&integer(position + 1), name, &sha256],
+        )
+        .await?;
+        step.commit().await?;
+        taken += 1;
+        tracing::info!(migration = name, "the store's schema was brought forward");
+    }
+    Ok(taken)
+}
+
+/// The number of the newest of so many texts.
+pub(super) fn schema_of(version: usize) -> u32 {
+    SCHEMA.iter().take(version).next_back().map_or(0, |(name, _)| number_of(name))
+}
+
+/// How many texts a schema has of which this is the newest text's number.
+pub(super) fn version_at(schema: u32) -> usize {
+    SCHEMA.iter().filter(|(name, _)| number_of(name) <= schema).count()
+}
+
+/// How many texts were applied to the database, which has a list of them. Each must be the one that is known here.
+pub(super) async fn applied(client: &Client) -> Result<usize, Fault> {
     let applied = client.query("SELECT name, sha256 FROM schema_migrations ORDER BY version", &[]).await?;
     if applied.len() > SCHEMA.len() {
         return Err(Fault::Corrupt(format!(
@@ -71,20 +103,5 @@ async fn under_lock(client: &mut Client, target: usize) -> Result<usize, Fault> 
             )));
         }
     }
-    let steps = SCHEMA.iter().enumerate().take(target).skip(applied.len());
-    let mut taken = 0;
-    for (position, (name, text)) in steps {
-        let step = client.transaction().await?;
-        step.batch_execute(text).await?;
-        let sha256 = Sha256::digest(text.as_bytes()).to_vec();
-        step.execute(
-            "INSERT INTO schema_migrations (version, name, sha256) VALUES ($1, $2, $3)",
-            &[&integer(position + 1), name, &sha256],
-        )
-        .await?;
-        step.commit().await?;
-        taken += 1;
-        tracing::info!(migration = name, "the store's schema was brought forward");
-    }
-    Ok(taken)
+    Ok(applied.len())
 }

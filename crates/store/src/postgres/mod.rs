@@ -62,7 +62,7 @@ use self::{
     writer::Writer,
 };
 pub use self::{
-    connect::PostgresSettings,
+    connect::{PostgresSettings, check_url},
     export::{export, import},
 };
 use crate::cursor;
@@ -151,8 +151,6 @@ impl PostgresStore {
     async fn rows_or_fault(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
         match self.rows_once(sql, values).await {
             Err(Fault::Engine(error)) if meaning(&error) == Meaning::Lost => {
-                // The others of the pool broke with it.
-                self.pool.retain(|client, _| !client.is_closed());
                 self.rows_once(sql, values).await
             }
             read => read,
@@ -172,26 +170,47 @@ impl PostgresStore {
     /// Waits for an answer of the database. A connection that gives none is given up, with those that wait beside it; also
     /// when whoever asked loses patience first.
     async fn answered<T>(&self, asking: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let within = connect::ANSWERED_WITHIN;
+        self.answered_within(connect::ANSWERED_WITHIN, asking).await
+    }
+
+    async fn answered_within<T>(
+        &self,
+        within: Duration,
+        asking: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         // Dropped after what was asked, whose connection is back in the pool by then.
         let mut patience = Patience { pool: &self.pool, since: Instant::now(), answered: false };
         match tokio::time::timeout(within, asking).await {
             Ok(answer) => {
                 patience.answered = true;
+                if let Err(Fault::Engine(error)) = &answer
+                    && meaning(error) == Meaning::Lost
+                {
+                    // It is back in the pool, and what befell it befell those beside it: all are made anew.
+                    self.pool.retain(|_, _| false);
+                }
                 answer
             }
             Err(_) => Err(Fault::Unreachable(format!("it said nothing for {} s", within.as_secs()))),
         }
     }
 
-    /// Changes rows in a transaction of its own, and counts them.
+    /// Changes rows in a transaction of its own, and counts them. Tried once more only when it was surely not done.
     async fn change(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let changing = self.answered(async {
+        let changed = match self.change_once(sql, values).await {
+            Err(Fault::Engine(error)) if fault::is_stale(&error) => self.change_once(sql, values).await,
+            changed => changed,
+        };
+        changed.map_err(Fault::into_store_error)
+    }
+
+    async fn change_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
+        self.answered(async {
             let client = self.client().await?;
             let statement = client.prepare_cached(sql).await?;
             Ok(client.execute(&statement, values).await?)
-        });
-        changing.await.map_err(Fault::into_store_error)
+        })
+        .await
     }
 
     #[expect(clippy::unused_self, reason = "it stands where the rows came from")]

@@ -4,6 +4,8 @@
 //! ones the newest are walked first: a filter that many records pass finds its page there. Only one that few pass goes on
 //! to the indexes of its columns, which then name few.
 
+use std::time::{Duration, Instant};
+
 use guichet_contract::{ActionId, Record, record::LedgerRecord};
 use tokio_postgres::Row;
 
@@ -27,13 +29,24 @@ const STRETCH: i64 = 1_024;
 /// Indexed records that are walked before the indexes are asked.
 const WALKED: i64 = 8_192;
 
+/// How long one page may take in all, however many statements it needs.
+const FOUND_WITHIN: Duration = Duration::from_secs(20);
+
 /// A page of records.
 pub(super) async fn list(
     store: &PostgresStore,
     filter: &RecordsFilter,
     page: &PageRequest,
 ) -> Result<Page<LedgerRecord>, StoreError> {
-    search(store, filter, page).await.map_err(Fault::into_store_error)
+    let begun = Instant::now();
+    let found = store.answered_within(FOUND_WITHIN, search(store, filter, page)).await;
+    found.map_err(|fault| match fault.into_store_error() {
+        StoreError::Unreachable(_) if begun.elapsed() >= FOUND_WITHIN => {
+            StoreError::TooLong(format!("it was not done within {} s", FOUND_WITHIN.as_secs()))
+        }
+        StoreError::Busy(why) => StoreError::TooLong(why),
+        other => other,
+    })
 }
 
 async fn search(

@@ -81,6 +81,10 @@ pub(super) fn cut(word: &str) -> &str {
 
 /// Indexes at most `limit` more records. Says how many still wait.
 pub(super) async fn go_on(store: &PostgresStore, limit: i64) -> Result<i64, Fault> {
+    store.answered(index(store, limit)).await
+}
+
+async fn index(store: &PostgresStore, limit: i64) -> Result<i64, Fault> {
     let mut client = store.client().await?;
     let looked: (i64, i64) = {
         let row =

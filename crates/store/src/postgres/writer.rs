@@ -43,6 +43,8 @@ const GATHER: Duration = Duration::from_millis(5);
 /// How long a database that cannot be reached is tried before those who wait are told; afterwards each group tries once,
 /// until it answers again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long records that nobody waits for are kept while somebody else keeps the ledger locked.
+const KEPT_FOR: Duration = Duration::from_mins(1);
 /// How long the fate of a commit is asked for.
 const ASKED_FOR: Duration = Duration::from_mins(1);
 /// The pause between two tries, at first and at most.
@@ -176,7 +178,8 @@ impl Task {
     /// Makes the group true, in smaller groups where it must be.
     async fn write(&mut self, group: Vec<Waiting>) {
         let patient = !self.failing.load(Ordering::Relaxed);
-        let until = Instant::now() + PATIENCE;
+        let begun = Instant::now();
+        let until = begun + PATIENCE;
         let mut groups = vec![(group, 0)];
         let mut pause = PAUSE.0;
         let mut lost = false;
@@ -187,7 +190,7 @@ impl Task {
                     self.answer(group, done);
                 }
                 // A connection that led nowhere takes long to be found out; another one is tried all the same.
-                Err(Undone::Lost(_)) if patient && (!lost || Instant::now() < until) => {
+                Err(Undone::Lost(_) | Undone::Late(_)) if patient && (!lost || Instant::now() < until) => {
                     lost = true;
                     time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE.1);
@@ -201,7 +204,7 @@ impl Task {
                     time::sleep(Duration::from_millis(u64::from(tries) * 5)).await;
                     groups.push((group, tries + 1));
                 }
-                Err(Undone::Refused(error)) if is_mixed(&group) => {
+                Err(Undone::Refused(error) | Undone::Late(error)) if is_mixed(&group) => {
                     // Records that nobody waits for are not to be lost for the units beside which they failed.
                     let (units, records): (Vec<_>, Vec<_>) =
                         group.into_iter().partition(|waiting| waiting.answer.is_some());
@@ -213,9 +216,18 @@ impl Task {
                     // It may be true all the same, and nobody else wakes our own.
                     self.wakes.wake(Wake::Anything);
                 }
-                Err(Undone::Lost(error) | Undone::Crossed(error) | Undone::Refused(error)) => {
-                    self.give_up(group, &error);
+                Err(Undone::Late(_)) if nobody_waits(&group) && begun.elapsed() < KEPT_FOR => {
+                    // Whoever hands over more waits from now on, and hears the truth.
+                    self.failing.store(true, Ordering::Relaxed);
+                    time::sleep(pause).await;
+                    groups.push((group, tries));
                 }
+                Err(
+                    Undone::Lost(error)
+                    | Undone::Late(error)
+                    | Undone::Crossed(error)
+                    | Undone::Refused(error),
+                ) => self.give_up(group, &error),
             }
         }
     }
@@ -334,6 +346,10 @@ pub(super) async fn open_line(connector: &Connector) -> Result<Line, Fault> {
 
 fn unknown(error: &StoreError) -> StoreError {
     StoreError::Unknown(error.to_string())
+}
+
+fn nobody_waits(group: &[Waiting]) -> bool {
+    group.iter().all(|waiting| waiting.answer.is_none())
 }
 
 fn is_mixed(group: &[Waiting]) -> bool {

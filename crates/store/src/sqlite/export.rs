@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params_from_iter, types::Value};
 use super::{connection, fault::Fault, migrations, ownership::Ownership};
 use crate::{
     StoreError,
-    backup::{Cell, Kind, Manifest, Reading, TABLES, Table, Writing, bytes_of, hexadecimal},
+    backup::{Cell, Kind, Manifest, Reading, Table, Writing, bytes_of, hexadecimal},
 };
 
 /// Writes the store at `from`, as it stands at one moment, into the new folder `to`. Blocks; a gateway that owns `from` goes
@@ -17,11 +17,12 @@ pub fn export(from: &Path, to: &Path) -> Result<Manifest, StoreError> {
     if !from.is_file() {
         return Err(StoreError::Engine(format!("{} is not there: nothing to back up", from.display())));
     }
-    let mut backup = Writing::begin(to)?;
     let mut reading = connection::to_read(from).map_err(|fault| fault.into_store_error(from))?;
     // One transaction sees one state of all tables.
     let reading = reading.transaction().map_err(|error| Fault::from(error).into_store_error(from))?;
-    for table in TABLES {
+    let version = migrations::version_of(&reading).map_err(|fault| fault.into_store_error(from))?;
+    let mut backup = Writing::begin(to, migrations::schema_of(version))?;
+    for table in &backup.tables.clone() {
         let mut file = backup.table(table)?;
         each_row(&reading, table, |cells| file.row(cells))
             .map_err(|fault| fault.into_store_error(from))??;
@@ -66,7 +67,7 @@ fn cells(row: &Row<'_>, table: &Table) -> Result<Vec<Cell>, Fault> {
 
 /// Takes the backup `from` into the store at `to`, which must be empty or not exist; all of it, or nothing. Blocks.
 pub fn import(to: &Path, from: &Path) -> Result<Manifest, StoreError> {
-    let backup = Reading::open(from)?;
+    let backup = Reading::open(from, migrations::schema_of(migrations::newest()))?;
     let _ownership = Ownership::take(to)?;
     let mut connection = connection::to_write(to)?;
     let taken = take(&mut connection, &backup).map_err(|fault| fault.into_store_error(to))?;
@@ -75,9 +76,14 @@ pub fn import(to: &Path, from: &Path) -> Result<Manifest, StoreError> {
 }
 
 fn take(connection: &mut Connection, backup: &Reading) -> Result<Result<(), StoreError>, Fault> {
-    migrations::migrate(connection)?;
+    // As it was when the backup was made; what is in it is brought forward with it.
+    let (there, version) = (migrations::version_of(connection)?, migrations::version_at(backup.schema));
+    if there > version {
+        return Ok(Err(backup.too_old_for(migrations::schema_of(there))));
+    }
+    migrations::migrate_to(connection, version)?;
     let writing = connection.transaction()?;
-    for table in TABLES {
+    for table in &backup.tables {
         let empty = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", table.name);
         if !writing.query_row(&empty, [], |row| row.get(0))? {
             return Ok(Err(StoreError::Engine(format!(
@@ -86,7 +92,7 @@ fn take(connection: &mut Connection, backup: &Reading) -> Result<Result<(), Stor
             ))));
         }
     }
-    for table in TABLES {
+    for table in &backup.tables {
         // What SQLite computes is not inserted; what it filters records by is read from them.
         let kept: Vec<usize> =
             (0..table.columns.len()).filter(|place| table.columns[*place].0 != "lane").collect();
@@ -118,6 +124,7 @@ fn take(connection: &mut Connection, backup: &Reading) -> Result<Result<(), Stor
         }
     }
     writing.commit()?;
+    migrations::migrate(connection)?;
     Ok(Ok(()))
 }
 

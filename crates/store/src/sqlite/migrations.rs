@@ -5,6 +5,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::Fault;
+use crate::backup::number_of;
 
 /// In the header of the file, so that another program's database is never taken for a store: "Guch".
 const APPLICATION_ID: i32 = 0x4775_6368;
@@ -44,8 +45,23 @@ pub(super) fn migrate_to(connection: &mut Connection, target: usize) -> Result<(
     Ok(())
 }
 
+/// The number of the newest of so many texts.
+pub(super) fn schema_of(version: usize) -> u32 {
+    SCHEMA.iter().take(version).next_back().map_or(0, |(name, _)| number_of(name))
+}
+
+/// How many texts a schema has of which this is the newest text's number.
+pub(super) fn version_at(schema: u32) -> usize {
+    SCHEMA.iter().filter(|(name, _)| number_of(name) <= schema).count()
+}
+
+/// How many texts there are.
+pub(super) fn newest() -> usize {
+    SCHEMA.len()
+}
+
 /// How many texts were applied to the file.
-fn version_of(connection: &Connection) -> Result<usize, Fault> {
+pub(super) fn version_of(connection: &Connection) -> Result<usize, Fault> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let version = usize::try_from(pragma("user_version")?).unwrap_or(usize::MAX);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

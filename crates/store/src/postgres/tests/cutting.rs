@@ -1,9 +1,12 @@
 //! A commit whose answer never comes: the connection is cut just before the server hears of it, or just after it obeyed. A
 //! line between the store and the server does that, at the instant that is asked for.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use guichet_contract::{Record, RunId, RunState, Verb};
@@ -14,7 +17,7 @@ use tokio::{
 };
 
 use super::{Database, PostgresStore, cluster};
-use crate::{UnitOfWork, conformance::fixtures::*};
+use crate::{RecordsFilter, UnitOfWork, conformance::fixtures::*};
 
 /// When a line is cut, for the next commit that passes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,8 @@ enum Cut {
 struct Line {
     next: Mutex<Option<Cut>>,
     cuts: AtomicUsize,
+    /// Nothing passes any more, and nobody is told.
+    leads_nowhere: AtomicBool,
 }
 
 impl Line {
@@ -54,6 +59,9 @@ impl Line {
             tokio::select! {
                 read = ours.read(&mut asked) => {
                     let Ok(count @ 1..) = read else { return };
+                    if self.leads_nowhere.load(Ordering::Relaxed) {
+                        continue;
+                    }
                     // A query of its own, sent when all before it was answered: Q, length, text.
                     let is_commit = asked[..count].ends_with(b"COMMIT\0");
                     let cut = if is_commit { self.next.lock().await.take() } else { None };
@@ -139,4 +147,21 @@ async fn each_unit_of_a_commit_that_is_cut_off_hears_its_own_answer() {
     assert_eq!(line.cuts.load(Ordering::Relaxed), 2);
     assert_eq!(database.sql("SELECT count(*) FROM runs"), "41");
     assert_eq!(database.sql("SELECT next_index, (SELECT count(*) FROM records) FROM ledger_head"), "41|41");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_searches_over_a_line_that_leads_nowhere_is_told_so() {
+    let database = Database::fresh();
+    let line = Arc::new(Line::default());
+    let store = over(&line, &database).await;
+    store.commit(UnitOfWork::new().append_record(numbered_record(0))).await.unwrap();
+    assert_eq!(store.index_records(10).await.unwrap(), 0);
+    let filter = RecordsFilter { owner: Some("nobody".into()), ..RecordsFilter::default() };
+    store.records(&filter, &first(10)).await.unwrap();
+    line.leads_nowhere.store(true, Ordering::Relaxed);
+    let page = first(10);
+    let asked = async { tokio::join!(store.records(&filter, &page), store.index_records(10)) };
+    let (found, indexed) = tokio::time::timeout(Duration::from_mins(1), asked).await.unwrap();
+    assert!(found.unwrap_err().to_string().contains("narrow it"));
+    indexed.unwrap_err();
 }

@@ -4,7 +4,9 @@ mod breaking;
 mod cutting;
 mod moving;
 mod opening;
+mod restoring;
 mod sharing;
+mod waiting;
 
 use std::sync::{
     Arc, OnceLock,
@@ -12,8 +14,9 @@ use std::sync::{
 };
 
 use guichet_throwaway_postgres::Cluster;
+use tokio_postgres::Client;
 
-use super::{PostgresSettings, PostgresStore};
+use super::{PostgresSettings, PostgresStore, connect::Connector, migrations};
 use crate::conformance::Premises;
 
 /// One server for all cases of this process. A static is never dropped: the server goes with the process.
@@ -40,6 +43,20 @@ impl Database {
     }
     fn sql(&self, sql: &str) -> String {
         cluster().sql_in(&self.0, sql).unwrap()
+    }
+    /// One whose schema is of this version.
+    async fn of_version(version: usize) -> Self {
+        let database = Self::fresh();
+        let mut client = database.somebody().await;
+        migrations::migrate_to(&mut client, version).await.unwrap();
+        database
+    }
+    /// Somebody else's session, which may be silent in the midst of a transaction.
+    async fn somebody(&self) -> Client {
+        let (client, connection) = Connector::new(&self.settings()).unwrap().connect().await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("SET idle_in_transaction_session_timeout = 0").await.unwrap();
+        client
     }
 }
 

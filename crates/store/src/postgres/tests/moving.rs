@@ -90,7 +90,7 @@ async fn fill(store: &impl Store) {
 }
 
 /// Name and content of each file.
-fn files(folder: &Path) -> BTreeMap<String, String> {
+pub(super) fn files(folder: &Path) -> BTreeMap<String, String> {
     let files = fs::read_dir(folder).unwrap().map(|file| {
         let path = file.unwrap().path();
         (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap())

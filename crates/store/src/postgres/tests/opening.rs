@@ -4,7 +4,7 @@ use super::{Database, PostgresStore, cluster};
 use crate::{
     StoreError, UnitOfWork,
     conformance::fixtures::*,
-    postgres::{PostgresSettings, connect::Connector, migrate, migrations},
+    postgres::{PostgresSettings, migrate, migrations},
 };
 
 /// All that a schema consists of, a line each.
@@ -27,10 +27,7 @@ async fn a_database_of_any_released_version_becomes_like_a_fresh_one() {
     let expected = fresh.sql(SHAPE);
     assert!(expected.contains("runs_move") && expected.lines().count() > 60, "{expected}");
     for version in 0..migrations::SCHEMA.len() {
-        let old = Database::fresh();
-        let (mut client, connection) = Connector::new(&old.settings()).unwrap().connect().await.unwrap();
-        tokio::spawn(connection);
-        migrations::migrate_to(&mut client, version).await.unwrap();
+        let old = Database::of_version(version).await;
         assert_eq!(old.sql("SELECT count(*) FROM schema_migrations"), version.to_string());
         let store = old.store().await;
         assert_eq!(old.sql(SHAPE), expected, "from version {version}");
@@ -106,18 +103,14 @@ async fn sessions_have_their_limits() {
 async fn a_unit_that_waits_for_a_lock_does_not_wait_for_ever_and_fails_alone() {
     let database = Database::fresh();
     let store = database.store().await;
-    let connector = Connector::new(&database.settings()).unwrap();
-    let (client, connection) = connector.connect().await.unwrap();
-    tokio::spawn(connection);
-    // One that is not ended for saying nothing in the midst of it.
-    client.batch_execute("SET idle_in_transaction_session_timeout = 0").await.unwrap();
+    let client = database.somebody().await;
     client.batch_execute("BEGIN; LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let token = token_of("ada", crate::TokenKind::Session);
     let (stuck, other) = tokio::join!(
         store.commit(unit(crate::Change::InsertToken(token))),
         store.commit(UnitOfWork::new().append_record(numbered_record(1))),
     );
-    assert!(matches!(stuck, Err(crate::CommitError::Store(StoreError::Engine(_)))), "{stuck:?}");
+    assert!(matches!(stuck, Err(crate::CommitError::Store(StoreError::Busy(_)))), "{stuck:?}");
     other.unwrap();
     assert_eq!(store.record_count().await.unwrap(), 1);
 }
