@@ -66,6 +66,11 @@ impl Endpoint {
     pub(crate) fn path(&self) -> &'static str {
         self.path
     }
+    /// Whether a query is refused: it takes none. What anybody may ask is also asked by balancers and caches, which add
+    /// queries of their own; nothing is done there that a query could have meant otherwise.
+    pub(crate) fn refuses_queries(&self) -> bool {
+        self.query.is_none() && !(self.open && self.method == Method::GET)
+    }
     /// It takes this JSON body.
     #[must_use]
     pub fn takes<T: JsonSchema>(mut self) -> Self {
