@@ -47,10 +47,10 @@ pub async fn until_within<T, F: Future<Output = Option<T>>>(
 /// It takes longer.
 #[expect(clippy::panic, reason = "a test that waits in vain has failed")]
 pub async fn within<F: Future>(patience: Duration, what: &str, awaited: F) -> F::Output {
-    match tokio::time::timeout(patience, awaited).await {
-        Ok(came) => came,
-        Err(_) => panic!("waited in vain for {what}, {} s", patience.as_secs()),
+    if let Ok(came) = tokio::time::timeout(patience, awaited).await {
+        return came;
     }
+    panic!("waited in vain for {what}, {} s", patience.as_secs())
 }
 
 /// How a program ends, and what it says. One that does not end within so long is killed, with an error that has its words.

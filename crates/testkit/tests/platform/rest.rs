@@ -34,6 +34,7 @@ async fn reads_pass_through_changes_become_runs_and_the_rest_is_named() {
             "bad-request",
         ),
         (Method::GET, "/v1/runs?newest=true", None, 400, "bad-request"),
+        (Method::POST, "/v1/runs/0199aaaa/approve", Some(json!([null, null])), 400, "bad-request"),
         (Method::GET, "/v1/session?", None, 200, ""),
         (Method::GET, "/healthz?from=balancer", None, 200, ""),
         (Method::POST, "/providers/things/actions/change-item", Some(json!([1])), 400, "bad-request"),
