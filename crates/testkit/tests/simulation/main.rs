@@ -132,7 +132,6 @@ fn all_told(counts: Counts, seeds: u64) {
         *all.1.entry(what).or_default() += count;
     }
     if all.0 == TESTS && seeds >= SEEDS {
-        println!("{:#?}", all.1);
         let never: Vec<&str> = HAPPENS.into_iter().filter(|what| !all.1.contains_key(*what)).collect();
         assert!(never.is_empty(), "in none of {seeds} seeds: {never:?}; what happened: {:#?}", all.1);
     }
