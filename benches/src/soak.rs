@@ -2,6 +2,7 @@
 //! refused.
 
 use std::{
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -47,10 +48,15 @@ pub(crate) fn measure(setting: &Setting, how_long: Duration) -> Result<String> {
     }
     let approver = site.sign_in(setting, APPROVER)?;
     let began = Instant::now();
+    // Whoever looks hears at once that there is nothing more to look at, however the load ends.
+    let (loaded, over) = mpsc::channel::<()>();
     let (looks, counts) = thread::scope(|scope| {
-        let looking = scope.spawn(|| looks(&gateway, began, how_long));
+        let gateway = &gateway;
+        let looking = scope.spawn(move || looks(gateway, began, how_long, &over));
         let load = load(&gateway.url, &token, &approver, began, how_long);
-        let counts = setting.runtime.block_on(load).with_context(|| site.log())?;
+        let counts = setting.runtime.block_on(load);
+        drop(loaded);
+        let counts = counts.with_context(|| site.log())?;
         let looks = looking.join().ok().context("the look at memory failed")?;
         anyhow::Ok((looks, counts))
     })?;
@@ -68,11 +74,12 @@ struct Counts {
     decided: usize,
 }
 
-/// Resident memory in KiB, and when.
-fn looks(gateway: &Server, began: Instant, how_long: Duration) -> Vec<(Duration, u64)> {
+/// Resident memory in KiB, and when, until it is over.
+fn looks(gateway: &Server, began: Instant, how_long: Duration, over: &Receiver<()>) -> Vec<(Duration, u64)> {
     let mut looks = Vec::new();
-    while began.elapsed() + LOOK <= how_long {
-        thread::sleep(LOOK);
+    while began.elapsed() + LOOK <= how_long
+        && let Err(RecvTimeoutError::Timeout) = over.recv_timeout(LOOK)
+    {
         looks.push((began.elapsed(), gateway.memory().0));
     }
     looks

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guichet_contract::{ActionId, Approval, Digest, Plan, Review, Run, RunState};
+use guichet_contract::{ActionId, Approval, Approvals, Digest, Plan, Review, Run, RunState};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -220,13 +220,13 @@ impl Client {
         self.json(response).await
     }
 
-    /// `GET /v1/approvals`: what waits for people; with `mine`, for me.
+    /// `GET /v1/approvals`: runs and schedules that wait for people; with `mine`, for me.
     pub async fn list_approvals(
         &self,
         mine: bool,
         limit: Option<u16>,
         cursor: Option<&str>,
-    ) -> Result<Page<Run>, Error> {
+    ) -> Result<Approvals, Error> {
         let mut request = self.request(Method::GET, &["approvals"]);
         if mine {
             request = request.query(&[("mine", "true")]);

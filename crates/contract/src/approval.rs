@@ -6,6 +6,22 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::{run::Run, schedule::Schedule};
+
+/// What waits for people, as one answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Approvals {
+    /// A page of runs in `awaiting_approval`, newest first.
+    pub items: Vec<Run>,
+    /// All schedules in `awaiting_approval`, by name; on the first page only. One is decided at
+    /// `/v1/schedules/{schedule}/approve` and `/reject`, for each of its runs.
+    #[serde(default)]
+    pub schedules: Vec<Schedule>,
+    /// Hand this in as `cursor` to read on; null at the end.
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
 /// Who can lift an approval.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Approvers {

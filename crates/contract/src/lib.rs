@@ -29,7 +29,7 @@ pub mod simulation;
 pub mod sse;
 
 pub use action::{Action, ActionId, Effect};
-pub use approval::{Approval, Approvers, Decision, Verdict};
+pub use approval::{Approval, Approvals, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
 pub use digest::Digest;

@@ -66,6 +66,11 @@ impl Endpoint {
     pub(crate) fn path(&self) -> &'static str {
         self.path
     }
+    /// Whether a query is refused: it takes none. What anybody may ask is also asked by balancers and caches, which add
+    /// queries of their own; nothing is done there that a query could have meant otherwise.
+    pub(crate) fn refuses_queries(&self) -> bool {
+        self.query.is_none() && !(self.open && self.method == Method::GET)
+    }
     /// It takes this JSON body.
     #[must_use]
     pub fn takes<T: JsonSchema>(mut self) -> Self {
@@ -141,8 +146,12 @@ impl Endpoint {
             operation["parameters"] = Value::Array(parameters);
         }
         if let Some(body) = self.body {
+            let schema = body(generator);
+            // An absent body reads as an empty object.
+            let required = resolved(&schema, generator).get("required").and_then(Value::as_array);
+            let required = required.is_some_and(|members| !members.is_empty());
             operation["requestBody"] =
-                json!({"required": true, "content": {"application/json": {"schema": body(generator)}}});
+                json!({"required": required, "content": {"application/json": {"schema": schema}}});
         }
         if self.open {
             operation["security"] = json!([]);
@@ -157,10 +166,14 @@ fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
         .map(|name| name.trim_start_matches('*'))
 }
 
-fn query_parameters(schema: &Value, generator: &SchemaGenerator) -> Vec<Value> {
+/// What a reference refers to.
+fn resolved<'a>(schema: &'a Value, generator: &'a SchemaGenerator) -> &'a Value {
     let name = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
-    let resolved = name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema);
-    let properties = resolved.get("properties").and_then(Value::as_object);
+    name.and_then(|name| generator.definitions().get(name)).unwrap_or(schema)
+}
+
+fn query_parameters(schema: &Value, generator: &SchemaGenerator) -> Vec<Value> {
+    let properties = resolved(schema, generator).get("properties").and_then(Value::as_object);
     properties
         .into_iter()
         .flatten()

@@ -113,12 +113,18 @@ impl<T: DeserializeOwned> FromRequest<Arc<Gateway>> for OpenBody<T> {
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     // An absent body reads as an empty object: routes whose members are all optional take it.
-    let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
-    serde_json::from_slice(text).map_err(|error| {
-        Problem::new(code::BAD_REQUEST, format!("the body is not what this route takes: {error}"))
+    let not_taken = |why: String| {
+        Problem::new(code::BAD_REQUEST, format!("the body is not what this route takes: {why}"))
             .next("see GET /v1/openapi.json")
             .into()
-    })
+    };
+    let text: &[u8] = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => b"{}",
+        // It would be read as the members in their order: `[null, null]` as a yes to whatever is there.
+        Some(b'[') => return Err(not_taken("it is an array, and every route takes an object".to_owned())),
+        Some(_) => bytes,
+    };
+    serde_json::from_slice(text).map_err(|error| not_taken(error.to_string()))
 }
 
 /// How long a body may take to arrive.

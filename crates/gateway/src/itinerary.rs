@@ -53,33 +53,47 @@ struct Inner {
     templates: matchit::Router<Named>,
 }
 
-/// A route template, and the methods it offers.
+/// A route template, the methods it offers, and those of them that take no query.
 struct Named {
     template: &'static str,
     methods: Vec<&'static str>,
+    without_query: Vec<&'static str>,
 }
 
 impl Named {
     /// Whether the method leads to a verb; `HEAD` is a `GET` without its body (RFC 9110, section 9.3.2).
     fn offers(&self, method: &Method) -> bool {
-        let method = if *method == Method::HEAD { &Method::GET } else { method };
-        self.methods.contains(&method.as_str())
+        self.methods.contains(&verb_of(method))
     }
+
+    /// Whether a query is understood there, or asks for nothing.
+    fn understands(&self, method: &Method, query: Option<&str>) -> bool {
+        query.is_none_or(str::is_empty) || !self.without_query.contains(&verb_of(method))
+    }
+}
+
+fn verb_of(method: &Method) -> &str {
+    if *method == Method::HEAD { "GET" } else { method.as_str() }
 }
 
 impl Itinerary {
     /// Before this gateway's door.
     pub fn new(gateway: Arc<Gateway>) -> Self {
         let endpoints = routes::endpoints();
-        let mut methods: BTreeMap<&'static str, Vec<&'static str>> =
-            BTreeMap::from([(provider_paths::TEMPLATE, Vec::new())]);
+        let named = |template| Named { template, methods: Vec::new(), without_query: Vec::new() };
+        let mut all = BTreeMap::from([(provider_paths::TEMPLATE, named(provider_paths::TEMPLATE))]);
         for endpoint in &endpoints {
-            methods.entry(endpoint.path()).or_default().push(known_method(endpoint.method()));
+            let (path, method) = (endpoint.path(), known_method(endpoint.method()));
+            let named = all.entry(path).or_insert_with(|| named(path));
+            named.methods.push(method);
+            if endpoint.refuses_queries() {
+                named.without_query.push(method);
+            }
         }
         let mut templates = matchit::Router::new();
-        for (template, methods) in methods {
+        for (template, named) in all {
             // Two that clash could not be served either: the router below would refuse them when it is made.
-            let _ = templates.insert(template, Named { template, methods });
+            let _ = templates.insert(template, named);
         }
         let endpoints = api::router(endpoints).fallback(nothing_here).with_state(Arc::clone(&gateway));
         Self { inner: Arc::new(Inner { gateway, endpoints, templates }) }
@@ -219,10 +233,13 @@ impl Inner {
         if route == provider_paths::TEMPLATE {
             return provider_paths::handle(&self.gateway, call, request).await.into_response();
         }
-        if let Ok(found) = self.templates.at(request.uri().path())
-            && !found.value.offers(request.method())
-        {
-            return not_offered(request.method(), &found.value.methods).into_response();
+        if let Ok(found) = self.templates.at(request.uri().path()) {
+            if !found.value.offers(request.method()) {
+                return not_offered(request.method(), &found.value.methods).into_response();
+            }
+            if !found.value.understands(request.method(), request.uri().query()) {
+                return query_not_taken().into_response();
+            }
         }
         request.extensions_mut().insert(Arc::clone(call));
         // In a box: the way of a read does not carry the room that every other endpoint needs.
@@ -282,6 +299,13 @@ async fn nothing_here() -> Response {
             .next("see GET /v1/openapi.json"),
     )
     .into_response()
+}
+
+/// Who writes `?dry_run=true` believes that it is heard.
+fn query_not_taken() -> Refused {
+    Problem::new(code::BAD_REQUEST, "this route takes no query parameters, and nothing was done")
+        .next("leave out what follows the `?`; see GET /v1/openapi.json for what it takes")
+        .into()
 }
 
 fn not_offered(method: &Method, offered: &[&str]) -> Refused {

@@ -28,6 +28,7 @@ pub mod follow_run;
 pub mod index_records;
 mod journal;
 mod line;
+pub mod list_approvals;
 pub mod list_options;
 mod message;
 pub mod messenger;

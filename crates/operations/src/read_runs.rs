@@ -1,4 +1,4 @@
-//! Runs and approvals, for those who may see them.
+//! Runs, for those who may see them.
 
 use std::sync::Arc;
 
@@ -6,8 +6,7 @@ use guichet_admission::{
     Call, Caller, Refusal,
     door::{GatewayVerb, describe_run},
 };
-use guichet_contract::{Problem, RecordVerdict, Run, RunId, RunState, Verb, code};
-use guichet_rules::Waiting;
+use guichet_contract::{Problem, RecordVerdict, Run, RunId, Verb, code};
 use guichet_store::{Page, PageRequest, RunsFilter};
 
 use crate::{
@@ -47,29 +46,8 @@ pub async fn list_runs(
     visible(platform, &caller, filter, page, |_| true).await
 }
 
-/// Runs that wait for people; with `mine`, those this caller could decide on.
-///
-/// # Errors
-/// As [`list_runs`].
-pub async fn list_approvals(
-    platform: &Arc<Platform>,
-    call: &Call,
-    mine: bool,
-    page: &PageRequest,
-) -> Result<Page<Run>, Refusal> {
-    let caller = reader(platform, call).await?;
-    platform.note_shown(&caller, Verb::ReadRuns, |record| record.detail = Some("approvals".to_owned())).await;
-    let filter = RunsFilter { states: vec![RunState::AwaitingApproval], ..RunsFilter::default() };
-    let world = platform.door.world();
-    visible(platform, &caller, &filter, page, |run| {
-        !mine
-            || (world.policies.can_lift(&caller.principal, &Waiting::of(run), platform.clock.now()).is_ok()
-                && !run.decisions.iter().any(|decision| decision.by == caller.principal.name))
-    })
-    .await
-}
-
-async fn visible(
+/// A page of those runs that this caller may see, and of which this holds too.
+pub(crate) async fn visible(
     platform: &Arc<Platform>,
     caller: &Caller,
     filter: &RunsFilter,

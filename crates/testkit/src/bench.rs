@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
@@ -15,13 +16,16 @@ use guichet_server::{Assembled, Config, Role, assemble};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::leaping_clock::LeapingClock;
 
 /// The password of everyone in tests.
 pub const PASSWORD: &str = "correct horse battery";
+
+/// How long a gateway may take to stop: what it performs may end first, and everybody is let go.
+pub const TO_STOP: Duration = Duration::from_mins(3);
 
 /// What a platform shall be like.
 #[derive(Default)]
@@ -223,11 +227,11 @@ impl Bench {
     /// Stops the gateway as SIGTERM does.
     ///
     /// # Errors
-    /// A part that failed while it stopped.
+    /// A part that failed while it stopped; it does not stop within [`TO_STOP`].
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(running) = self.running.take() {
             running.stop.cancel();
-            running.served.await?;
+            timeout(TO_STOP, running.served).await.context("the gateway does not stop")??;
         }
         Ok(())
     }
@@ -301,7 +305,7 @@ impl Drop for Bench {
 }
 
 fn http() -> anyhow::Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().timeout(std::time::Duration::from_mins(1)).build()?)
+    Ok(reqwest::Client::builder().timeout(Duration::from_mins(1)).build()?)
 }
 
 /// Someone who calls the gateway over HTTP.

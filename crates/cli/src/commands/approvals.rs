@@ -3,11 +3,11 @@
 use clap::ArgMatches;
 use guichet_client::Client;
 use guichet_contract::{Run, RunState, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     arguments::globals,
-    commands::{Cx, now, subcommand, text},
+    commands::{Cx, now, schedules, subcommand, text},
     exit::Exit,
     failure::Failure,
     printer::{
@@ -51,7 +51,24 @@ fn list(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failur
         };
         let nothing =
             if mine { "nothing waits for you (--all shows what waits for others)" } else { "nothing waits" };
-        printer.list(&page, &page.items.iter().map(row).collect::<Vec<_>>(), nothing);
+        let mut rows: Vec<Row> = page.items.iter().map(row).collect();
+        // A schedule is what all of its runs would be, at its times.
+        rows.extend(page.schedules.iter().map(|schedule| {
+            let mut row = row(&schedule.as_run());
+            row.insert("run".to_owned(), json!(format!("schedule {}", schedule.name)));
+            let times = schedules::in_words(schedule);
+            if let Some(sentence) = row.get("what happens").and_then(Value::as_str) {
+                row.insert("what happens".to_owned(), json!(format!("{sentence}, {times}")));
+            }
+            row
+        }));
+        printer.list(&page, &rows, nothing);
+        if let (Some(one), true) = (page.schedules.first(), printer.is_for_people()) {
+            printer.note(&format!("schedules are decided by name: guichet schedules approve {}", one.name));
+        }
+        if page.next.is_some() {
+            printer.note("there may be more runs: --limit");
+        }
         Ok(Exit::Done)
     })
 }

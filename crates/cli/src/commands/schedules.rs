@@ -170,7 +170,8 @@ fn reject(cx: &Cx, which: &str, reason: Option<&str>, printer: &Printer) -> Resu
     })
 }
 
-fn in_words(schedule: &Schedule) -> String {
+/// When its times are, as a sentence says it.
+pub(super) fn in_words(schedule: &Schedule) -> String {
     schedule.in_words.clone().unwrap_or_else(|| format!("{}, {}", schedule.expression, schedule.zone))
 }
 

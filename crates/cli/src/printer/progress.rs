@@ -23,7 +23,12 @@ pub(crate) struct Progress {
     steps: Steps,
     colours: bool,
     last: String,
-    has_bar: bool,
+    /// Where the run stood when it was last looked at.
+    stood: String,
+    /// Nothing is more worth telling than where it stands: somebody is waited for, or it shall be stopped.
+    held: bool,
+    /// What its provider said last of how far it is.
+    said: String,
     /// The pause it is in, and its end.
     pause: Option<(String, Timestamp)>,
 }
@@ -36,8 +41,8 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        let (steps, last) = (Steps::default(), String::new());
-        let progress = Self { bar, lines, steps, colours, last, has_bar: false, pause: None };
+        let (steps, last, stood, said) = (Steps::default(), String::new(), String::new(), String::new());
+        let progress = Self { bar, lines, steps, colours, last, stood, held: true, said, pause: None };
         progress.style("{spinner} {wide_msg}");
         progress
     }
@@ -61,27 +66,36 @@ impl Progress {
     /// Where the run stands now. Elsewhere than on a terminal it is told once per change.
     pub(crate) fn stands(&mut self, run: &Run, now: Timestamp) {
         let line = describe(run);
-        if let Some(bar) = &self.bar {
-            if run.state == RunState::AwaitingApproval && !is_lifted(run) {
+        let asks = run.state == RunState::AwaitingApproval && !is_lifted(run);
+        let short = run.id.short();
+        if self.is_live() {
+            self.stood = if asks {
                 let left = run.expires_at.map(|at| duration(at.duration_since(now)));
                 let left = left.map(|left| format!(" · {left} left")).unwrap_or_default();
-                let short = run.id.short();
-                bar.set_message(plain(&format!("{line}{left} · guichet approvals approve {short}")));
-            } else if let Some((name, until)) = self.pause.as_ref().filter(|_| run.cancel_asked.is_none()) {
-                bar.set_message(waiting(name, *until, now));
-            } else if !self.has_bar || run.cancel_asked.is_some() {
-                bar.set_message(plain(&line));
-            }
-        } else if self.last != line {
-            let hint = match run.state {
-                RunState::AwaitingApproval if !is_lifted(run) => {
-                    format!(" (guichet approvals approve {})", run.id.short())
-                }
-                _ => String::new(),
+                plain(&format!("{line}{left} · guichet approvals approve {short}"))
+            } else {
+                plain(&line)
             };
+            self.held = run.state != RunState::Running || run.cancel_asked.is_some();
+            self.show(now);
+        } else if self.last != line {
+            let hint = if asks { format!(" (guichet approvals approve {short})") } else { String::new() };
             let _ = writeln!(std::io::stderr().lock(), "{}{}", plain(&line), plain(&hint));
             self.last = line;
         }
+    }
+
+    /// What the run's own line says: the pause it is in, else how far it is, else where it stands. A pause is over at its
+    /// end, whether anything was heard of what comes next or not.
+    fn show(&mut self, now: Timestamp) {
+        self.pause.take_if(|(_, until)| *until <= now);
+        let Some(bar) = &self.bar else { return };
+        bar.set_message(match &self.pause {
+            _ if self.held => self.stood.clone(),
+            Some((name, until)) => waiting(name, *until, now),
+            None if self.said.is_empty() => self.stood.clone(),
+            None => self.said.clone(),
+        });
     }
 
     /// A line of the provider's log.
@@ -97,19 +111,18 @@ impl Progress {
     }
 
     /// How far the provider is.
-    pub(crate) fn advanced(&mut self, percent: Option<f64>, message: Option<&str>) {
+    pub(crate) fn advanced(&mut self, percent: Option<f64>, message: Option<&str>, now: Timestamp) {
         let message = plain(message.unwrap_or_default());
         self.pause = None;
         if let Some(bar) = &self.bar {
             if let Some(percent) = percent.filter(|percent| percent.is_finite()) {
-                self.has_bar = true;
                 self.style("{spinner} {bar:24} {percent:>3}% {wide_msg}");
                 bar.set_length(1000);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
                 bar.set_position((percent.clamp(0.0, 100.0) * 10.0) as u64);
             }
-            bar.set_message(message);
-            return;
+            self.said = message;
+            return self.show(now);
         }
         let line = match percent {
             Some(percent) => format!("{percent:.0} % {message}"),
@@ -124,6 +137,7 @@ impl Progress {
     /// A step of the provider's began or ended.
     pub(crate) fn step(&mut self, name: &str, state: StepState, at: Timestamp, why: Option<&str>) {
         self.pause = None;
+        self.show(at);
         if name == UNDOING {
             return self.log("undoing what was done");
         }
@@ -156,14 +170,11 @@ impl Progress {
 
     /// The run only waits.
     pub(crate) fn waits(&mut self, name: &str, until: Timestamp, now: Timestamp) {
-        let line = waiting(name, until, now);
         self.pause = Some((name.to_owned(), until));
-        match &self.bar {
-            Some(bar) => bar.set_message(line),
-            None => {
-                let _ = writeln!(std::io::stderr().lock(), "{line}");
-            }
+        if self.is_live() {
+            return self.show(now);
         }
+        let _ = writeln!(std::io::stderr().lock(), "{}", waiting(name, until, now));
     }
 
     fn spinner(&self) -> &'static str {

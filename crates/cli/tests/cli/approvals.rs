@@ -1,10 +1,13 @@
 //! Approvals and runs: the card, and a yes to exactly what it showed.
 
-use guichet_contract::{BrokenGlass, Run, RunState};
+use guichet_contract::{BrokenGlass, Run, RunState, Schedule};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::fake::{Fake, run_of};
+use crate::{
+    fake::{Fake, run_of},
+    schedules::nightly,
+};
 
 fn waiting(fake: &Fake) -> Run {
     let input = json!({"identifier": "shop", "pid": 14024, "force": false});
@@ -27,6 +30,19 @@ fn the_card_tells_all_that_an_approver_needs() {
         Some("2126-11-21T12:00:00Z".parse().unwrap());
     let (_, out, _) = fake.run(&["approvals", "show", "1a2b3c4d"]);
     assert!(out.lines().any(|line| line.starts_with("Expires in  ") && line.contains(" d ")), "{out}");
+}
+
+#[test]
+fn schedules_that_wait_stand_beside_the_runs() {
+    let fake = Fake::start();
+    waiting(&fake);
+    // How long it takes to then changes by the day.
+    let nightly = Schedule { expires_at: None, ..nightly() };
+    fake.part.lock().unwrap().waiting_schedules.push(nightly);
+    assert_snapshot!("approvals_list_with_a_schedule", fake.told("approvals list"));
+    let (_, out, err) = fake.run(&["approvals", "list", "-o", "json"]);
+    let whole: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&whole["schedules"][0]["name"], err.as_str()), (&json!("nightly"), ""));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use assert_cmd::Command;
@@ -18,7 +19,7 @@ use axum::{
 };
 use guichet_contract::{
     Approval, Approvers, Catalogue, Decision, Digest, Plan, Principal, Problem, Run, RunId, RunState,
-    Surface, Verdict, code,
+    Schedule, Surface, Verdict, code,
 };
 use guichet_ledger::Signer;
 use serde_json::{Value, json};
@@ -39,6 +40,8 @@ pub(crate) struct Part {
     pub(crate) run: Option<Run>,
     /// How the run is once its last connection was read.
     pub(crate) run_at_the_end: Option<Run>,
+    /// Schedules that wait for people.
+    pub(crate) waiting_schedules: Vec<Schedule>,
     pub(crate) leaves: Vec<String>,
     /// So many of them were archived, or so it says.
     pub(crate) pruned: usize,
@@ -121,6 +124,8 @@ impl Fake {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("guichet"));
         command
+            // Only a test that fails takes so long.
+            .timeout(Duration::from_mins(2))
             .env_clear()
             .env("HOME", self.home.path())
             .env("XDG_CONFIG_HOME", self.home.path().join("config"))
@@ -188,7 +193,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/actions/{action}/options/{member}", post(options))
         .route("/v1/actions/{action}/runs", post(submit))
         .route("/v1/runs", get(list_runs))
-        .route("/v1/approvals", get(list_runs))
+        .route("/v1/approvals", get(list_approvals))
         .route("/v1/runs/{run}", get(get_run))
         .route("/v1/runs/{run}/events", get(events))
         .route("/v1/runs/{run}/undo", post(undo))
@@ -357,6 +362,12 @@ async fn undo(State(part): State<Shared>, headers: HeaderMap) -> Response {
 async fn list_runs(State(part): State<Shared>) -> Json<Value> {
     let items: Vec<Run> = lock(&part).run.clone().into_iter().collect();
     Json(json!({"items": items, "next": null}))
+}
+
+async fn list_approvals(State(part): State<Shared>) -> Json<Value> {
+    let part = lock(&part);
+    let items: Vec<&Run> = part.run.iter().collect();
+    Json(json!({"items": items, "schedules": part.waiting_schedules, "next": null}))
 }
 
 async fn get_run(State(part): State<Shared>, Route(run): Route<String>) -> Response {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::fake::{Fake, run_of};
 
 /// One that waits for team dba.
-fn nightly() -> Schedule {
+pub(crate) fn nightly() -> Schedule {
     let input = json!({"identifier": "shop", "pid": 14024, "force": false});
     let run = run_of("postgres.cancel-query", &input, RunState::AwaitingApproval);
     let at = |text: &str| text.parse().unwrap();

@@ -4,10 +4,11 @@
 use std::{process::Command, time::Duration};
 
 use expectrl::{Eof, Expect as _, session::OsSession};
-use guichet_contract::{Problem, code};
+use guichet_contract::{Clock as _, Problem, SystemClock, code};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::fake::Fake;
+use crate::fake::{Fake, event};
 
 /// `guichet …` on a terminal of 80 columns. The time-out is for a test that would hang, nothing else.
 fn on_terminal(fake: &Fake, arguments: &[&str]) -> OsSession {
@@ -24,7 +25,9 @@ fn on_terminal(fake: &Fake, arguments: &[&str]) -> OsSession {
 }
 
 fn exit_code(mut session: OsSession) -> Option<i32> {
-    let _ = session.expect(Eof);
+    // A terminal whose last program has ended answers with an error as well.
+    let ended = session.expect(Eof);
+    assert!(!matches!(ended, Err(expectrl::Error::ExpectTimeout)), "guichet does not end");
     match session.get_process().wait().unwrap() {
         expectrl::process::unix::WaitStatus::Exited(_, code) => Some(code),
         _ => None,
@@ -142,4 +145,36 @@ fn an_approver_sees_the_card_and_is_asked() {
     session.send("y\r").unwrap();
     session.expect("is queued").unwrap();
     assert_eq!(exit_code(session), Some(0));
+}
+
+/// Follows a run that is half done and pauses until then; what comes after stands in these connections.
+fn on_terminal_in_a_pause(fake: &Fake, until: Timestamp, then: &[String]) -> OsSession {
+    let told = [
+        json!({"kind": "state", "state": "running"}),
+        json!({"kind": "progress", "percent": 50.0, "message": "300 objects copied"}),
+        json!({"kind": "waiting", "name": "settle", "until": until}),
+    ];
+    let told = (1..).zip(&told).map(|(number, told)| event(number, told)).collect();
+    fake.part.lock().unwrap().connections.extend([&[told], then].concat());
+    let mut session = on_terminal(fake, &["rds", "drop-index", "--index", "x", "--yes"]);
+    session.expect("settle: waiting until").unwrap();
+    session
+}
+
+#[test]
+fn a_pause_that_is_over_is_told_no_longer() {
+    let fake = Fake::start();
+    // At its end, though nothing is heard of what comes next.
+    let until = SystemClock.now() + SignedDuration::from_secs(2);
+    let mut session = on_terminal_in_a_pause(&fake, until, &[]);
+    session.expect("300 objects copied").unwrap();
+    session.send("\x03").unwrap();
+    assert_eq!(exit_code(session), Some(130));
+    // Before what was foreseen, when what comes next begins.
+    let began = event(4, &json!({"kind": "step", "name": "delete the old one", "state": "began"}));
+    let mut session = on_terminal_in_a_pause(&fake, "2131-05-06T07:08:09Z".parse().unwrap(), &[began]);
+    session.expect("delete the old one").unwrap();
+    session.expect("300 objects copied").unwrap();
+    session.send("\x03").unwrap();
+    assert_eq!(exit_code(session), Some(130));
 }

@@ -1,16 +1,16 @@
-//! `GET /v1/approvals`: runs that wait for people.
+//! `GET /v1/approvals`: runs and schedules that wait for people.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State, routing::get};
-use guichet_contract::Run;
-use guichet_operations::read_runs;
+use guichet_contract::Approvals;
+use guichet_operations::list_approvals;
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    answer::{List, Refused},
+    answer::Refused,
     api::Endpoint,
     extract::{Caller, Params},
     routes,
@@ -31,17 +31,22 @@ pub struct Which {
 }
 
 pub(crate) fn endpoint() -> Endpoint {
-    Endpoint::new(Method::GET, "/v1/approvals", "list_approvals", "Runs that wait for people", get(handle))
-        .query::<Which>()
-        .answers::<List<Run>>(200, "A page of runs in `awaiting_approval`")
+    Endpoint::new(
+        Method::GET,
+        "/v1/approvals",
+        "list_approvals",
+        "Runs and schedules that wait for people",
+        get(handle),
+    )
+    .query::<Which>()
+    .answers::<Approvals>(200, "A page of runs in `awaiting_approval`, and with the first one all schedules")
 }
 
 async fn handle(
     State(gateway): State<Arc<Gateway>>,
     Caller(call): Caller,
     Params(which): Params<Which>,
-) -> Result<Json<List<Run>>, Refused> {
+) -> Result<Json<Approvals>, Refused> {
     let page = routes::page(which.limit, which.cursor)?;
-    let found = read_runs::list_approvals(&gateway.platform, &call, which.mine, &page).await?;
-    Ok(Json(List { items: found.items, next: found.next }))
+    Ok(Json(list_approvals::list_approvals(&gateway.platform, &call, which.mine, &page).await?))
 }

@@ -3,14 +3,14 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use guichet_contract::{Clock as _, SystemClock};
+use guichet_testkit::skipped;
 use guichet_throwaway_postgres::Cluster;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    gateway::{until, until_within},
-    person::Person,
+    gateway::until,
     proof::{checkpoint, proven, told},
     replica::{Replica, on_postgres},
 };
@@ -25,16 +25,14 @@ struct FalseClock {
 }
 
 impl FalseClock {
-    /// None where there is no such library, which is told loudly.
+    /// None where there is no such library, which is told.
     fn find() -> Option<Self> {
         let found = fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok).find_map(|folder| {
             let library = folder.path().join("faketime/libfaketimeMT.so.1");
             library.is_file().then_some(library)
         });
         let Some(library) = found else {
-            println!(
-                "SKIPPED: NOTHING WAS TESTED HERE. There is no libfaketime (Debian: apt-get install faketime)."
-            );
+            skipped("there is no libfaketime (Debian: apt-get install faketime)");
             return None;
         };
         let clock = Self { folder: tempfile::tempdir().unwrap(), library };
@@ -60,15 +58,6 @@ impl FalseClock {
             ("DONT_FAKE_MONOTONIC", "1".to_owned()),
         ]
     }
-}
-
-/// How a run ended at last: one that is not known may still be found out.
-async fn end_at_last(person: &Person, run: &str) -> String {
-    until_within(FOUND_OUT, "the end of a run", || async {
-        let state = person.state(run).await;
-        (state != "running" && state != "queued" && state != "unknown").then_some(state)
-    })
-    .await
 }
 
 /// One replica's clock leaps so far while both are busy.
@@ -123,7 +112,7 @@ async fn leaps(seconds: i64) {
     .await;
     replica.kill();
     for run in &left {
-        assert_eq!(end_at_last(&dana, run).await, "succeeded");
+        assert_eq!(dana.end_at_last(run, FOUND_OUT).await, "succeeded");
         assert_eq!(gateway.providers.calls.of(run), 1, "never called again");
     }
     // It starts with the wrong time as well, and says so.

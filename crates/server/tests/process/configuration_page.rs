@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use guichet_server::Config;
 
-use crate::gateway::guichetd;
+use crate::gateway::{guichetd, output_of};
 
 fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
@@ -35,11 +35,9 @@ fn the_example_is_complete_and_passes_the_check() {
     write("registry/registry.yaml", &block(&page, "yaml"));
     let config = Config::load(&folder.path().join("guichet.toml")).unwrap();
     assert_eq!((config.users.len(), config.providers.len(), config.channels.len()), (2, 2, 3));
-    let output = guichetd()
-        .args(["check", "--offline", "--config"])
-        .arg(folder.path().join("guichet.toml"))
-        .output()
-        .unwrap();
+    let mut command = guichetd();
+    command.args(["check", "--offline", "--config"]).arg(folder.path().join("guichet.toml"));
+    let output = output_of(&mut command);
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use guichet_throwaway_postgres::Cluster;
-use reqwest::Method;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -38,10 +37,6 @@ async fn until_refused(dana: &Person, stage: &str) -> (Vec<String>, String) {
     panic!("the disk is full, and {} changes were accepted", accepted.len());
 }
 
-async fn ready(person: &Person) -> bool {
-    person.call(Method::GET, "/readyz", None, &[]).await.is_ok_and(|answer| answer.status == 200)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_databases_disk_is_full_nothing_is_lost_and_it_goes_on() {
     let Some(disk) = Disk::of(ITS_DISK) else { return };
@@ -74,7 +69,7 @@ async fn when_the_databases_disk_is_full_nothing_is_lost_and_it_goes_on() {
             break;
         }
     }
-    until("it tells", || async { (!ready(&dana).await).then_some(()) }).await;
+    until("it tells", || async { (!dana.is_ready().await).then_some(()) }).await;
     let (more, refused_too) = until_refused(&dana, "log").await;
     accepted.extend(more);
     sleep(Duration::from_secs(2)).await;
@@ -83,7 +78,7 @@ async fn when_the_databases_disk_is_full_nothing_is_lost_and_it_goes_on() {
         // Whoever looks after the database starts it again.
         cluster.start_again().unwrap();
     }
-    until("it is ready", || async { ready(&dana).await.then_some(()) }).await;
+    until("it is ready", || async { dana.is_ready().await.then_some(()) }).await;
 
     let approve = format!("/v1/runs/{}/approve", waiting.id());
     let approved = omar.post(&approve, json!({"binding": waiting.body["binding"]})).await;

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
+use guichet_testkit::Dice;
 use guichet_throwaway_postgres::Cluster;
 use reqwest::Method;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    chance::Chance,
     gateway::{Gateway, until, until_within},
     person::Person,
     proof::{checkpoint, proven, told},
     replica::{Replica, database},
-    torture::{Load, workshop::Workshop},
+    torture::{Load, workshop},
     wire::{Way, Weather, Wire},
 };
 
@@ -43,10 +43,6 @@ async fn wired(tables: &str) -> Wired {
     Wired { gateway, replica, wires, _cluster: cluster }
 }
 
-async fn ready(person: &Person) -> bool {
-    person.call(Method::GET, "/readyz", None, &[]).await.is_ok_and(|answer| answer.status == 200)
-}
-
 /// Asks for a change of what has this name, with it as key, until it is accepted.
 async fn insists(person: &Person, key: &str) -> String {
     let body = json!({"input": {"name": key}, "reason": "a test"});
@@ -56,15 +52,6 @@ async fn insists(person: &Person, key: &str) -> String {
         let answer = person.call(Method::POST, path, Some(&body), &[("idempotency-key", key)]).await.ok()?;
         assert!(matches!(answer.status.as_u16(), 200 | 202 | 503), "{}", answer.body);
         (answer.status != 503).then(|| answer.id())
-    })
-    .await
-}
-
-/// How a run ended at last: one that is not known may still be found out.
-async fn end_at_last(person: &Person, run: &str) -> String {
-    until_within(FOUND_OUT, "the end of a run", || async {
-        let state = person.state(run).await;
-        (state != "running" && state != "queued" && state != "unknown").then_some(state)
     })
     .await
 }
@@ -87,8 +74,8 @@ async fn a_gateway_that_the_database_does_not_hear_says_so_and_the_other_goes_on
     .await;
 
     wires[1].set(Weather::Silent);
-    until("it tells", || async { (!ready(&there).await).then_some(()) }).await;
-    assert!(ready(&dana).await, "the other one is well");
+    until("it tells", || async { (!there.is_ready().await).then_some(()) }).await;
+    assert!(dana.is_ready().await, "the other one is well");
     // In the midst of what it was, the silent one holds no locks for long.
     for number in 0..5 {
         let run = dana.submitted("things.change-item", json!({"name": format!("meanwhile-{number}")})).await;
@@ -107,11 +94,12 @@ async fn a_gateway_that_the_database_does_not_hear_says_so_and_the_other_goes_on
     }
     // What it was performing is found when its leases have run out; the provider says what became of it.
     for (number, run) in busy.iter().enumerate() {
-        assert_eq!(end_at_last(&dana, run).await, "succeeded", "busy-{number}");
+        assert_eq!(dana.end_at_last(run, FOUND_OUT).await, "succeeded", "busy-{number}");
     }
 
     wires[1].set(Weather::Fair);
-    until_within(FOUND_OUT, "it comes back by itself", || async { ready(&there).await.then_some(()) }).await;
+    until_within(FOUND_OUT, "it comes back by itself", || async { there.is_ready().await.then_some(()) })
+        .await;
     let run = there.submitted("things.change-item", json!({"name": "after"})).await;
     assert_eq!(there.end_of(&run).await["state"], "succeeded");
     // The same key again: what was not answered was done once, or not at all before.
@@ -136,7 +124,7 @@ async fn connections_that_lead_nowhere_are_replaced_though_nobody_closes_them() 
     there.end_of(&run).await;
 
     wires[1].lose();
-    until_within(FOUND_OUT, "it writes again", || async { ready(&there).await.then_some(()) }).await;
+    until_within(FOUND_OUT, "it writes again", || async { there.is_ready().await.then_some(()) }).await;
     let run = insists(&there, "after").await;
     assert_eq!(dana.end_of(&run).await["state"], "succeeded");
     // It hears what the other one does: who follows a run here learns of its end there.
@@ -170,7 +158,7 @@ async fn a_long_way_to_the_database_makes_nothing_wrong() {
                 let key = format!("far-{number}");
                 let (one, two) = tokio::join!(insists(&person, &key), insists(&person, &key));
                 assert_eq!(one, two, "one key, one run");
-                assert_eq!(end_at_last(&person, &one).await, "succeeded");
+                assert_eq!(person.end_at_last(&one, FOUND_OUT).await, "succeeded");
                 one
             })
         })
@@ -183,9 +171,9 @@ async fn a_long_way_to_the_database_makes_nothing_wrong() {
     let path = format!("/v1/runs/{}/approve", waiting.id());
     let approved = omar.post(&path, json!({"binding": waiting.body["binding"]})).await;
     assert_eq!(approved.status, 200, "{}", approved.body);
-    assert_eq!(end_at_last(&there, &waiting.id()).await, "succeeded");
+    assert_eq!(there.end_at_last(&waiting.id(), FOUND_OUT).await, "succeeded");
     runs.push(waiting.id());
-    assert!(ready(&dana).await && ready(&there).await, "slow, and ready");
+    assert!(dana.is_ready().await && there.is_ready().await, "slow, and ready");
     for wire in &wires {
         wire.set(Weather::Fair);
     }
@@ -201,7 +189,7 @@ async fn a_long_way_to_the_database_makes_nothing_wrong() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_at_any_moment_it_loses_nothing_and_does_nothing_twice() {
-    let mut workshop = Workshop::unborn();
+    let mut workshop = workshop::unborn();
     let Wired { gateway, replica, wires, _cluster } = wired(&workshop.table()).await;
     workshop.believe(&gateway).await;
     workshop.start();
@@ -211,7 +199,7 @@ async fn cut_at_any_moment_it_loses_nothing_and_does_nothing_twice() {
     until("the first runs", || async { (load.accepted() > 20).then_some(()) }).await;
     let before = checkpoint(&dana).await;
 
-    let mut chance = Chance::new(3);
+    let mut chance = Dice::of_the_moment(3);
     let (mut faults, began) = (0, Instant::now());
     while began.elapsed() < TORTURED {
         sleep(Duration::from_millis(chance.below(600))).await;

@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use guichet_testkit::skipped;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -21,7 +22,7 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// None where mounting is not permitted, which is told loudly.
+    /// None where mounting is not permitted, which is told.
     fn small() -> Option<Self> {
         Self::of("size=6m,mode=0700")
     }
@@ -36,9 +37,7 @@ impl Disk {
         match mounted {
             Ok(output) if output.status.success() => Some(Self { folder }),
             other => {
-                println!(
-                    "SKIPPED: NOTHING WAS TESTED HERE. A tmpfs cannot be mounted ({other:?}); run as root."
-                );
+                skipped(&format!("a tmpfs cannot be mounted ({other:?}); run as root"));
                 None
             }
         }

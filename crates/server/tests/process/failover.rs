@@ -3,15 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use guichet_testkit::Dice;
 use guichet_throwaway_postgres::Cluster;
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    chance::Chance,
     gateway::{Gateway, until, until_within},
     proof::checkpoint,
+    provider_process::ProviderProcess,
     replica::{Replica, database},
-    torture::{Load, workshop::Workshop},
+    torture::{Load, workshop},
 };
 
 /// How long a failover may take to be noticed everywhere.
@@ -21,13 +22,13 @@ const NOTICED: Duration = Duration::from_mins(2);
 struct Site {
     gateway: Gateway,
     replica: Replica,
-    workshop: Workshop,
+    workshop: ProviderProcess,
     load: Load,
 }
 
 /// `hosts` is put in the place of the cluster's own address.
 async fn site(cluster: &Cluster, hosts: Option<&str>) -> Site {
-    let mut workshop = Workshop::unborn();
+    let mut workshop = workshop::unborn();
     let mut gateway = Gateway::prepared("", "").await;
     let mut store = database(cluster, &gateway);
     if let Some(hosts) = hosts {
@@ -50,11 +51,7 @@ impl Site {
     async fn goes_on(&self) {
         let nobody = self.gateway.nobody();
         for person in [nobody.clone(), nobody.at(&self.replica.address)] {
-            until_within(NOTICED, "it is ready", || async {
-                let ready = person.call(reqwest::Method::GET, "/readyz", None, &[]).await;
-                ready.is_ok_and(|answer| answer.status == 200).then_some(())
-            })
-            .await;
+            until_within(NOTICED, "it is ready", || async { person.is_ready().await.then_some(()) }).await;
         }
         let before = self.load.accepted();
         until_within(NOTICED, "further runs", || async {
@@ -100,7 +97,7 @@ async fn a_database_restarted_in_every_way_loses_nothing() {
     let site = site(&cluster, None).await;
     let dana = site.gateway.sign_in("dana").await;
     let before = [checkpoint(&dana).await];
-    let mut chance = Chance::new(5);
+    let mut chance = Dice::of_the_moment(5);
     for number in 0..6 {
         let cluster = Arc::clone(&cluster);
         let away = Duration::from_millis(chance.below(1_500));

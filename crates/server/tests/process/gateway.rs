@@ -9,7 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use guichet_testkit::bench;
+use guichet_testkit::{
+    bench,
+    patience::{PATIENCE, output_within},
+};
+pub(crate) use guichet_testkit::{
+    bench::TO_STOP,
+    patience::{until, until_within},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,32 +28,15 @@ use crate::{
 
 /// Stands in every sensitive input of these tests.
 pub(crate) const SECRET: &str = "s3cret-of-the-vault";
-/// Longer than anything here takes on a slow machine; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn guichetd() -> Command {
     Command::new(env!("CARGO_BIN_EXE_guichetd"))
 }
 
-/// Asks until there is an answer.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
-    until_within(PATIENCE, what, ask).await
-}
-
-/// Asks until there is an answer, for at most so long.
-pub(crate) async fn until_within<T, F: Future<Output = Option<T>>>(
-    patience: Duration,
-    what: &str,
-    mut ask: impl FnMut() -> F,
-) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(began.elapsed() < patience, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+/// Runs a command of it to its end.
+pub(crate) fn output_of(command: &mut Command) -> Output {
+    let what = format!("the end of {:?}", command.get_args().collect::<Vec<_>>());
+    output_within(PATIENCE, &what, command).unwrap()
 }
 
 /// One hash for everyone: making one takes a while.
@@ -188,7 +178,7 @@ impl Gateway {
 
     /// Runs it to its end with the configuration file as last argument.
     pub(crate) fn output(&self, arguments: &[&str]) -> Output {
-        guichetd().args(arguments).arg(self.path("guichet.toml")).output().unwrap()
+        output_of(guichetd().args(arguments).arg(self.path("guichet.toml")))
     }
 
     pub(crate) fn process_id(&self) -> u32 {
@@ -217,8 +207,10 @@ impl Gateway {
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.process.take().expect("it runs");
-        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        let child = self.process.as_mut().expect("it runs");
+        let ended = || std::future::ready(child.try_wait().unwrap());
+        let status = until_within(TO_STOP, "guichetd to end", ended).await;
+        self.process = None;
         self.address.gone();
         status
     }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    gateway::{Gateway, guichetd, until},
+    gateway::{Gateway, guichetd, output_of, until},
     person::Person,
     proof::{checkpoint, proven},
     replica::on_postgres,
@@ -133,13 +133,10 @@ async fn a_key_is_replaced_and_the_log_goes_on() {
 }
 
 fn prune(gateway: &Gateway, before: &str, archive: &str) -> Output {
-    guichetd()
-        .args(["ledger", "prune", "--config"])
-        .arg(gateway.path("guichet.toml"))
-        .args(["--before", before, "--archive"])
-        .arg(gateway.path(archive))
-        .output()
-        .unwrap()
+    let mut command = guichetd();
+    command.args(["ledger", "prune", "--config"]).arg(gateway.path("guichet.toml"));
+    command.args(["--before", before, "--archive"]).arg(gateway.path(archive));
+    output_of(&mut command)
 }
 
 async fn stopped(gateway: &mut Gateway) {

@@ -2,8 +2,6 @@
 //! served by the test on loopback, so that what was done can be counted.
 
 #[cfg(test)]
-mod chance;
-#[cfg(test)]
 mod checking;
 #[cfg(test)]
 mod clocks;
@@ -35,6 +33,8 @@ mod policy_cases;
 mod proof;
 #[cfg(test)]
 mod provider_kills;
+#[cfg(test)]
+mod provider_process;
 #[cfg(test)]
 mod provider_wires;
 #[cfg(test)]

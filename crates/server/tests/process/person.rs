@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use guichet_testkit::patience::until_within;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -147,6 +148,20 @@ impl Person {
         let events = self.get(&format!("/v1/runs/{run}/events")).await;
         assert_eq!(events.status, 200, "{}", events.body);
         self.run(run).await
+    }
+
+    /// How a run ended at last: one that is not known may still be found out, within so long.
+    pub(crate) async fn end_at_last(&self, run: &str, within: Duration) -> String {
+        until_within(within, "the end of a run", || async {
+            let state = self.state(run).await;
+            (state != "running" && state != "queued" && state != "unknown").then_some(state)
+        })
+        .await
+    }
+
+    /// Whether the gateway says that it is ready; no answer is a no.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.call(Method::GET, "/readyz", None, &[]).await.is_ok_and(|answer| answer.status == 200)
     }
 
     /// Waits for an event of a run, as a line that has all these words.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Output};
 
-use crate::gateway::{Gateway, guichetd};
+use crate::gateway::{Gateway, guichetd, output_of};
 
 /// The policies a company can start from.
 fn starter(part: &str) -> std::path::PathBuf {
@@ -10,15 +10,10 @@ fn starter(part: &str) -> std::path::PathBuf {
 }
 
 fn test_folders(policy: &Path) -> Output {
-    guichetd()
-        .args(["policy", "test", "--policy"])
-        .arg(policy)
-        .arg("--registry")
-        .arg(starter("registry"))
-        .arg("--documents")
-        .arg(starter("documents"))
-        .output()
-        .unwrap()
+    let mut command = guichetd();
+    command.args(["policy", "test", "--policy"]).arg(policy);
+    command.arg("--registry").arg(starter("registry")).arg("--documents").arg(starter("documents"));
+    output_of(&mut command)
 }
 
 fn said(output: &Output) -> String {

@@ -4,26 +4,21 @@
 use std::{
     fs::{self, File},
     io::Write as _,
-    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use guichet_provider_sdk::{ActionError, Context, Settings, provider};
+use guichet_provider_sdk::{ActionError, Context, provider};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::{
     gateway::{Gateway, until},
     person::Person,
     proof::{proven, told},
+    provider_process::{self, ProviderProcess},
 };
-
-/// The file that makes a folder the mason's.
-const WORKPLACE: &str = "workplace-of-the-mason";
 
 #[derive(Deserialize, Serialize, JsonSchema)]
 struct Wall {
@@ -63,10 +58,10 @@ fn note(what: &str) -> Result<(), ActionError> {
         .map_err(|error| ActionError::failed(error.to_string()))
 }
 
-/// No story, but the process that the stories start: in a folder of theirs alone there is something to serve.
+/// No story, but the process that the stories start.
 #[tokio::test]
 async fn the_mason_at_work() {
-    let (true, Ok(settings)) = (Path::new(WORKPLACE).exists(), Settings::from_env()) else { return };
+    let Some(settings) = provider_process::settings() else { return };
     let mason = provider("mason")
         .action("lay", lay)
         .resumable()
@@ -77,70 +72,39 @@ async fn the_mason_at_work() {
     mason.serve(settings).await.unwrap();
 }
 
-/// The mason's process and the folder it works in.
-struct Mason {
-    process: Option<Child>,
-    port: u16,
-    folder: TempDir,
-}
+/// The mason's process, which is told what to do by files in its folder.
+struct Mason(ProviderProcess);
 
 impl Mason {
     fn unborn() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mason = Self { process: None, port, folder: tempfile::tempdir().unwrap() };
-        mason.tell(WORKPLACE);
-        mason
-    }
-
-    fn table(&self) -> String {
-        format!("[[provider]]\nname = \"mason\"\nurl = \"http://127.0.0.1:{}\"\nstrict = true\n", self.port)
+        Self(ProviderProcess::unborn("mason", "provider_kills::the_mason_at_work"))
     }
 
     /// Starts it; it believes the gateway that answers now.
     async fn start(&mut self, gateway: &Gateway) {
-        let keys = gateway.nobody().get("/v1/keys").await.body;
-        let keys: Vec<&str> =
-            keys["keys"].as_array().unwrap().iter().map(|key| key["public"].as_str().unwrap()).collect();
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "provider_kills::the_mason_at_work"])
-            .env("GUICHET_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("GUICHET_PUBLIC_KEYS", keys.join(","))
-            .current_dir(self.folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.process = Some(child);
+        self.0.believe(gateway).await;
+        self.0.start();
     }
 
     /// SIGKILL.
     fn kill(&mut self) {
-        if let Some(mut child) = self.process.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.0.kill();
     }
 
     fn tell(&self, what: &str) {
-        File::create(self.folder.path().join(what)).unwrap();
+        File::create(self.0.path(what)).unwrap();
     }
 
     fn done(&self) -> Vec<String> {
-        let done = fs::read_to_string(self.folder.path().join("done")).unwrap_or_default();
+        let done = fs::read_to_string(self.0.path("done")).unwrap_or_default();
         done.lines().map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Mason {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
 /// A gateway, a mason it knows, dana, and her run.
 async fn at_work(courses: u32) -> (Gateway, Mason, Person, String) {
     let mut mason = Mason::unborn();
-    let gateway = Gateway::started("", &mason.table()).await;
+    let gateway = Gateway::started("", &mason.0.table()).await;
     mason.start(&gateway).await;
     let dana = gateway.sign_in("dana").await;
     let run = until("the mason to be known", || async {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    gateway::{Gateway, guichetd, until},
+    gateway::{Gateway, TO_STOP, guichetd, until, until_within},
     person::Address,
 };
 
@@ -100,10 +100,12 @@ impl Replica {
 
     /// SIGTERM, and its end.
     pub(crate) async fn stopped(&mut self) -> ExitStatus {
-        let mut child = self.process.take().expect("it runs");
+        let child = self.process.as_mut().expect("it runs");
         let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert!(asked.success());
-        let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        let ended = || std::future::ready(child.try_wait().unwrap());
+        let status = until_within(TO_STOP, "the other gateway to end", ended).await;
+        self.process = None;
         self.address.gone();
         status
     }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    gateway::{Gateway, until},
+    gateway::{Gateway, output_of, until},
     person::Person,
     proof::{checkpoint, proven, told},
     replica::{Replica, copy, database, on_postgres, serve},
@@ -108,7 +108,7 @@ async fn a_gateway_with_other_keys_does_not_start() {
     checkpoint(&dana).await;
     let folder = tempfile::tempdir().unwrap();
     copy(["guichet.toml", "db.password", "policy", "registry"].map(|name| first.path(name)), folder.path());
-    let refused = serve(folder.path(), &["serve"]).output().unwrap();
+    let refused = output_of(&mut serve(folder.path(), &["serve"]));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("replicas share their keys") && said.contains("ledger.key"), "{said}");

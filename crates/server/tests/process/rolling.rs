@@ -36,10 +36,7 @@ impl Balancer {
             let balancer = Arc::clone(&balancer);
             tokio::spawn(async move {
                 loop {
-                    let asked = balancer.gateways[number]
-                        .call(reqwest::Method::GET, "/readyz", None, &[])
-                        .await
-                        .is_ok_and(|answer| answer.status == 200);
+                    let asked = balancer.gateways[number].is_ready().await;
                     balancer.ready[number].store(asked, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

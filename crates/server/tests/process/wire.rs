@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use guichet_testkit::Dice;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -17,8 +18,6 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-
-use crate::chance::Chance;
 
 /// What is read at once.
 const BLOCK: usize = 16 << 10;
@@ -177,7 +176,7 @@ async fn one_way(
     let (sender, mut blocks) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
     let mut seen = weather.clone();
     let reading = async move {
-        let mut chance = Chance::new(7);
+        let mut chance = Dice::of_the_moment(7);
         let mut block = vec![0; BLOCK];
         let mut latest = Instant::now();
         loop {

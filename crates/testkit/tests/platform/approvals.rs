@@ -3,7 +3,7 @@
 use guichet_testkit::Effects;
 use serde_json::{Value, json};
 
-use crate::world::{setup, start};
+use crate::world::{reloaded, setup, start};
 
 #[expect(clippy::unwrap_used, reason = "a story that cannot begin has failed")]
 async fn waiting(dana: &guichet_testkit::bench::Person, name: &str) -> Value {
@@ -117,23 +117,8 @@ async fn an_approval_under_other_policies_is_void() {
     let dana = bench.sign_in("dana").await.unwrap();
     let run = waiting(&dana, "a").await;
     let id = run["id"].as_str().unwrap();
-    let before =
-        dana.get("/v1/records?verb=reload_settings").await.unwrap().body["items"].as_array().unwrap().len();
-    std::fs::write(
-        bench.folder().join("policy/more.cedar"),
-        "@id(\"more\") forbid (principal, action in Action::\"destroy\", resource == Resource::\"things/z\");",
-    )
-    .unwrap();
-    loop {
-        let now = dana.get("/v1/records?verb=reload_settings").await.unwrap().body["items"]
-            .as_array()
-            .unwrap()
-            .len();
-        if now > before {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let more = "@id(\"more\") forbid (principal, action in Action::\"destroy\", resource == Resource::\"things/z\");";
+    reloaded(&bench, &dana, "policy/more.cedar", more).await;
     let omar = bench.sign_in("omar").await.unwrap();
     omar.post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap();
     let ended = dana.end_of(id).await.unwrap();

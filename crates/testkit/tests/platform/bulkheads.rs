@@ -2,16 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot begin or go on has failed")]
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use guichet_provider_sdk::{ActionError, Context, Provider, provider};
-use guichet_testkit::{Effects, bench::Person};
+use guichet_testkit::{Effects, bench::Person, patience::until};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -77,12 +74,6 @@ async fn submit(person: &Person, action: &str, runs: usize) -> Vec<String> {
     ids
 }
 
-async fn until(what: impl Fn() -> bool) {
-    while !what() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_providers_that_hang_with_two_hundred_runs_each_keep_nobody_else_waiting() {
     const RUNS: usize = 200;
@@ -97,9 +88,9 @@ async fn two_providers_that_hang_with_two_hundred_runs_each_keep_nobody_else_wai
     let (dana, dan) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("dan").await.unwrap());
     let mut hanging = submit(&dana, "stuck-a.hang", RUNS).await;
     // Three providers have six bulkheads, with two places of their own each; the other 52 are shared.
-    until(|| stuck[0].under_way() == 52 + 2).await;
+    until("54 that hang", || async { (stuck[0].under_way() == 52 + 2).then_some(()) }).await;
     hanging.extend(submit(&dana, "stuck-b.hang", RUNS).await);
-    until(|| stuck[1].under_way() == 2).await;
+    until("two of the other that hang", || async { (stuck[1].under_way() == 2).then_some(()) }).await;
 
     let others = submit(&dan, "things.change-item", 50).await;
     for run in &others {

@@ -1,5 +1,6 @@
 //! A gateway that stops and starts again keeps what it accepted, and says what it knows.
 
+use guichet_testkit::patience::until;
 use serde_json::json;
 
 use crate::world::start;
@@ -33,12 +34,10 @@ async fn a_stop_lets_a_run_under_way_finish() {
     let run =
         dana.submit("things.slow-change", json!({"name": "a", "milliseconds": 700})).await.unwrap().body;
     let id = run["id"].as_str().unwrap();
-    loop {
-        let state = dana.get(&format!("/v1/runs/{id}")).await.unwrap().body["state"].clone();
-        if state == "running" {
-            break;
-        }
-    }
+    until("a run under way", || async {
+        (dana.get(&format!("/v1/runs/{id}")).await.unwrap().body["state"] == "running").then_some(())
+    })
+    .await;
     bench.stop().await.unwrap();
     bench.start_again().await.unwrap();
     let run = dana.get(&format!("/v1/runs/{id}")).await.unwrap().body;

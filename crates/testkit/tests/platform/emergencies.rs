@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot begin or go on has failed")]
 
-use guichet_testkit::{Bench, Effects, bench::Person};
+use guichet_testkit::{Bench, Effects, bench::Person, patience::until};
 use serde_json::{Value, json};
 
 use crate::world::setup;
@@ -113,14 +113,11 @@ async fn a_review_that_nobody_closes_is_overdue() {
     let (dana, omar) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("omar").await.unwrap());
     let run = destroy(&dana, "a", Some("it burns")).await;
     let id = run.body["id"].clone();
-    let overdue = loop {
-        let found = omar.get("/v1/reviews?overdue=true").await.unwrap().body["items"].clone();
-        if found.as_array().is_some_and(|found| !found.is_empty()) {
-            break found;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
-    assert_eq!((&overdue[0]["run"]["id"], &overdue[0]["overdue"]), (&id, &json!(true)));
+    let overdue = until("an overdue review", || async {
+        omar.get("/v1/reviews?overdue=true").await.unwrap().body["items"].get(0).cloned()
+    })
+    .await;
+    assert_eq!((&overdue["run"]["id"], &overdue["overdue"]), (&id, &json!(true)));
 }
 
 const COOL: &str = r#"

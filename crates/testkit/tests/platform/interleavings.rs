@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use guichet_testkit::{Bench, Effects, LeapingClock, bench::Person};
+use guichet_testkit::{Bench, Dice, Effects, LeapingClock, bench::Person, patience::until};
 use serde_json::{Value, json};
 
-use crate::world::setup;
+use crate::world::{reloaded, setup};
 
 /// Two of ops for items that begin with `vault`.
 const TWO: &str = r#"
@@ -20,23 +20,6 @@ const STEPS: usize = 45;
 const EXPIRES: i64 = 14_400;
 /// How far the clock is set back at a time, seconds.
 const SET_BACK: i64 = 600;
-
-/// Numbers that look random and are the same for one seed everywhere (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % limit as u64).unwrap()
-    }
-
-    fn one_of<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-}
 
 /// What we know of a run, told by the gateway's own answers.
 struct Known {
@@ -77,7 +60,7 @@ impl Story {
             .unwrap();
         let (people, runs) = (BTreeMap::new(), BTreeMap::new());
         let mut story =
-            Self { bench, effects, clock, behind: 0, people, runs, dice: Dice(seed), told: Vec::new() };
+            Self { bench, effects, clock, behind: 0, people, runs, dice: Dice::new(seed), told: Vec::new() };
         story.sign_in().await;
         story
     }
@@ -90,7 +73,7 @@ impl Story {
 
     fn any_run(&mut self) -> Option<String> {
         let ids: Vec<String> = self.runs.keys().cloned().collect();
-        (!ids.is_empty()).then(|| self.dice.one_of(&ids).clone())
+        self.dice.one_of(&ids).cloned()
     }
 
     async fn step(&mut self) {
@@ -128,7 +111,7 @@ impl Story {
     }
 
     async fn submit(&mut self) {
-        let requester = *self.dice.one_of(&["dana", "dan"]);
+        let requester = *self.dice.one_of(&["dana", "dan"]).unwrap();
         let vault = self.dice.below(3) == 0;
         let item = format!("{}{}", if vault { "vault" } else { "item" }, self.runs.len());
         let answer =
@@ -143,7 +126,7 @@ impl Story {
 
     async fn approve(&mut self) {
         let Some(id) = self.any_run() else { return };
-        let who = *self.dice.one_of(&EVERYBODY);
+        let who = *self.dice.one_of(&EVERYBODY).unwrap();
         let answer = self.people[who].post(&format!("/v1/runs/{id}/approve"), json!({})).await.unwrap();
         let known = self.runs.get_mut(&id).unwrap();
         self.told.push(format!("{who} approves {}: {}", known.item, answer.status));
@@ -157,7 +140,7 @@ impl Story {
 
     async fn end(&mut self, verb: &str) {
         let Some(id) = self.any_run() else { return };
-        let who = *self.dice.one_of(&EVERYBODY);
+        let who = *self.dice.one_of(&EVERYBODY).unwrap();
         let answer =
             self.people[who].post(&format!("/v1/runs/{id}/{verb}"), json!({"reason": "no"})).await.unwrap();
         let known = self.runs.get_mut(&id).unwrap();
@@ -186,14 +169,12 @@ impl Story {
             }
         }
         // The clock may be set back later: what is overdue is marked before that.
-        loop {
+        until("what is overdue to be marked", || async {
             let page =
                 self.people["dana"].get("/v1/runs?state=awaiting_approval&limit=500").await.unwrap().body;
-            if page["items"].as_array().unwrap().is_empty() {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-        }
+            page["items"].as_array().unwrap().is_empty().then_some(())
+        })
+        .await;
     }
 
     fn drift(&mut self) {
@@ -206,18 +187,10 @@ impl Story {
     }
 
     async fn reload(&mut self) {
-        let reloads = async |person: &Person| {
-            let answer = person.get("/v1/records?verb=reload_settings&limit=500").await.unwrap();
-            answer.body["items"].as_array().unwrap().len()
-        };
-        let before = reloads(&self.people["dana"]).await;
         let number = self.told.len();
         let text =
             format!("@id(\"more-{number}\") forbid (principal == Person::\"nobody\", action, resource);");
-        std::fs::write(self.bench.folder().join("policy/more.cedar"), text).unwrap();
-        while reloads(&self.people["dana"]).await == before {
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-        }
+        reloaded(&self.bench, &self.people["dana"], "policy/more.cedar", &text).await;
         self.told.push("the policies change".to_owned());
         for known in self.runs.values_mut().filter(|known| known.yes.len() < known.needed) {
             known.drifted = true;

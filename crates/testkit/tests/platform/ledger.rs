@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use guichet_ledger::{Verifier, open, verify};
+use guichet_testkit::patience::until;
 use serde_json::json;
 
 use crate::world::start;
@@ -16,21 +17,18 @@ async fn an_export_is_proven_by_the_checkpoint_and_a_changed_one_is_not() {
     }
     let key: Verifier =
         dana.get("/v1/ledger/key").await.unwrap().body.as_str().unwrap().trim().parse().unwrap();
-    let (checkpoint, leaves) = loop {
+    let (checkpoint, leaves) = until("a checkpoint over all of it", || async {
         let note = dana.get("/v1/ledger/checkpoint").await.unwrap();
         let export = dana.get("/v1/ledger/export").await.unwrap().body;
         let leaves: Vec<String> = match export {
             serde_json::Value::String(text) => text.lines().map(str::to_owned).collect(),
             one => vec![one.to_string()],
         };
-        if let Some(note) = note.body.as_str() {
-            let checkpoint = open(note, &key).unwrap();
-            if checkpoint.size >= 10 && usize::try_from(checkpoint.size).unwrap() <= leaves.len() {
-                break (checkpoint, leaves);
-            }
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
+        let checkpoint = open(note.body.as_str()?, &key).unwrap();
+        let sealed = usize::try_from(checkpoint.size).unwrap();
+        (sealed >= 10 && sealed <= leaves.len()).then_some((checkpoint, leaves))
+    })
+    .await;
     let numbered = |leaves: &[String]| {
         let leaves = leaves.to_vec();
         leaves

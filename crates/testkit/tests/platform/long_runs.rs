@@ -51,7 +51,7 @@ impl Site {
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool, id: &str) -> Value {
-        for _ in 0..600 {
+        for _ in 0..2_400 {
             let run = self.run(id).await;
             if is_so(&run) {
                 return run;
@@ -62,7 +62,7 @@ impl Site {
     }
 
     async fn until_done(&self, count: usize) {
-        for _ in 0..600 {
+        for _ in 0..10_000 {
             if self.builder.done().len() >= count {
                 return;
             }

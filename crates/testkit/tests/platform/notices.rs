@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use guichet_testkit::{Bench, Effects, Posted, Receiver, bench::Person};
+use guichet_testkit::{Bench, Effects, Posted, Receiver, bench::Person, patience};
 use serde_json::{Value, json};
 
 use crate::world::setup;
@@ -30,14 +30,16 @@ async fn started(channels: &str) -> (Bench, Effects) {
 
 /// Asks until it is so.
 pub(crate) async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(began.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    patience::until(what, || std::future::ready(ask())).await
+}
+
+/// The note that somebody was not told of this run.
+async fn given_up(auditor: &Person, run: &str) -> Value {
+    patience::until("what is given up", || async {
+        let records = auditor.get(&format!("/v1/records?run={run}&verb=deliver_notice")).await.unwrap();
+        records.body["items"].get(0).cloned()
+    })
+    .await
 }
 
 async fn told(receiver: &Receiver, occasion: &str) -> Posted {
@@ -207,17 +209,9 @@ async fn a_chat_is_told_with_a_card_and_its_address_stays_a_secret() {
     let ended = dana.submit("things.change-item", json!({"name": "b"})).await.unwrap().body;
     let ended = ended["id"].as_str().unwrap();
     dana.end_of(ended).await.unwrap();
-    let began = Instant::now();
-    let records = loop {
-        let records = dana.get(&format!("/v1/records?run={ended}&verb=deliver_notice")).await.unwrap().body;
-        if records["items"].get(0).is_some() {
-            break records;
-        }
-        assert!(began.elapsed() < Duration::from_secs(30), "it was never given up");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let record = given_up(&dana, ended).await;
     let metrics = dana.get("/metrics").await.unwrap().body;
-    for text in [records.to_string(), metrics.to_string()] {
+    for text in [record.to_string(), metrics.to_string()] {
         assert!(!text.contains("hunter2") && !text.contains("127.0.0.1"), "{text}");
     }
 }
@@ -255,15 +249,7 @@ async fn whoever_cannot_be_reached_is_given_up_and_that_is_recorded_while_others
     let id = run["id"].as_str().unwrap();
     assert_eq!(dana.end_of(id).await.unwrap()["state"], "succeeded");
     assert_eq!(told(&receiver, "run_ended").await.event["subject"], id);
-    let began = Instant::now();
-    let record = loop {
-        let records = dana.get(&format!("/v1/records?run={id}&verb=deliver_notice")).await.unwrap();
-        if let Some(record) = records.body["items"].get(0) {
-            break record.clone();
-        }
-        assert!(began.elapsed() < Duration::from_secs(30), "it was never given up");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let record = given_up(&dana, id).await;
     assert_eq!(record["verdict"], "failed");
     let detail = record["detail"].as_str().unwrap();
     assert!(detail.starts_with("run_ended to everybody there through broken: "), "{detail}");

@@ -4,6 +4,7 @@ use guichet_provider_sdk::{ActionError, Context, Provider, provider};
 use guichet_testkit::{
     Effects,
     bench::{Answer, Person},
+    patience::until,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -57,13 +58,11 @@ fn names(list: &Value) -> Vec<&str> {
 /// One simulation at a time in a process, and other stories are told in this one.
 #[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 async fn simulated(person: &Person, trial: Value) -> Answer {
-    loop {
+    until("its turn", || async {
         let answer = person.post("/v1/policy/simulate", trial.clone()).await.unwrap();
-        if answer.code() != "too-many-requests" {
-            return answer;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+        (answer.code() != "too-many-requests").then_some(answer)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use guichet_testkit::{Effects, bench::Person};
+use guichet_testkit::{Effects, bench::Person, patience::until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -157,13 +157,12 @@ async fn every_endpoint_and_every_operation_leaves_a_record() {
         if operation == "explain_policy_by_name" {
             called.push_str("?action=things.change-item");
         }
-        let call = || dana.call(method.parse().unwrap(), &called, body_of(&operation));
-        let mut answer = call().await.unwrap();
         // One simulation at a time in a process, and other stories are told in this one.
-        while operation == "simulate_policy" && answer.code() == "too-many-requests" {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            answer = call().await.unwrap();
-        }
+        let answer = until(&operation, || async {
+            let answer = dana.call(method.parse().unwrap(), &called, body_of(&operation)).await.unwrap();
+            (operation != "simulate_policy" || answer.code() != "too-many-requests").then_some(answer)
+        })
+        .await;
         assert_ne!(answer.status.as_u16(), 405, "{method} {called}");
         if succeed.remove(operation.as_str()) {
             assert!(answer.status.is_success(), "{method} {called}: {}", answer.body);
@@ -272,7 +271,7 @@ async fn what_the_gateway_does_itself_is_recorded() {
         std::fs::write(&file, text).unwrap();
         let path = format!("/v1/records?verb=reload_settings&verdict={verdict}");
         let mut found = Value::Null;
-        for _ in 0..100 {
+        for _ in 0..1_000 {
             found = dan.get(&path).await.unwrap().body;
             if !found["items"].as_array().unwrap().is_empty() {
                 break;

@@ -26,6 +26,17 @@ async fn reads_pass_through_changes_become_runs_and_the_rest_is_named() {
         (Method::GET, "/providers/things/elsewhere", None, 404, "not-found"),
         (Method::DELETE, "/providers/things/list-items", None, 405, "method-not-allowed"),
         (Method::GET, "/providers/things/list-items?verbose=yes", None, 422, "invalid-input"),
+        (
+            Method::POST,
+            "/v1/actions/things.change-item/runs?dry_run=true",
+            Some(json!({"input": {"name": "a"}})),
+            400,
+            "bad-request",
+        ),
+        (Method::GET, "/v1/runs?newest=true", None, 400, "bad-request"),
+        (Method::POST, "/v1/runs/0199aaaa/approve", Some(json!([null, null])), 400, "bad-request"),
+        (Method::GET, "/v1/session?", None, 200, ""),
+        (Method::GET, "/healthz?from=balancer", None, 200, ""),
         (Method::POST, "/providers/things/actions/change-item", Some(json!([1])), 400, "bad-request"),
         (Method::POST, "/providers/things/actions/change-item", Some(json!({})), 422, "invalid-input"),
         (
@@ -39,6 +50,7 @@ async fn reads_pass_through_changes_become_runs_and_the_rest_is_named() {
         let answer = dana.call(method, path, body).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path}: {}", answer.body);
     }
+    assert_eq!(effects.count("a"), 1, "what was refused was not done");
     let nobody = bench.nobody().unwrap().get("/providers/things/list-items").await.unwrap();
     assert_eq!(nobody.code(), "not-signed-in");
 }

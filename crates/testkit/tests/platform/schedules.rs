@@ -89,7 +89,7 @@ impl Story {
 
     /// The schedule once this holds of it.
     async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        for _ in 0..400 {
+        for _ in 0..4_000 {
             let schedule = self.read().await;
             if holds(&schedule) {
                 return schedule;
@@ -164,7 +164,7 @@ async fn missed_times_are_left_out_or_made_up_for_once() {
     let skipped = story.until("the missed times", |schedule| schedule["last"].is_object()).await;
     assert_eq!(skipped["last"]["because"], "3 times were missed, and left out: no gateway was there");
     assert_eq!((skipped.get("last_run"), &skipped["state"]), (None, &json!("active")), "{skipped}");
-    for _ in 0..400 {
+    for _ in 0..4_000 {
         if story.effects.count("b") > 0 {
             break;
         }
@@ -412,4 +412,41 @@ async fn a_provider_that_is_away_at_the_time_loses_it_only_when_it_is_missed() {
     let why = ["cannot be reached", "left in peace", "could not be done in time"];
     assert!(why.iter().any(|why| because.contains(why)), "{because}");
     assert_eq!((story.effects.count("a"), &left_out["state"]), (1, &json!("active")));
+}
+
+/// Names of the schedules that are among what waits for people.
+async fn waiting(person: &Person, query: &str) -> Vec<Value> {
+    let answer = person.get(&format!("/v1/approvals{query}")).await.unwrap().body;
+    answer["schedules"].as_array().unwrap().iter().map(|schedule| schedule["name"].clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approver_finds_runs_and_schedules_that_wait_in_one_list() {
+    let story = begin().await;
+    let run = story.dana.submit("things.destroy-item", json!({"name": "b"})).await.unwrap();
+    let mut body = nightly("things.destroy-item", "a");
+    body["until"] = json!(
+        (guichet_contract::Clock::now(&story.clock) + jiff::SignedDuration::from_hours(100)).to_string()
+    );
+    let made = story.create(body).await;
+    let (eve, olga) = (story.bench.sign_in("eve").await.unwrap(), story.bench.sign_in("olga").await.unwrap());
+    for (person, all, mine) in [(&story.omar, 1, 1), (&olga, 1, 1), (&story.dana, 1, 0), (&eve, 0, 0)] {
+        let found = (waiting(person, "").await.len(), waiting(person, "?mine=true").await.len());
+        assert_eq!(found, (all, mine));
+    }
+    let list = story.omar.get("/v1/approvals?mine=true").await.unwrap().body;
+    assert_eq!((&list["items"][0]["id"], list["items"].as_array().unwrap().len()), (&run.body["id"], 1));
+    let shown = &list["schedules"][0];
+    assert_eq!(
+        (&shown["name"], &shown["binding"]),
+        (&json!("nightly"), &made["binding"]),
+        "what a yes is given to"
+    );
+    assert!(shown["in_words"].is_string() && shown["next"][0].is_string(), "{shown}");
+    // It is decided where it is shown, and stands there no longer.
+    let path = "/v1/schedules/nightly/approve";
+    let yes = story.omar.post(path, json!({"binding": shown["binding"]})).await.unwrap();
+    assert_eq!(yes.body["state"], "active", "{}", yes.body);
+    assert_eq!(waiting(&olga, "?mine=true").await, Vec::<Value>::new());
+    assert_eq!(waiting(&olga, "").await, Vec::<Value>::new());
 }

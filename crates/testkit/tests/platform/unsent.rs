@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use guichet_testkit::{Bench, Builder, Effects, Mortal, bench::Person};
+use guichet_testkit::{Bench, Builder, Effects, Mortal, bench::Person, patience::until};
 use serde_json::json;
 
 use crate::world::setup;
@@ -31,9 +31,10 @@ impl Site {
         self.process.kill();
         let run = self.dana.submit("builder.paint", json!({"name": "wall", "steps": 1})).await.unwrap();
         let id = run.body["id"].as_str().unwrap().to_owned();
-        while self.records(&id, "failed").await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("a try that came to nothing", || async {
+            (self.records(&id, "failed").await > 0).then_some(())
+        })
+        .await;
         id
     }
 
@@ -91,12 +92,12 @@ async fn a_gateway_that_never_read_a_provider_voids_nothing_of_its() {
 async fn what_stands_in_the_queue_again_can_be_cancelled() {
     let mut site = site().await;
     let id = site.asked_in_vain().await;
-    let mut answer = site.dana.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.unwrap();
     // In the midst of a try: it is over in a moment.
-    while answer.code() == "wrong-state" {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        answer = site.dana.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.unwrap();
-    }
+    let answer = until("the end of a try", || async {
+        let answer = site.dana.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.unwrap();
+        (answer.code() != "wrong-state").then_some(answer)
+    })
+    .await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body["state"]),
         (200, &json!("cancelled")),

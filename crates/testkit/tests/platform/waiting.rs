@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use guichet_testkit::{Bench, Effects, LeapingClock, bench::Person};
+use guichet_testkit::{Bench, Effects, LeapingClock, bench::Person, patience::until};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::world::{REGISTRY, setup};
+use crate::world::{REGISTRY, reloaded, setup};
 
 const TWO: &str = r#"
 @id("two-for-the-vault") @approval("the vault needs two") @by("team:ops") @count("2")
@@ -29,15 +29,7 @@ async fn approve(person: &Person, run: &str) -> guichet_testkit::bench::Answer {
 }
 
 async fn reload_registry(bench: &Bench, watcher: &Person, yaml: &str) {
-    let reloads = async || {
-        let answer = watcher.get("/v1/records?verb=reload_settings&limit=500").await.unwrap();
-        answer.body["items"].as_array().unwrap().len()
-    };
-    let before = reloads().await;
-    std::fs::write(bench.folder().join("registry/registry.yaml"), yaml).unwrap();
-    while reloads().await == before {
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
+    reloaded(bench, watcher, "registry/registry.yaml", yaml).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,21 +77,20 @@ async fn a_provider_that_is_gone_is_waited_for_and_the_yes_is_kept() {
     let run = waits(&dana, "things.destroy-item", "a").await;
     bench.stop_providers();
     // It goes when the last answer is out; until then a plan may still come.
-    while dana.get("/v1/things/items").await.unwrap().status.is_success() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("a provider that is gone", || async {
+        (!dana.get("/v1/things/items").await.unwrap().status.is_success()).then_some(())
+    })
+    .await;
     let yes = approve(&omar, &run).await;
     assert_eq!(yes.status, 200, "{}", yes.body);
-    loop {
+    until("the run in the queue", || async {
         let events = dana.get(&format!("/v1/records?run={run}")).await.unwrap().body;
         assert_eq!(effects.count("a"), 0, "{events}");
         let now = dana.get(&format!("/v1/runs/{run}")).await.unwrap().body;
-        if now["state"] == "queued" {
-            break;
-        }
-        assert_eq!(now["state"], "awaiting_approval", "{now}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        assert!(now["state"] == "queued" || now["state"] == "awaiting_approval", "{now}");
+        (now["state"] == "queued").then_some(())
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(dana.get(&format!("/v1/runs/{run}")).await.unwrap().body["state"], "queued");
     bench.provider_again("things", effects.provider()).await.unwrap();

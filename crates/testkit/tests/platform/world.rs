@@ -1,6 +1,6 @@
 //! The people and rules of these stories.
 
-use guichet_testkit::{Bench, Effects, Setup};
+use guichet_testkit::{Bench, Effects, Setup, bench::Person, patience::until};
 
 pub(crate) const POLICY: &str = r#"
 @id("everybody-reads")
@@ -40,4 +40,16 @@ pub(crate) async fn start() -> (Bench, Effects) {
     let effects = Effects::default();
     let bench = setup(&effects).start().await.unwrap();
     (bench, effects)
+}
+
+/// Writes a file of the gateway's settings, and waits until the gateway has read it.
+#[expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+pub(crate) async fn reloaded(bench: &Bench, watcher: &Person, file: &str, text: &str) {
+    let reloads = async || {
+        let answer = watcher.get("/v1/records?verb=reload_settings&limit=500").await.unwrap();
+        answer.body["items"].as_array().unwrap().len()
+    };
+    let before = reloads().await;
+    std::fs::write(bench.folder().join(file), text).unwrap();
+    until(&format!("{file} to be read"), || async { (reloads().await > before).then_some(()) }).await;
 }

@@ -35,10 +35,29 @@ pub(crate) async fn at_the_end(story: &Story) {
         agreed_to(story, run);
         recorded(story, run, &records, &book);
         followed(story, run, &store).await;
+        counted(story, run, &book);
     }
     answered(story, &runs);
     schedules::fired(story, &store, &runs, &records).await;
     sealed(story, &store, &leaves).await;
+}
+
+/// What kind of run it was: of each there must be some.
+fn counted(story: &Story, run: &Run, book: &Book) {
+    let operation = run.action.as_str().trim_start_matches("things.");
+    story.told.counted(run.state);
+    story.told.counted(format_args!("{operation} {}", run.state));
+    let calls = book.calls.get(&run.id.to_string()).copied().unwrap_or(0);
+    for (what, is_so) in [
+        ("agreed to by two", run.decisions.len() > 1),
+        ("with broken glass", run.broken_glass.is_some()),
+        ("cancelled under way", run.state == RunState::Cancelled && run.started_at.is_some()),
+        ("called for again", calls > 1),
+    ] {
+        if is_so {
+            story.told.counted(what);
+        }
+    }
 }
 
 /// The state says what became of it at the provider.
@@ -110,6 +129,9 @@ fn recorded(story: &Story, run: &Run, records: &[Record], book: &Book) {
     let begun = usize::from(run.started_at.is_some());
     // Its provider could surely not be called, and it was queued again.
     let given_back = count(Verb::ExecuteRun, Some(RecordVerdict::Failed));
+    if given_back > 0 {
+        story.told.counted("queued again");
+    }
     let stopped = run.state == RunState::Cancelled && begun == 1;
     let ended = stopped || matches!(run.state, RunState::Succeeded | RunState::Failed | RunState::Unknown);
     let ended = usize::from(ended);
@@ -162,6 +184,9 @@ async fn followed(story: &Story, run: &Run, store: &MemoryStore) {
     // What was unknown may be settled later, by its provider's word.
     let ends: Vec<RunState> = states.iter().copied().filter(|state| state.is_final()).collect();
     let settled = ends.len() == 2 && ends[0] == RunState::Unknown;
+    if settled {
+        story.told.counted(format_args!("unknown settled as {}", run.state));
+    }
     if states.last() != Some(&run.state) || !(ends.len() == 1 || settled) {
         story.told.wrong(format_args!("{} is {}; its events tell {states:?}", run.id, run.state));
     }

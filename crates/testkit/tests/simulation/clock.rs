@@ -9,10 +9,11 @@ use std::{
 };
 
 use guichet_contract::Clock;
+use guichet_testkit::Dice;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::{dice::Dice, told::Told};
+use crate::told::Told;
 
 /// 2025-01-01, seconds since 1970: when every story begins.
 const BEGIN: i64 = 1_735_689_600;
@@ -58,8 +59,8 @@ impl Clock for VirtualClock {
             + u64::try_from(self.since_begin().as_millis()).unwrap_or(0);
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         let mut random = [0; 10];
-        random[..8].copy_from_slice(&dice.next().to_le_bytes());
-        random[8..].copy_from_slice(&dice.next().to_le_bytes()[..2]);
+        random[..8].copy_from_slice(&dice.throw().to_le_bytes());
+        random[8..].copy_from_slice(&dice.throw().to_le_bytes()[..2]);
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
     }
 }

@@ -20,11 +20,12 @@ use guichet_store::{
     StoreError, Token, Tokens, UnitOfWork, Wake, Wakes,
     memory::{Memory, MemoryStore},
 };
+use guichet_testkit::Dice;
 use jiff::Timestamp;
 use tokio::{sync::broadcast, time::sleep};
 use uuid::Uuid;
 
-use crate::{dice::Dice, story::Shape, told::Told};
+use crate::{story::Shape, told::Told};
 
 /// The outcome of a run is tried so often before it is left to the next attempt.
 const OUTCOME_TRIES: u32 = 6;

@@ -7,7 +7,6 @@
 
 mod check;
 mod clock;
-mod dice;
 mod faulty_store;
 mod people;
 mod provider;
@@ -20,10 +19,13 @@ mod told;
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Once},
+    sync::{Arc, Mutex, Once},
 };
 
-use crate::{story::live, told::Told};
+use crate::{
+    story::live,
+    told::{Counts, Told},
+};
 
 /// How many seeds are lived through in all, where nobody asks for more.
 const SEEDS: u64 = 2_000;
@@ -52,8 +54,41 @@ fn asked_for(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// The story of a seed, and what is wrong with it.
-fn lived_through(seed: u64) -> (Vec<String>, Vec<String>) {
+/// What must happen in all seeds together: stories in which nothing succeeds, nobody dies, or nothing is unknown prove
+/// nothing of it.
+const HAPPENS: [&str; 28] = [
+    "succeeded",
+    "failed",
+    "cancelled",
+    "rejected",
+    "expired",
+    "voided",
+    "unknown",
+    "change succeeded",
+    "slow succeeded",
+    "line succeeded",
+    "destroy succeeded",
+    "long succeeded",
+    "asked succeeded",
+    "again succeeded",
+    "change unknown",
+    "slow unknown",
+    "line unknown",
+    "destroy unknown",
+    "long unknown",
+    "unknown settled as succeeded",
+    "unknown settled as failed",
+    "agreed to by two",
+    "with broken glass",
+    "cancelled under way",
+    "called for again",
+    "queued again",
+    "gateway killed",
+    "gateway cut off",
+];
+
+/// The story of a seed, what happened in it, and what is wrong with it.
+fn lived_through(seed: u64) -> (Vec<String>, Counts, Vec<String>) {
     count_panics();
     let told = Arc::new(Told::default());
     let panics = PANICS.with(Cell::get);
@@ -62,32 +97,52 @@ fn lived_through(seed: u64) -> (Vec<String>, Vec<String>) {
     if lived.is_err() || PANICS.with(Cell::get) > panics {
         wrong.push("something panicked".to_owned());
     }
-    (told.story(), wrong)
+    (told.story(), told.counts(), wrong)
 }
 
-/// Fails with the story when something is wrong with this seed.
-fn holds(seed: u64) {
-    let (story, wrong) = lived_through(seed);
+/// What happened; fails with the story when something is wrong with this seed.
+fn holds(seed: u64) -> Counts {
+    let (story, counts, wrong) = lived_through(seed);
     assert!(
         wrong.is_empty(),
         "seed {seed} fails:\n{}\n\n{}\n\nagain: GUICHET_SIMULATION_SEED={seed} cargo test --workspace --test simulation one_seed",
         story.join("\n"),
         wrong.join("\n")
     );
+    counts
 }
 
 fn part(number: u64) {
     let seeds = asked_for("GUICHET_SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let mut counts = Counts::new();
     for seed in (0..seeds).filter(|seed| (seed / 8) % TESTS == number) {
-        holds(seed);
+        for (what, count) in holds(seed) {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    all_told(counts, seeds);
+}
+
+/// Whichever part comes last looks whether there was something of everything in all of them together. In fewer seeds, rare
+/// things need not happen; and who asks for some parts alone does not come here.
+fn all_told(counts: Counts, seeds: u64) {
+    static ALL: Mutex<(u64, Counts)> = Mutex::new((0, Counts::new()));
+    let mut all = ALL.lock().unwrap();
+    all.0 += 1;
+    for (what, count) in counts {
+        *all.1.entry(what).or_default() += count;
+    }
+    if all.0 == TESTS && seeds >= SEEDS {
+        let never: Vec<&str> = HAPPENS.into_iter().filter(|what| !all.1.contains_key(*what)).collect();
+        assert!(never.is_empty(), "in none of {seeds} seeds: {never:?}; what happened: {:#?}", all.1);
     }
 }
 
 #[test]
 fn one_seed() {
     let Some(seed) = asked_for("GUICHET_SIMULATION_SEED") else { return };
-    let (story, wrong) = lived_through(seed);
-    println!("{}", story.join("\n"));
+    let (story, counts, wrong) = lived_through(seed);
+    println!("{}\n{counts:?}", story.join("\n"));
     assert!(wrong.is_empty(), "seed {seed} fails:\n{}", wrong.join("\n"));
 }
 

@@ -12,10 +12,11 @@ use guichet_operations::{
     submit_run::{self, Manner, Submitted},
 };
 use guichet_store::memory::Memory;
+use guichet_testkit::Dice;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::{dice::Dice, replica::Replica, rules, told::Told};
+use crate::{replica::Replica, rules, told::Told};
 
 /// How often somebody sends the same again.
 const TRIES: usize = 6;

@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use guichet_contract::{RunId, RunState};
 use guichet_dispatch::{AnswerBody, Carry, NoAnswer};
 use guichet_store::memory::Memory;
+use guichet_testkit::Dice;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{clock::moment_of, dice::Dice, story::Shape, told::Told};
+use crate::{clock::moment_of, story::Shape, told::Told};
 
 type Chunk = Result<Bytes, std::io::Error>;
 type Head = oneshot::Sender<Response<AnswerBody>>;
@@ -99,6 +100,7 @@ impl SimProvider {
     /// The process is gone, with all that it was doing and all that it remembered. After a while there is another one.
     pub(crate) fn die(self: &Arc<Self>) {
         self.told.tell("the provider dies");
+        self.told.counted("provider dies");
         let mut inside = self.inside();
         inside.down = true;
         inside.remembered.clear();

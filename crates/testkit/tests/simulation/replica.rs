@@ -154,6 +154,7 @@ impl Replica {
     pub(crate) async fn kill(&self) {
         let Some(mut live) = self.live().take() else { return };
         self.told.tell(format_args!("r{} is killed", self.number));
+        self.told.counted("gateway killed");
         self.faults.died();
         live.tasks.shutdown().await;
         // What was begun between the last look and the end.

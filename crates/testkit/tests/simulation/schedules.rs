@@ -9,11 +9,11 @@ use guichet_operations::{
     create_schedule::{Times, create_schedule},
 };
 use guichet_store::{Schedules as _, memory::MemoryStore};
+use guichet_testkit::Dice;
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    dice::Dice,
     people::{People, call},
     story::Story,
 };

@@ -14,6 +14,7 @@ use guichet_store::{
     Change, Store as _, Token, TokenKind, UnitOfWork,
     memory::{Memory, MemoryStore},
 };
+use guichet_testkit::Dice;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     task::JoinSet,
@@ -24,7 +25,6 @@ use uuid::Uuid;
 use crate::{
     check,
     clock::VirtualClock,
-    dice::Dice,
     faulty_store::Faults,
     people::{ANSWERED_WITHIN, People, Wish},
     provider::SimProvider,
@@ -211,6 +211,7 @@ impl Story {
         let pause = self.dice.millis(0..if self.shape.beyond { BEYOND } else { CUT });
         self.cut_until = self.told.now() + pause + Duration::from_secs(40);
         self.told.tell(format_args!("r{} is cut off for {pause:?}", replica.number));
+        self.told.counted("gateway cut off");
         replica.cut_off(true);
         self.under_way.spawn(async move {
             sleep(pause).await;

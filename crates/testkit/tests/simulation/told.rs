@@ -1,6 +1,9 @@
 //! The story of a seed, step by step with its virtual time, and what was found wrong in it.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use tokio::time::Instant;
 
@@ -10,7 +13,11 @@ pub(crate) struct Told {
     begun: OnceLock<Instant>,
     lines: Mutex<Vec<String>>,
     wrong: Mutex<Vec<String>>,
+    counts: Mutex<Counts>,
 }
+
+/// How often each kind of thing happened.
+pub(crate) type Counts = BTreeMap<String, u64>;
 
 impl Told {
     /// How long the story goes on, in virtual time.
@@ -27,6 +34,16 @@ impl Told {
     pub(crate) fn wrong(&self, text: impl std::fmt::Display) {
         self.tell(format!("WRONG: {text}"));
         self.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_string());
+    }
+
+    /// Something that must happen now and then, or the stories prove nothing.
+    pub(crate) fn counted(&self, what: impl std::fmt::Display) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(what.to_string()).or_default() += 1;
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn faults(&self) -> Vec<String> {

@@ -113,7 +113,7 @@ async fn take(
             }
         }
         EventKind::Log { line } => progress.log(&line),
-        EventKind::Progress { percent, message } => progress.advanced(percent, message.as_deref()),
+        EventKind::Progress { percent, message } => progress.advanced(percent, message.as_deref(), now()),
         EventKind::Step { name, state, result } => {
             let why = result.as_ref().and_then(|why| why.as_str()).filter(|_| state == StepState::Failed);
             progress.step(&name, state, event.at, why);

@@ -11,20 +11,21 @@ use std::{
     time::Duration,
 };
 
+use guichet_testkit::{Dice, patience::within};
 use guichet_throwaway_postgres::Cluster;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{
-    chance::Chance,
     gateway::{Gateway, until_within},
     person::{Address, Person},
     proof::{proven, told},
+    provider_process::ProviderProcess,
     replica::{Replica, database},
 };
 
-use self::workshop::{PARTS, Workshop};
+use self::workshop::PARTS;
 
 pub(crate) mod workshop;
 
@@ -50,7 +51,7 @@ impl Somebody {
     /// None when nobody answered.
     async fn asks(
         &self,
-        chance: &mut Chance,
+        chance: &mut Dice,
         method: Method,
         path: &str,
         body: Option<&Value>,
@@ -65,25 +66,29 @@ impl Somebody {
 type Accepted = Arc<Mutex<BTreeMap<String, (String, &'static str)>>>;
 
 /// Submits until it is accepted, however often somebody dies meanwhile.
-async fn accepted(dana: &Somebody, chance: &mut Chance, action: &str, input: &Value, key: &str) -> String {
+async fn accepted(dana: &Somebody, chance: &mut Dice, action: &str, input: &Value, key: &str) -> String {
     let path = format!("/v1/actions/{action}/runs");
     let body = json!({"input": input, "reason": "because"});
-    loop {
-        let answer = dana.asks(chance, Method::POST, &path, Some(&body), &[("idempotency-key", key)]).await;
-        if let Some(answer) = answer {
-            let status = answer.status.as_u16();
-            if matches!(status, 200 | 202) {
-                return answer.id();
+    let accepted = async {
+        loop {
+            let answer =
+                dana.asks(chance, Method::POST, &path, Some(&body), &[("idempotency-key", key)]).await;
+            if let Some(answer) = answer {
+                let status = answer.status.as_u16();
+                if matches!(status, 200 | 202) {
+                    return answer.id();
+                }
+                // Full, or about to stop, or the provider's document was not read yet by a gateway that has just begun.
+                assert!(status >= 500 || matches!(status, 404 | 429), "{key}: {status} {}", answer.body);
             }
-            // Full, or about to stop, or the provider's document was not read yet by a gateway that has just begun.
-            assert!(status >= 500 || matches!(status, 404 | 429), "{key}: {status} {}", answer.body);
+            sleep(Duration::from_millis(20)).await;
         }
-        sleep(Duration::from_millis(20)).await;
-    }
+    };
+    within(TO_THE_END, &format!("{key} to be accepted"), accepted).await
 }
 
 async fn submit(dana: Somebody, number: u64, accepted_runs: Accepted, stop: Arc<AtomicBool>) {
-    let mut chance = Chance::new(number);
+    let mut chance = Dice::of_the_moment(number);
     let mut count = 0;
     while !stop.load(Ordering::Relaxed) {
         let action = match chance.below(8) {
@@ -117,7 +122,7 @@ async fn submit(dana: Somebody, number: u64, accepted_runs: Accepted, stop: Arc<
 }
 
 async fn approve_all(omar: Somebody, stop: Arc<AtomicBool>) {
-    let mut chance = Chance::new(77);
+    let mut chance = Dice::of_the_moment(77);
     while !stop.load(Ordering::Relaxed) {
         if let Some(waiting) = omar.asks(&mut chance, Method::GET, "/v1/approvals?mine=true", None, &[]).await
         {
@@ -139,12 +144,12 @@ async fn approve_all(omar: Somebody, stop: Arc<AtomicBool>) {
 struct Victims {
     gateway: Gateway,
     replicas: Vec<Replica>,
-    workshop: Workshop,
+    workshop: ProviderProcess,
 }
 
 impl Victims {
     /// Kills one, or two at once, and starts them again, sometimes killing what is still starting.
-    async fn kill(&mut self, chance: &mut Chance, checkpoints: &mut Vec<String>) -> usize {
+    async fn kill(&mut self, chance: &mut Dice, checkpoints: &mut Vec<String>) -> usize {
         let all = 2 + self.replicas.len();
         let first = usize::try_from(chance.below(all as u64)).unwrap();
         let second = (chance.below(4) == 0).then(|| (first + 1) % all);
@@ -218,10 +223,10 @@ impl Load {
     }
 
     /// No more is asked for; what was accepted ends, and all books agree. More runs succeeded than there were `faults`.
-    pub(crate) async fn ends(self, workshop: &Workshop, checkpoints: &[String], faults: usize) {
+    pub(crate) async fn ends(self, workshop: &ProviderProcess, checkpoints: &[String], faults: usize) {
         self.enough.store(true, Ordering::Relaxed);
         for submitter in self.submitters {
-            submitter.await.unwrap();
+            within(TO_THE_END, "a submitter to hear its last answer", submitter).await.unwrap();
         }
         until_within(TO_THE_END, "the end of all runs", || async {
             let open = self.dana.person.get("/v1/runs?state=awaiting_approval,queued,running").await;
@@ -229,13 +234,13 @@ impl Load {
         })
         .await;
         self.all_done.store(true, Ordering::Relaxed);
-        self.approver.await.unwrap();
+        within(TO_THE_END, "the approver to hear the last answer", self.approver).await.unwrap();
         let known = self.accepted_runs.lock().unwrap().clone();
-        all_books_agree(&self.dana.person, &known, &workshop.books(), checkpoints, faults).await;
+        all_books_agree(&self.dana.person, &known, &workshop::books(workshop), checkpoints, faults).await;
     }
 }
 
-async fn torture(gateway: Gateway, replicas: Vec<Replica>, mut workshop: Workshop) {
+async fn torture(gateway: Gateway, replicas: Vec<Replica>, mut workshop: ProviderProcess) {
     workshop.believe(&gateway).await;
     workshop.start();
     let mut gateways = vec![gateway.address().clone()];
@@ -244,7 +249,7 @@ async fn torture(gateway: Gateway, replicas: Vec<Replica>, mut workshop: Worksho
         .extend(replicas.iter().filter(|replica| replica.serves()).map(|replica| replica.address.clone()));
     let load = Load::begin(&gateway, gateways).await;
     let mut victims = Victims { gateway, replicas, workshop };
-    let mut chance = Chance::new(99);
+    let mut chance = Dice::of_the_moment(99);
     let (mut killed, mut checkpoints) = (0, Vec::new());
     while killed < kills() {
         sleep(Duration::from_millis(50 + chance.below(900))).await;
@@ -367,7 +372,7 @@ fn built(run: &Value, state: &str, tries: &impl Fn(&str) -> usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_done_twice_on_sqlite() {
-    let workshop = Workshop::unborn();
+    let workshop = workshop::unborn();
     let gateway = Gateway::started("", &workshop.table()).await;
     torture(gateway, Vec::new(), workshop).await;
 }
@@ -375,7 +380,7 @@ async fn nothing_is_lost_or_done_twice_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_done_twice_on_postgresql() {
     let cluster = Cluster::start().unwrap();
-    let workshop = Workshop::unborn();
+    let workshop = workshop::unborn();
     let mut gateway = Gateway::prepared("", "").await;
     let store = database(&cluster, &gateway);
     gateway.with_tables(&format!("{store}{}", workshop.table()));

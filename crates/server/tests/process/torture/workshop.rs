@@ -3,27 +3,21 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use guichet_provider_sdk::{ActionError, Context, Provider, Settings, provider, with};
+use guichet_provider_sdk::{ActionError, Context, Provider, provider, with};
 use rusqlite::{Connection, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::gateway::Gateway;
+use crate::provider_process::{self, ProviderProcess};
 
 /// In the folder that the process works in.
 const BOOKS: &str = "books.sqlite";
-/// Says that a folder is one.
-const WORKPLACE: &str = "workplace";
 
 #[derive(Deserialize, Serialize, JsonSchema)]
 struct Order {
@@ -39,8 +33,8 @@ struct Order {
 struct Books(Arc<Mutex<Connection>>);
 
 impl Books {
-    fn open(folder: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open(folder.join(BOOKS))?;
+    fn open(file: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open(file)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL;
@@ -135,80 +129,25 @@ fn workshop(books: &Books) -> Provider {
         .done()
 }
 
-/// No story, but the process that the stories start: in a folder of theirs alone there is something to serve.
+/// No story, but the process that the stories start.
 #[tokio::test]
 async fn the_workshop_at_work() {
-    let (true, Ok(settings)) = (Path::new(WORKPLACE).exists(), Settings::from_env()) else { return };
-    let books = Books::open(Path::new(".")).unwrap();
+    let Some(settings) = provider_process::settings() else { return };
+    let books = Books::open(Path::new(BOOKS)).unwrap();
     workshop(&books).serve(settings).await.unwrap();
 }
 
-/// Its process, and the folder it works in.
-pub(crate) struct Workshop {
-    process: Option<Child>,
-    port: u16,
-    keys: String,
-    folder: TempDir,
+/// Its process.
+pub(crate) fn unborn() -> ProviderProcess {
+    ProviderProcess::unborn("workshop", "torture::workshop::the_workshop_at_work")
 }
 
-impl Workshop {
-    pub(crate) fn unborn() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        File::create(folder.path().join(WORKPLACE)).unwrap();
-        Self { process: None, port, keys: String::new(), folder }
-    }
-
-    /// For the configuration.
-    pub(crate) fn table(&self) -> String {
-        format!(
-            "[[provider]]\nname = \"workshop\"\nurl = \"http://127.0.0.1:{}\"\nstrict = true\n",
-            self.port
-        )
-    }
-
-    /// It believes this gateway, which has the same keys after each start.
-    pub(crate) async fn believe(&mut self, gateway: &Gateway) {
-        let keys = gateway.nobody().get("/v1/keys").await.body;
-        let keys: Vec<&str> =
-            keys["keys"].as_array().unwrap().iter().map(|key| key["public"].as_str().unwrap()).collect();
-        self.keys = keys.join(",");
-    }
-
-    pub(crate) fn start(&mut self) {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "torture::workshop::the_workshop_at_work"])
-            .env("GUICHET_LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("GUICHET_PUBLIC_KEYS", &self.keys)
-            .current_dir(self.folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.process = Some(child);
-    }
-
-    /// SIGKILL.
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.process.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-
-    /// How often each thing was tried, by its key; and of each whether it was done.
-    pub(crate) fn books(&self) -> BTreeMap<String, usize> {
-        let connection = Connection::open(self.folder.path().join(BOOKS)).unwrap();
-        let mut statement = connection
-            .prepare("SELECT done.key, count(tried.key) FROM done LEFT JOIN tried USING (key) GROUP BY 1")
-            .unwrap();
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).unwrap();
-        rows.map(|row| row.map(|(key, tries)| (key, usize::try_from(tries).unwrap())).unwrap()).collect()
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// How often each thing was tried, by its key; and of each whether it was done.
+pub(crate) fn books(workshop: &ProviderProcess) -> BTreeMap<String, usize> {
+    let connection = Connection::open(workshop.path(BOOKS)).unwrap();
+    let mut statement = connection
+        .prepare("SELECT done.key, count(tried.key) FROM done LEFT JOIN tried USING (key) GROUP BY 1")
+        .unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).unwrap();
+    rows.map(|row| row.map(|(key, tries)| (key, usize::try_from(tries).unwrap())).unwrap()).collect()
 }
