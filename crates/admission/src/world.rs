@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use guichet_contract::{Action, Catalogue, redact};
@@ -39,8 +39,9 @@ pub struct CompiledCatalogue {
 #[derive(Debug)]
 pub struct CompiledAction {
     /// The declaration.
-    pub action: Action,
-    pub(crate) validator: Validator,
+    pub action: Arc<Action>,
+    /// Made when it is needed first: of many actions, few are called.
+    validator: OnceLock<Result<Validator, NotOffered>>,
     /// Whether a valid input may hold what must not be recorded.
     pub(crate) has_secrets: bool,
 }
@@ -55,25 +56,28 @@ pub struct NotOffered {
     pub message: String,
 }
 
+impl CompiledAction {
+    /// What tells whether an input is as the action takes it.
+    ///
+    /// # Errors
+    /// A schema that does not compile; [`check_schema`] finds those before they are offered.
+    pub(crate) fn validator(&self) -> Result<&Validator, NotOffered> {
+        self.validator.get_or_init(|| compile_schema(&self.action)).as_ref().map_err(Clone::clone)
+    }
+}
+
 impl CompiledCatalogue {
-    /// Prepares every action. An action whose schema does not compile, or whose path clashes with another's, is left
-    /// out and named.
-    pub fn compile(environment: &str, actions: Vec<Action>) -> (Self, Vec<NotOffered>) {
+    /// Prepares every action; their schemas were found good by [`check_schema`]. An action whose path clashes with another's
+    /// is named; it is offered without it.
+    pub fn compile(environment: &str, actions: Vec<Arc<Action>>) -> (Self, Vec<NotOffered>) {
         let mut refused = Vec::new();
         let mut by_id = HashMap::with_capacity(actions.len());
         let mut paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>> =
             HashMap::new();
-        let mut offered = Vec::with_capacity(actions.len());
-        for action in actions {
-            let validator = match compile_schema(&action) {
-                Ok(validator) => validator,
-                Err(refusal) => {
-                    refused.push(refusal);
-                    continue;
-                }
-            };
+        for action in &actions {
             let has_secrets = action.sensitive || redact::may_hide(&action.input);
-            let compiled = Arc::new(CompiledAction { action, validator, has_secrets });
+            let action = Arc::clone(action);
+            let compiled = Arc::new(CompiledAction { action, validator: OnceLock::new(), has_secrets });
             let action = &compiled.action;
             let router = paths
                 .entry(action.provider.clone())
@@ -91,9 +95,8 @@ impl CompiledCatalogue {
                 });
             }
             by_id.insert(action.id.to_string(), Arc::clone(&compiled));
-            offered.push(action.clone());
         }
-        let published = Arc::new(Catalogue::new(environment, offered));
+        let published = Arc::new(Catalogue::new(environment, actions));
         (Self { published, by_id, paths }, refused)
     }
 
@@ -101,6 +104,14 @@ impl CompiledCatalogue {
     pub fn action(&self, id: &str) -> Option<&Arc<CompiledAction>> {
         self.by_id.get(id)
     }
+}
+
+/// Whether the action's inputs can be checked at all.
+///
+/// # Errors
+/// A schema that does not compile: the action cannot be offered.
+pub fn check_schema(action: &Action) -> Result<(), NotOffered> {
+    compile_schema(action).map(|_| ())
 }
 
 fn compile_schema(action: &Action) -> Result<Validator, NotOffered> {

@@ -33,7 +33,7 @@ impl<'a> Kinds<'a> {
     pub(crate) fn of(catalogue: &'a Catalogue, named: &HashSet<&str>) -> Self {
         let mut known: HashMap<Key<'a>, usize> = HashMap::new();
         let mut kinds = Vec::new();
-        let of_action = |action: &'a Action| {
+        let mut of_action = |action: &'a Action| {
             let input = Shape::of_input(&action.input);
             let name = Some(action.id.as_str()).filter(|id| named.contains(id));
             let key = (action.effect, action.provider.as_str(), input, name);
@@ -45,7 +45,7 @@ impl<'a> Kinds<'a> {
             known.insert(key, kind);
             kind
         };
-        let of_actions = catalogue.actions.iter().map(of_action).collect();
+        let of_actions = catalogue.actions.iter().map(|action| of_action(action)).collect();
         Self { kinds, of_actions }
     }
 

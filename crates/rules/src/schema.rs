@@ -44,7 +44,7 @@ pub(crate) fn action_names(catalogue: &Catalogue) -> Result<BTreeSet<Cow<'_, str
         .actions
         .iter()
         .filter(|action| !names.insert(Cow::Borrowed(action.id.as_str())))
-        .map(taken)
+        .map(|action| taken(action))
         .collect();
     if faults.is_empty() { Ok(names) } else { Err(faults) }
 }
@@ -55,8 +55,8 @@ pub(crate) fn action_names(catalogue: &Catalogue) -> Result<BTreeSet<Cow<'_, str
 /// A catalogue of which no schema can be made.
 pub fn schema_text(catalogue: &Catalogue) -> Result<String, Vec<Fault>> {
     action_names(catalogue)?;
-    let inputs = catalogue.actions.iter().map(|action| (action, Shape::of_input(&action.input)));
-    let inputs: Vec<_> = inputs.collect();
+    let inputs: Vec<(&Action, Shape)> =
+        catalogue.actions.iter().map(|action| (&**action, Shape::of_input(&action.input))).collect();
     let json = schema_json(inputs.iter().map(|(action, input)| (*action, input)));
     let fragment = fragment_of(json.clone())?;
     // Names that Cedar's own syntax cannot write (none are known) leave people with the JSON form. There is no type

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, ProviderConfig, Reached},
     documents::Documents,
-    embedded, keys,
+    embedded, keys, memory,
     record_export::RecordExport,
     reload::{self, Reloader},
     store,
@@ -92,7 +92,7 @@ pub async fn assemble(
     let strict: BTreeMap<String, bool> =
         config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
     let mut documents = Documents::kept(&config.data, strict);
-    documents.refresh(&dispatch.providers(), &*clock).await;
+    documents.refresh(&asked_first(config, &documents, &dispatch), &*clock).await;
 
     let sources = reload::read_sources(config, &documents).map_err(|faults| anyhow!(faults.join("\n")))?;
     let built = reload_settings::build_world(&sources).map_err(|faults| anyhow!(faults.join("\n")))?;
@@ -213,6 +213,7 @@ impl Assembled {
         }
         tasks.spawn(reloader.work(stop.clone()));
         tasks.spawn(index_records::work(Arc::clone(&store), stop.clone()));
+        tasks.spawn(memory::give_back(stop.clone()));
         stop.cancelled().await;
         leaving.cancel();
         tokio::time::sleep(farewell).await;
@@ -262,6 +263,18 @@ fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
             Ok(Provider::new(&provider.name, transport, limits))
         })
         .collect()
+}
+
+/// Those that are asked for their document before anything is served: whose document is not kept, and who are built in. The
+/// others are asked right afterwards, so that one that is slow delays no start.
+fn asked_first(config: &Config, documents: &Documents, dispatch: &Dispatch) -> Vec<Arc<Provider>> {
+    let is_embedded = |name: &str| {
+        let mut providers = config.providers.iter();
+        providers.any(|p| p.name == name && matches!(p.reached, Reached::Embedded { .. }))
+    };
+    let mut providers = dispatch.providers();
+    providers.retain(|p| !documents.current().contains_key(&p.name) || is_embedded(&p.name));
+    providers
 }
 
 /// How much a provider is asked at once beside its runs.
