@@ -54,7 +54,7 @@ impl Place {
         let mut run = None;
         let (mut gateway, mut token) = site.start(setting)?;
         if runs > 0 {
-            let mut ready = |gateway: &mut Server, token: &str| {
+            let ready = |gateway: &mut Server, token: &str| {
                 gateway.wait_for(setting, "/v1/actions/bench.noop", Some(token), Instant::now())
             };
             ready(&mut gateway, &token).with_context(|| site.log())?;

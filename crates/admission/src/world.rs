@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    panic::resume_unwind,
     sync::{Arc, OnceLock},
+    thread,
 };
 
 use guichet_contract::{Action, Catalogue, redact};
@@ -31,8 +33,7 @@ pub struct CompiledCatalogue {
     /// As it is published.
     pub published: Arc<Catalogue>,
     by_id: HashMap<String, Arc<CompiledAction>>,
-    /// provider → method → paths.
-    pub(crate) paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>>,
+    pub(crate) paths: Paths,
 }
 
 /// An action with its validator.
@@ -42,8 +43,7 @@ pub struct CompiledAction {
     pub action: Arc<Action>,
     /// Made when it is needed first: of many actions, few are called.
     validator: OnceLock<Result<Validator, NotOffered>>,
-    /// Whether a valid input may hold what must not be recorded.
-    pub(crate) has_secrets: bool,
+    has_secrets: OnceLock<bool>,
 }
 
 /// An action that cannot be offered.
@@ -57,6 +57,11 @@ pub struct NotOffered {
 }
 
 impl CompiledAction {
+    /// Whether a valid input may hold what must not be recorded.
+    pub(crate) fn has_secrets(&self) -> bool {
+        *self.has_secrets.get_or_init(|| self.action.sensitive || redact::may_hide(&self.action.input))
+    }
+
     /// What tells whether an input is as the action takes it.
     ///
     /// # Errors
@@ -70,40 +75,49 @@ impl CompiledCatalogue {
     /// Prepares every action; their schemas were found good by [`check_schema`]. An action whose path clashes with another's
     /// is named; it is offered without it.
     pub fn compile(environment: &str, actions: Vec<Arc<Action>>) -> (Self, Vec<NotOffered>) {
-        let mut refused = Vec::new();
-        let mut by_id = HashMap::with_capacity(actions.len());
-        let mut paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>> =
-            HashMap::new();
-        for action in &actions {
-            let has_secrets = action.sensitive || redact::may_hide(&action.input);
-            let action = Arc::clone(action);
-            let compiled = Arc::new(CompiledAction { action, validator: OnceLock::new(), has_secrets });
-            let action = &compiled.action;
-            let router = paths
-                .entry(action.provider.clone())
-                .or_default()
-                .entry(action.http.method.clone())
-                .or_default();
-            if let Err(error) = router.insert(action.http.path.clone(), Arc::clone(&compiled)) {
-                // Still offered by name; only its transparent path is not.
-                refused.push(NotOffered {
-                    action: action.id.to_string(),
-                    message: format!(
-                        "its path {} is not offered under /providers: {error}",
-                        action.http.path
-                    ),
-                });
-            }
-            by_id.insert(action.id.to_string(), Arc::clone(&compiled));
-        }
-        let published = Arc::new(Catalogue::new(environment, actions));
-        (Self { published, by_id, paths }, refused)
+        // The digest of ten thousand actions takes as long as the rest: each on a core of its own.
+        thread::scope(|scope| {
+            let published = scope.spawn(|| Catalogue::new(environment, actions.iter().map(Arc::clone)));
+            let (by_id, paths, refused) = prepare(&actions);
+            let published = published.join().unwrap_or_else(|panic| resume_unwind(panic));
+            (Self { published: Arc::new(published), by_id, paths }, refused)
+        })
     }
 
     /// The action of this id.
     pub fn action(&self, id: &str) -> Option<&Arc<CompiledAction>> {
         self.by_id.get(id)
     }
+}
+
+/// Provider → method → paths.
+type Paths = HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>>;
+
+fn prepare(actions: &[Arc<Action>]) -> (HashMap<String, Arc<CompiledAction>>, Paths, Vec<NotOffered>) {
+    let mut refused = Vec::new();
+    let mut by_id = HashMap::with_capacity(actions.len());
+    let mut paths = Paths::new();
+    for action in actions {
+        let compiled = Arc::new(CompiledAction {
+            action: Arc::clone(action),
+            validator: OnceLock::new(),
+            has_secrets: OnceLock::new(),
+        });
+        let methods = match paths.get_mut(&action.provider) {
+            Some(methods) => methods,
+            None => paths.entry(action.provider.clone()).or_default(),
+        };
+        let router = methods.entry(action.http.method.clone()).or_default();
+        if let Err(error) = router.insert(action.http.path.clone(), Arc::clone(&compiled)) {
+            // Still offered by name; only its transparent path is not.
+            refused.push(NotOffered {
+                action: action.id.to_string(),
+                message: format!("its path {} is not offered under /providers: {error}", action.http.path),
+            });
+        }
+        by_id.insert(action.id.to_string(), compiled);
+    }
+    (by_id, paths, refused)
 }
 
 /// Whether the action's inputs can be checked at all.

@@ -30,9 +30,8 @@ impl Catalogue {
         actions.sort_by(|a, b| a.command.cmp(&b.command).then_with(|| a.id.cmp(&b.id)));
         let environment = environment.into();
         // All that surfaces draw, so that a new title or example reaches them too.
-        let mut drawn = vec![environment.clone()];
-        drawn.extend(actions.iter().map(|action| serde_json::to_string(&**action).unwrap_or_default()));
-        let digest = Digest::of_bytes(drawn.join("\n").as_bytes());
+        let drawn = actions.iter().map(|action| serde_json::to_vec(&**action).unwrap_or_default());
+        let digest = Digest::of_lines(std::iter::once(environment.clone().into_bytes()).chain(drawn));
         Self { digest, environment, actions }
     }
 

@@ -1,12 +1,10 @@
 //! argon2id with the parameters OWASP recommends first (19 MiB, 2 passes, 1 lane: the crate's default).
 
 use argon2::{
-    Argon2, Params, RECOMMENDED_SALT_LEN,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Argon2, Params,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash, try_generate_salt},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-
-use crate::secret::random_32;
 
 /// A hash in PHC form, `$argon2id$v=19$…`, with a random salt.
 ///
@@ -33,18 +31,20 @@ pub fn check_hash(phc: &str) -> Result<(), String> {
 }
 
 /// A hash that no password is known to have: random bytes in the form of one. Holding a password against it takes as long as
-/// against any other, and it is made without the work that a real one takes.
+/// against any other, and it is made without the work that a real one takes. From the system's generator: that of the TLS
+/// library gathers its own chance first, which takes as long as the rest of a start.
 ///
 /// # Errors
 /// When the machine gives no randomness.
 pub fn hash_of_nothing() -> Result<String, String> {
-    let (salt, digest) = (random_32()?, random_32()?);
+    let random = || try_generate_salt().map_err(|error| format!("the machine gives no randomness: {error}"));
+    let (salt, digest) = (random()?, [random()?, random()?].concat());
     Ok(format!(
         "$argon2id$v=19$m={},t={},p={}${}${}",
         Params::DEFAULT_M_COST,
         Params::DEFAULT_T_COST,
         Params::DEFAULT_P_COST,
-        STANDARD_NO_PAD.encode(&salt[..RECOMMENDED_SALT_LEN]),
+        STANDARD_NO_PAD.encode(salt),
         STANDARD_NO_PAD.encode(digest)
     ))
 }

@@ -86,7 +86,9 @@ pub async fn assemble(
          `[store] postgres`, or start `guichetd serve` without `--no-work`"
     );
 
-    let providers = providers(config, &ring)?;
+    // One for all: making it reads the system's certificates.
+    let client = transport::http_client().context("the HTTP client cannot be made")?;
+    let providers = providers(config, &ring, &client)?;
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
     let strict: BTreeMap<String, bool> =
@@ -132,7 +134,6 @@ pub async fn assemble(
     let http =
         Gateway::new(Arc::clone(&platform), info, http_settings(config, role), tracer, draining.clone());
     let leaving = http.leaving.clone();
-    let client = transport::http_client().context("the HTTP client cannot be made")?;
     let witnesses = Witnesses::new(&config.ledger.witness, &client, &http.metrics);
     let export = config.telemetry.otlp_records.as_deref();
     let export = export
@@ -239,8 +240,11 @@ impl Assembled {
     }
 }
 
-fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
-    let client = transport::http_client().context("the HTTP client cannot be made")?;
+fn providers(
+    config: &Config,
+    ring: &KeyRing,
+    client: &transport::HttpClient,
+) -> anyhow::Result<Vec<Provider>> {
     let embedded_keys = Arc::new(guichet_provider_sdk::KeyRing::new());
     embedded_keys
         .replace(ring.public_keys().iter().map(|(_, public)| public))

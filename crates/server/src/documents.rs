@@ -30,10 +30,12 @@ impl Documents {
         let folder = data.join("documents");
         let (mut current, mut unkept) = (BTreeMap::new(), BTreeMap::new());
         for (name, strict) in &strict {
-            let Ok(text) = fs::read(folder.join(format!("{name}.json"))) else { continue };
-            if let Some((digest, offer)) = kept_offer::read(&folder, name, &text, *strict) {
+            if let Some((digest, offer)) = kept_offer::read(&folder, name, *strict) {
                 current.insert(name.clone(), Source { offer: Ok(Arc::new(offer)), digest });
-            } else if let Ok(document) = serde_json::from_slice::<Value>(&text) {
+                continue;
+            }
+            let text = fs::read(kept_offer::document_of(&folder, name)).ok();
+            if let Some(document) = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) {
                 current.insert(name.clone(), Source::read(name, &document, *strict));
                 unkept.insert(name.clone(), document);
             }
@@ -124,11 +126,11 @@ impl Documents {
     pub fn keep(&mut self, name: &str) {
         let Some(Source { offer: Ok(offer), digest }) = self.current.get(name) else { return };
         let Some(document) = self.unkept.remove(name) else { return };
-        let text = document.to_string();
+        let (text, kept) = (document.to_string(), kept_offer::document_of(&self.folder, name));
         let strict = self.strict.get(name).copied().unwrap_or(false);
         let written = fs::create_dir_all(&self.folder)
-            .and_then(|()| write_whole(&self.folder.join(format!("{name}.json")), text.as_bytes(), 0o644))
-            .and_then(|()| kept_offer::write(&self.folder, name, text.as_bytes(), strict, digest, offer));
+            .and_then(|()| write_whole(&kept, text.as_bytes(), 0o644))
+            .and_then(|()| kept_offer::write(&self.folder, name, strict, digest, offer));
         if let Err(error) = written {
             tracing::warn!(provider = name, %error, "the document could not be kept for the next start");
         }

@@ -2,7 +2,7 @@
 //! reading what was found takes a twentieth of that.
 //!
 //! `NAME.offer` is a line that tells what it was made of, then one action a line. It is used only by the very program that
-//! wrote it and for the very text it was made of; otherwise the document is read again. Losing it loses nothing.
+//! wrote it and for the very file it was made of; otherwise the document is read again. Losing it loses nothing.
 
 use std::{
     fs,
@@ -24,11 +24,26 @@ use crate::whole_file::write_whole;
 struct Head {
     program: String,
     strict: bool,
-    /// Of the document's text, as it is kept.
-    text: Digest,
+    kept: Stamp,
     /// Of the document.
     document: Digest,
     odd: Vec<String>,
+}
+
+/// A file as it was written: one of other bytes has another.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    bytes: u64,
+    /// Nanoseconds since 1970.
+    modified: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        let modified = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+        Some(Self { bytes: file.len(), modified: u64::try_from(modified).ok()? })
+    }
 }
 
 fn path_of(folder: &Path, name: &str) -> PathBuf {
@@ -37,26 +52,30 @@ fn path_of(folder: &Path, name: &str) -> PathBuf {
 
 /// Another build may read the same document otherwise, also under the same version.
 fn program() -> Option<String> {
-    let file = fs::metadata(std::env::current_exe().ok()?).ok()?;
-    let made = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(format!("{} {} {}", env!("CARGO_PKG_VERSION"), file.len(), made.as_nanos()))
+    let Stamp { bytes, modified } = Stamp::of(&std::env::current_exe().ok()?)?;
+    Some(format!("{} {bytes} {modified}", env!("CARGO_PKG_VERSION")))
 }
 
-/// Writes it beside the document.
+/// Where the document itself is kept.
+pub(crate) fn document_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.json"))
+}
+
+/// Writes it beside the document, which is there already.
 ///
 /// # Errors
 /// The system's.
 pub(crate) fn write(
     folder: &Path,
     name: &str,
-    text: &[u8],
     strict: bool,
     document: &Digest,
     offer: &Offer,
 ) -> io::Result<()> {
-    let Some(program) = program() else { return Ok(()) };
-    let (text, document, odd) = (Digest::of_bytes(text), document.clone(), offer.odd.clone());
-    let mut lines = serde_json::to_vec(&Head { program, strict, text, document, odd })?;
+    let kept = Stamp::of(&document_of(folder, name));
+    let (Some(program), Some(kept)) = (program(), kept) else { return Ok(()) };
+    let (document, odd) = (document.clone(), offer.odd.clone());
+    let mut lines = serde_json::to_vec(&Head { program, strict, kept, document, odd })?;
     for action in &offer.actions {
         lines.write_all(b"\n")?;
         serde_json::to_writer(&mut lines, &**action)?;
@@ -64,13 +83,16 @@ pub(crate) fn write(
     write_whole(&path_of(folder, name), &lines, 0o644)
 }
 
-/// The document's digest and what was read in it, if it was this program that read this text. Takes as many threads as the
+/// The document's digest and what was read in it, if it was this program that read this very file. Takes as many threads as the
 /// machine has cores: nothing is served yet.
-pub(crate) fn read(folder: &Path, name: &str, text: &[u8], strict: bool) -> Option<(Digest, Offer)> {
+pub(crate) fn read(folder: &Path, name: &str, strict: bool) -> Option<(Digest, Offer)> {
     let lines = fs::read_to_string(path_of(folder, name)).ok()?;
     let (head, lines) = lines.split_once('\n').unwrap_or((&lines, ""));
     let head: Head = serde_json::from_str(head).ok()?;
-    if head.program != program()? || head.strict != strict || head.text != Digest::of_bytes(text) {
+    if head.program != program()?
+        || head.strict != strict
+        || head.kept != Stamp::of(&document_of(folder, name))?
+    {
         return None;
     }
     let lines: Vec<&str> = lines.lines().collect();
@@ -93,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_is_found_again_for_the_same_text_and_no_other() {
+    fn what_was_read_is_found_again_for_the_same_document_and_no_other() {
         let get = |id: String| {
             json!({"get": {"operationId": id, "summary": "Line\nand line", "parameters": [
                 {"name": "ratio", "in": "query", "schema": {"type": "number", "minimum": 0.1, "default": 1.5}}
@@ -105,16 +127,20 @@ mod tests {
         let offer = Offer::read("things", &document, false).unwrap();
         assert_eq!(offer.actions.len(), 50);
         let folder = tempfile::tempdir().unwrap();
-        let (text, digest) = (document.to_string(), Digest::of_json(&document));
-        write(folder.path(), "things", text.as_bytes(), false, &digest, &offer).unwrap();
-        let read = |name: &str, text: &str, strict| read(folder.path(), name, text.as_bytes(), strict);
-        assert_eq!(read("things", &text, false), Some((digest, offer)));
-        assert_eq!(read("things", &text, true), None);
-        assert_eq!(read("things", "{}", false), None);
-        assert_eq!(read("others", &text, false), None);
+        let (digest, kept) = (Digest::of_json(&document), document_of(folder.path(), "things"));
+        fs::write(&kept, document.to_string()).unwrap();
+        write(folder.path(), "things", false, &digest, &offer).unwrap();
+        let read = |name: &str, strict| read(folder.path(), name, strict);
+        assert_eq!(read("things", false), Some((digest, offer)));
+        assert_eq!(read("things", true), None);
+        assert_eq!(read("others", false), None);
         let path = path_of(folder.path(), "things");
         let cut = fs::read_to_string(&path).unwrap();
         fs::write(&path, &cut[..cut.len() - 20]).unwrap();
-        assert_eq!(read("things", &text, false), None, "a file that was cut off");
+        assert_eq!(read("things", false), None, "a file that was cut off");
+        fs::write(&path, &cut).unwrap();
+        assert!(read("things", false).is_some());
+        fs::write(&kept, "{}").unwrap();
+        assert_eq!(read("things", false), None, "another document");
     }
 }
