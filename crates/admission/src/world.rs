@@ -74,11 +74,11 @@ impl CompiledAction {
 impl CompiledCatalogue {
     /// Prepares every action; their schemas were found good by [`check_schema`]. An action whose path clashes with another's
     /// is named; it is offered without it.
-    pub fn compile(environment: &str, actions: Vec<Arc<Action>>) -> (Self, Vec<NotOffered>) {
+    pub fn compile(environment: &str, actions: &[Arc<Action>]) -> (Self, Vec<NotOffered>) {
         // The digest of ten thousand actions takes as long as the rest: each on a core of its own.
         thread::scope(|scope| {
             let published = scope.spawn(|| Catalogue::new(environment, actions.iter().map(Arc::clone)));
-            let (by_id, paths, refused) = prepare(&actions);
+            let (by_id, paths, refused) = prepare(actions);
             let published = published.join().unwrap_or_else(|panic| resume_unwind(panic));
             (Self { published: Arc::new(published), by_id, paths }, refused)
         })

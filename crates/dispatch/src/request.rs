@@ -146,19 +146,15 @@ fn add_path(uri: &mut String, call: &ProviderCall<'_>) -> Result<(), ProviderErr
         let (name, behind) = after.split_once('}').unwrap_or((after, ""));
         let mut parameters = binding.parameters.iter();
         let parameter = parameters.find(|p| p.place == Place::Path && p.wire_name == name);
-        match parameter.and_then(|parameter| Some((parameter, call.input.get(&parameter.name)?))) {
-            Some((parameter, value)) => {
-                let text = text_of(value);
-                if matches!(&*text, "" | "." | "..") {
-                    return Err(not_sendable(parameter, "a part of a path cannot be empty, `.` or `..`"));
-                }
-                uri.extend(utf8_percent_encode(&text, ENCODED));
+        let filled = parameter.and_then(|parameter| Some((parameter, call.input.get(&parameter.name)?)));
+        if let Some((parameter, value)) = filled {
+            let text = text_of(value);
+            if matches!(&*text, "" | "." | "..") {
+                return Err(not_sendable(parameter, "a part of a path cannot be empty, `.` or `..`"));
             }
-            None => {
-                uri.push('{');
-                uri.push_str(name);
-                uri.push('}');
-            }
+            uri.extend(utf8_percent_encode(&text, ENCODED));
+        } else {
+            uri.extend(["{", name, "}"]);
         }
         rest = behind;
     }

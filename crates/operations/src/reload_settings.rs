@@ -87,7 +87,7 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
             actions.truncate(before);
         }
     }
-    let (catalogue, not_offered) = CompiledCatalogue::compile(&sources.environment, actions);
+    let (catalogue, not_offered) = CompiledCatalogue::compile(&sources.environment, &actions);
     for problem in not_offered {
         let provider = problem.action.split('.').next().unwrap_or_default();
         if let Some((_, odd)) = providers.get_mut(provider) {
