@@ -208,7 +208,7 @@ fn policies(read_input: usize) -> String {
         } else if number < read_input * 5 / 4 {
             writeln!(
                 text,
-                "@id(\"one-{number}\") permit (principal in Team::\"dba\", action in Action::\"provider:plain\", resource) when {{ \
+                "@id(\"one-{number}\") permit (principal in Team::\"dba\", action == Action::\"plain.read-item\", resource) when {{ \
                  context.input.id == {number} }};"
             )
         } else {
