@@ -7,6 +7,7 @@
 use std::{
     fmt::Write as _,
     hint::black_box,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -83,7 +84,7 @@ fn repeat(how_long: Duration, mut once: impl FnMut(usize) -> Result<()>) -> Resu
 struct Company {
     policies: Policies,
     text: String,
-    actions: Vec<Action>,
+    actions: Vec<Arc<Action>>,
     people: Vec<Principal>,
     load: Duration,
 }

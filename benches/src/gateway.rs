@@ -68,7 +68,7 @@ impl Site {
     ) -> Result<()> {
         let listen = self.url.trim_start_matches("http://");
         let provider = |(name, url): &(&str, &str)| {
-            format!("[[provider]]\nname = \"{name}\"\nurl = \"{url}\"\ncalls_at_once = 256\n")
+            format!("[[provider]]\nname = \"{name}\"\nurl = \"{url}\"\ncalls_at_once = 1024\n")
         };
         let providers = providers.iter().map(provider).collect::<Vec<_>>().concat();
         let text = format!(

@@ -1,4 +1,4 @@
-//! What the gateway costs, beside what it could cost: `cargo xtask bench [NAME…] [--seconds N] [--records N]`.
+//! What the gateway costs, beside what it could cost: `cargo xtask bench [NAME…] [--seconds N] [--records N] [--runs N]`.
 //!
 //! Every figure stands beside one of something known, taken in the same run, in turns: on a machine that is shared,
 //! the same program differs by half from minute to minute, and only ratios within a round mean something. Each server
@@ -21,14 +21,17 @@ mod disk;
 mod figures;
 mod followers;
 mod gateway;
+mod haproxy;
 mod ledger;
 mod load;
 mod machine;
 mod memory_and_start;
 mod nginx;
+mod old_runs;
 mod postgres;
 mod reads;
 mod roles;
+mod scale;
 mod server;
 mod setting;
 mod simulate;
@@ -38,17 +41,28 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 9] =
-    ["reads", "changes", "approvals", "decisions", "memory-and-start", "cli", "ledger", "followers", SOAK];
+const NAMES: [&str; 10] = [
+    "reads",
+    "scale",
+    "changes",
+    "approvals",
+    "decisions",
+    "memory-and-start",
+    "cli",
+    "ledger",
+    "followers",
+    SOAK,
+];
 /// It takes ten minutes, so it is measured only when it is named.
 const SOAK: &str = "soak";
 const USAGE: &str = "\
-cargo xtask bench [NAME…] [--seconds N] [--records N]
+cargo xtask bench [NAME…] [--seconds N] [--records N] [--runs N]
 
-NAME       reads, changes, approvals, decisions, memory-and-start, cli, ledger, followers; all of them when none is named;
+NAME       reads, scale, changes, approvals, decisions, memory-and-start, cli, ledger, followers; all of them when none is named;
            soak: everything at once, to see whether memory grows; only when it is named
---seconds  how long each single measurement takes (2; everything together is then about five minutes; 600 for soak)
---records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)";
+--seconds  how long each single measurement takes (2; everything together is then about ten minutes; 600 for soak)
+--records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)
+--runs     how many finished runs `scale` has (1000000, about 3 GB of disk; up to 10000000)";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -71,13 +85,14 @@ fn main() -> ExitCode {
 }
 
 fn measure(words: &[&str]) -> anyhow::Result<()> {
-    let Asked { names, seconds, records } = parse(words)?;
+    let Asked { names, seconds, records, runs } = parse(words)?;
     let setting = setting::Setting::new(seconds.unwrap_or(Duration::from_secs(2)))?;
     println!("{}", machine::describe(&setting, words)?);
     for name in names {
         eprintln!("— {name}");
         let table = match name {
             "reads" => reads::measure(&setting),
+            "scale" => scale::measure(&setting, runs),
             "changes" => changes::measure(&setting),
             "approvals" => approvals::measure(&setting),
             "decisions" => decisions::measure(&setting),
@@ -98,11 +113,12 @@ struct Asked<'a> {
     /// When it was said.
     seconds: Option<Duration>,
     records: u64,
+    runs: u64,
 }
 
 fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
     let mut names = Vec::new();
-    let (mut seconds, mut records) = (None, 200_000);
+    let (mut seconds, mut records, mut runs) = (None, 200_000, 1_000_000);
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match *word {
@@ -120,6 +136,14 @@ fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
                     .filter(|r| (1_000..=10_000_000).contains(r))
                     .with_context(|| format!("--records takes 1000 to 10000000, not `{text}`"))?;
             }
+            "--runs" => {
+                let text = words.next().context("--runs needs a number of runs")?;
+                runs = text
+                    .parse()
+                    .ok()
+                    .filter(|r| (1_000..=10_000_000).contains(r))
+                    .with_context(|| format!("--runs takes 1000 to 10000000, not `{text}`"))?;
+            }
             name if NAMES.contains(&name) => names.push(name),
             other => bail!("`{other}` is no measurement\n{USAGE}"),
         }
@@ -127,7 +151,7 @@ fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
     if names.is_empty() {
         names = NAMES.into_iter().filter(|name| *name != SOAK).collect();
     }
-    Ok(Asked { names, seconds, records })
+    Ok(Asked { names, seconds, records, runs })
 }
 
 #[cfg(test)]
@@ -138,10 +162,15 @@ mod tests {
     fn names_and_seconds_are_taken_and_rubbish_is_not() {
         let asked = parse(&["reads", "--seconds", "5", "cli", "--records", "1000"]).unwrap();
         assert_eq!((asked.names, asked.seconds), (vec!["reads", "cli"], Some(Duration::from_secs(5))));
-        assert_eq!((asked.records, parse(&[]).unwrap().names), (1_000, NAMES[..8].to_vec()));
-        for words in
-            [&["writes"][..], &["--seconds"], &["--seconds", "0"], &["--seconds", "x"], &["--records", "999"]]
-        {
+        assert_eq!((asked.records, parse(&[]).unwrap().names), (1_000, NAMES[..9].to_vec()));
+        for words in [
+            &["writes"][..],
+            &["--seconds"],
+            &["--seconds", "0"],
+            &["--seconds", "x"],
+            &["--records", "999"],
+            &["--runs", "1"],
+        ] {
             assert!(parse(words).is_err(), "{words:?}");
         }
     }

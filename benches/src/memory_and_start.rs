@@ -19,28 +19,33 @@ use crate::{
 const AT_REST: Duration = Duration::from_secs(5);
 const STARTS: usize = 10;
 const CONNECTIONS: usize = 64;
+/// Operations of a large provider, as many as a document may have.
+const MANY: usize = 10_000;
 
 /// Measures.
 pub(crate) fn measure(setting: &Setting) -> Result<String> {
     let upstream = Server::role(setting, &["upstream", "8"])?;
-    let memory = memory(setting, &upstream)?;
-    let start = start(setting, &upstream)?;
+    let large = Server::role(setting, &["upstream", &MANY.to_string()])?;
+    let memory = memory(setting, &upstream, &large)?;
+    let start = start(setting, &upstream, &large)?;
     Ok(format!(
-        "## memory-and-start\n\nResident memory from `/proc` (nginx: master and workers together), {} s after the start and while \
-         {CONNECTIONS} connections read as fast as they are answered; the most ever is `VmHWM`.\n\n{memory}\nFrom starting the process \
-         to the first 200, the middle of {STARTS} starts, in turns, on files that are there already; guichetd is asked `/readyz`, \
-         the others an item.\n\n{start}",
+        "## memory-and-start\n\nResident memory from `/proc` (nginx: master and workers together), {0} s after the start (guichetd: and \
+         a sign-in), while {CONNECTIONS} connections read as fast as they are answered, and {0} s after that; the most ever is `VmHWM`. \
+         Anonymous memory is what the process itself made; the rest are pages of its program and of the database's files, which the \
+         system can take back. The large provider has {MANY} operations.\n\n{memory}\nFrom starting the process to the first 200, the \
+         middle of {STARTS} starts, in turns, on files that are there already; guichetd is asked `/readyz`, the others an item.\n\n{start}",
         AT_REST.as_secs()
     ))
 }
 
-fn memory(setting: &Setting, upstream: &Server) -> Result<String> {
+fn memory(setting: &Setting, upstream: &Server, large: &Server) -> Result<String> {
     let load = Load::choose();
-    let mut table = Table::new(&["", "at rest", "under load", "most ever"]);
+    let mut table =
+        Table::new(&["", "at rest", "of it anonymous", "under load", "at rest again", "most ever"]);
     let mut measure = |name: &str, server: &Server, target: &Target| -> Result<()> {
         eprintln!("  memory of {name}");
         thread::sleep(AT_REST);
-        let (at_rest, _) = server.memory();
+        let ((at_rest, _), anonymous) = (server.memory(), server.anonymous());
         let under_load = thread::scope(|scope| {
             // Looked at shortly before the load ends.
             let look = scope.spawn(|| {
@@ -50,8 +55,9 @@ fn memory(setting: &Setting, upstream: &Server) -> Result<String> {
             load.run(setting, server, target, CONNECTIONS, setting.seconds)?;
             look.join().ok().context("the look at memory failed")
         })?;
-        let (_, most) = server.memory();
-        table.row(&[name.to_owned(), mib(at_rest), mib(under_load), mib(most)]);
+        thread::sleep(AT_REST);
+        let (again, most) = server.memory();
+        table.row(&[name.to_owned(), mib(at_rest), mib(anonymous), mib(under_load), mib(again), mib(most)]);
         Ok(())
     };
     let plain = Target { path: "/items/7".to_owned(), token: None };
@@ -63,23 +69,30 @@ fn memory(setting: &Setting, upstream: &Server) -> Result<String> {
             &plain,
         )?;
     }
-    let site = Site::new(setting, "memory")?;
-    site.configure(setting, &[("plain", &upstream.url)])?;
-    let (mut gateway, token) = site.start(setting)?;
-    let target = Target { path: "/providers/plain/items/7".to_owned(), token: Some(token) };
-    gateway
-        .wait_for(setting, &target.path, target.token.as_deref(), Instant::now())
-        .with_context(|| site.log())?;
-    measure("**guichetd**", &gateway, &target)?;
+    for (name, folder, upstream) in
+        [("**guichetd**", "memory", upstream), ("**guichetd**, a large provider", "memory-large", large)]
+    {
+        let site = Site::new(setting, folder)?;
+        site.configure(setting, &[("plain", &upstream.url)])?;
+        // Started once before: what is at rest is a gateway that knows its provider's document.
+        drop(site.start(setting)?);
+        let (mut gateway, token) = site.start(setting)?;
+        let target = Target { path: "/providers/plain/items/7".to_owned(), token: Some(token) };
+        gateway
+            .wait_for(setting, &target.path, target.token.as_deref(), Instant::now())
+            .with_context(|| site.log())?;
+        measure(name, &gateway, &target)?;
+    }
     Ok(table.into_text())
 }
 
-fn start(setting: &Setting, upstream: &Server) -> Result<String> {
+fn start(setting: &Setting, upstream: &Server, large: &Server) -> Result<String> {
     let down = format!("http://127.0.0.1:{}", free_port()?);
     let sites = [
         ("**guichetd**, no provider", vec![]),
         ("**guichetd**, a provider of 8 operations", vec![("plain", upstream.url.as_str())]),
         ("**guichetd**, a provider that is down", vec![("plain", down.as_str())]),
+        ("**guichetd**, a large provider", vec![("plain", large.url.as_str())]),
     ];
     let mut rows: Vec<(&str, Vec<Duration>)> = Vec::new();
     let mut prepared = Vec::new();

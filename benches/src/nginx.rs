@@ -36,9 +36,9 @@ pub(crate) fn start(setting: &Setting, kind: Kind, upstream: &str) -> Result<(Se
         .map(|part| format!("  {part}_temp_path temporary;\n"))
         .concat();
     let text = format!(
-        "worker_processes auto;\npid nginx.pid;\nerror_log error.log;\nevents {{ worker_connections 4096; }}\nhttp {{\n{temporary}  \
+        "worker_processes auto;\npid nginx.pid;\nerror_log error.log;\nevents {{ worker_connections 8192; }}\nhttp {{\n{temporary}  \
            access_log access.log combined;\n  keepalive_requests 1000000000;\n  \
-           upstream items {{ server {upstream}; keepalive 128; keepalive_requests 1000000000; }}\n  \
+           upstream items {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}\n  \
            server {{\n    listen 127.0.0.1:{port};\n    \
              location / {{ {auth} proxy_pass http://items; {keep} }}\n    \
              location = /auth {{ internal; proxy_pass http://items; {keep} proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }}\n  \

@@ -13,6 +13,7 @@ use crate::{
     connection::Connection,
     figures::{Measured, Table, count, duration, median, median_of, ratio, times},
     gateway::Site,
+    haproxy,
     load::{Load, Target},
     nginx::{self, Kind},
     roles::ITEM,
@@ -20,12 +21,13 @@ use crate::{
     setting::{ROUNDS, Setting},
 };
 
-const CONNECTIONS: [usize; 3] = [1, 16, 64];
+const CONNECTIONS: [usize; 4] = [1, 8, 64, 1_000];
 /// After each measurement: what the gateway does behind an answer (sealing records) shall not fall upon the next.
 const REST: Duration = Duration::from_millis(700);
 
 const DIRECT: &str = "the upstream itself";
 const PROXY: &str = "bare hyper proxy";
+const HAPROXY: &str = "HAProxy";
 const NGINX: &str = "nginx";
 const NGINX_AUTH: &str = "nginx + auth_request";
 const GUICHETD: &str = "**guichetd**";
@@ -79,6 +81,10 @@ pub(crate) fn measure(setting: &Setting) -> Result<String> {
             contenders.push(Contender::new(name, Rc::new(server), "/items/7", None));
         }
     }
+    if haproxy::is_here() {
+        let server = haproxy::start(setting, &upstream.url)?;
+        contenders.push(Contender::new(HAPROXY, Rc::new(server), "/items/7", None));
+    }
     let site = Site::new(setting, "reads")?;
     let provider = Server::role(setting, &["provider", &site.url])?;
     site.configure(setting, &[("plain", &upstream.url), ("bench", &provider.url)])?;
@@ -127,19 +133,25 @@ fn records(setting: &Setting, gateway: &Server, token: &str) -> Result<usize> {
     Ok(count)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn float(number: usize) -> f64 {
+    number as f64
+}
+
 fn tell(load: Load, contenders: &[Contender], recorded: usize) -> String {
     let mut text = format!(
         "## reads\n\n`GET` of one item of {} bytes, keep-alive. Load: {}. {ROUNDS} rounds in turns; the middle figure, and the \
          lowest and highest rate. Ratios are taken within a round. CPU is user and system time of the server in question \
          (without the upstream's and the load's). guichetd identifies the bearer token, resolves the operation, validates \
          its input, decides by the demo's policies, calls with a signed token, and records (the last {recorded} records \
-         were looked at afterwards); one line of log per request goes to a file, as nginx's does.\n",
+         were looked at afterwards); one line of log per request goes to a file, as nginx's and HAProxy's does; HAProxy asks nobody whether a request may \
+         pass.\n",
         ITEM.len(),
         load.name()
     );
     for (at, connections) in CONNECTIONS.into_iter().enumerate() {
         let plural = if connections == 1 { "" } else { "s" };
-        let head = format!("{connections} connection{plural}");
+        let head = format!("{} connection{plural}", count(float(connections)));
         let mut table = Table::new(&[
             &head,
             "requests/s",

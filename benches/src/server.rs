@@ -105,6 +105,12 @@ impl Server {
         })
     }
 
+    /// Of its resident memory, what belongs to no file, in KiB, with its children.
+    pub(crate) fn anonymous(&self) -> u64 {
+        let of = |id| fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        self.family().into_iter().map(|id| kib(&of(id), "RssAnon:")).sum()
+    }
+
     fn family(&self) -> Vec<u32> {
         let id = self.child.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();

@@ -56,7 +56,7 @@ impl ActionCall {
     }
     /// The input as it may be recorded.
     pub fn redacted_input(&self) -> Value {
-        if !self.action.has_secrets {
+        if !self.action.has_secrets() {
             return self.input.clone();
         }
         redact::redact_input(&self.action().input, &self.input, self.action().sensitive)

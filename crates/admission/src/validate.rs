@@ -38,11 +38,17 @@ pub(crate) fn validate(action: &CompiledAction, input: &Value) -> Result<Value, 
         }
     }
     let input = Value::Object(members);
-    if action.validator.is_valid(&input) {
+    let validator = action.validator().map_err(|not_offered| {
+        Problem::new(
+            code::INTERNAL,
+            format!("no input of {} can be checked: {not_offered}", action.action.id),
+        )
+        .next("nothing was done; tell the operators of this gateway")
+    })?;
+    if validator.is_valid(&input) {
         return Ok(input);
     }
-    let errors: Vec<FieldError> = action
-        .validator
+    let errors: Vec<FieldError> = validator
         .iter_errors(&input)
         .take(TOLD_AT_ONCE)
         .flat_map(|error| field_errors(action, &error))

@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    panic::resume_unwind,
+    sync::{Arc, OnceLock},
+    thread,
 };
 
 use guichet_contract::{Action, Catalogue, redact};
@@ -31,18 +33,17 @@ pub struct CompiledCatalogue {
     /// As it is published.
     pub published: Arc<Catalogue>,
     by_id: HashMap<String, Arc<CompiledAction>>,
-    /// provider → method → paths.
-    pub(crate) paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>>,
+    pub(crate) paths: Paths,
 }
 
 /// An action with its validator.
 #[derive(Debug)]
 pub struct CompiledAction {
     /// The declaration.
-    pub action: Action,
-    pub(crate) validator: Validator,
-    /// Whether a valid input may hold what must not be recorded.
-    pub(crate) has_secrets: bool,
+    pub action: Arc<Action>,
+    /// Made when it is needed first: of many actions, few are called.
+    validator: OnceLock<Result<Validator, NotOffered>>,
+    has_secrets: OnceLock<bool>,
 }
 
 /// An action that cannot be offered.
@@ -55,52 +56,76 @@ pub struct NotOffered {
     pub message: String,
 }
 
+impl CompiledAction {
+    /// Whether a valid input may hold what must not be recorded.
+    pub(crate) fn has_secrets(&self) -> bool {
+        *self.has_secrets.get_or_init(|| self.action.sensitive || redact::may_hide(&self.action.input))
+    }
+
+    /// What tells whether an input is as the action takes it.
+    ///
+    /// # Errors
+    /// A schema that does not compile; [`check_schema`] finds those before they are offered.
+    pub(crate) fn validator(&self) -> Result<&Validator, NotOffered> {
+        self.validator.get_or_init(|| compile_schema(&self.action)).as_ref().map_err(Clone::clone)
+    }
+}
+
 impl CompiledCatalogue {
-    /// Prepares every action. An action whose schema does not compile, or whose path clashes with another's, is left
-    /// out and named.
-    pub fn compile(environment: &str, actions: Vec<Action>) -> (Self, Vec<NotOffered>) {
-        let mut refused = Vec::new();
-        let mut by_id = HashMap::with_capacity(actions.len());
-        let mut paths: HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>> =
-            HashMap::new();
-        let mut offered = Vec::with_capacity(actions.len());
-        for action in actions {
-            let validator = match compile_schema(&action) {
-                Ok(validator) => validator,
-                Err(refusal) => {
-                    refused.push(refusal);
-                    continue;
-                }
-            };
-            let has_secrets = action.sensitive || redact::may_hide(&action.input);
-            let compiled = Arc::new(CompiledAction { action, validator, has_secrets });
-            let action = &compiled.action;
-            let router = paths
-                .entry(action.provider.clone())
-                .or_default()
-                .entry(action.http.method.clone())
-                .or_default();
-            if let Err(error) = router.insert(action.http.path.clone(), Arc::clone(&compiled)) {
-                // Still offered by name; only its transparent path is not.
-                refused.push(NotOffered {
-                    action: action.id.to_string(),
-                    message: format!(
-                        "its path {} is not offered under /providers: {error}",
-                        action.http.path
-                    ),
-                });
-            }
-            by_id.insert(action.id.to_string(), Arc::clone(&compiled));
-            offered.push(action.clone());
-        }
-        let published = Arc::new(Catalogue::new(environment, offered));
-        (Self { published, by_id, paths }, refused)
+    /// Prepares every action; their schemas were found good by [`check_schema`]. An action whose path clashes with another's
+    /// is named; it is offered without it.
+    pub fn compile(environment: &str, actions: &[Arc<Action>]) -> (Self, Vec<NotOffered>) {
+        // The digest of ten thousand actions takes as long as the rest: each on a core of its own.
+        thread::scope(|scope| {
+            let published = scope.spawn(|| Catalogue::new(environment, actions.iter().map(Arc::clone)));
+            let (by_id, paths, refused) = prepare(actions);
+            let published = published.join().unwrap_or_else(|panic| resume_unwind(panic));
+            (Self { published: Arc::new(published), by_id, paths }, refused)
+        })
     }
 
     /// The action of this id.
     pub fn action(&self, id: &str) -> Option<&Arc<CompiledAction>> {
         self.by_id.get(id)
     }
+}
+
+/// Provider → method → paths.
+type Paths = HashMap<String, BTreeMap<String, matchit::Router<Arc<CompiledAction>>>>;
+
+fn prepare(actions: &[Arc<Action>]) -> (HashMap<String, Arc<CompiledAction>>, Paths, Vec<NotOffered>) {
+    let mut refused = Vec::new();
+    let mut by_id = HashMap::with_capacity(actions.len());
+    let mut paths = Paths::new();
+    for action in actions {
+        let compiled = Arc::new(CompiledAction {
+            action: Arc::clone(action),
+            validator: OnceLock::new(),
+            has_secrets: OnceLock::new(),
+        });
+        let methods = match paths.get_mut(&action.provider) {
+            Some(methods) => methods,
+            None => paths.entry(action.provider.clone()).or_default(),
+        };
+        let router = methods.entry(action.http.method.clone()).or_default();
+        if let Err(error) = router.insert(action.http.path.clone(), Arc::clone(&compiled)) {
+            // Still offered by name; only its transparent path is not.
+            refused.push(NotOffered {
+                action: action.id.to_string(),
+                message: format!("its path {} is not offered under /providers: {error}", action.http.path),
+            });
+        }
+        by_id.insert(action.id.to_string(), compiled);
+    }
+    (by_id, paths, refused)
+}
+
+/// Whether the action's inputs can be checked at all.
+///
+/// # Errors
+/// A schema that does not compile: the action cannot be offered.
+pub fn check_schema(action: &Action) -> Result<(), NotOffered> {
+    compile_schema(action).map(|_| ())
 }
 
 fn compile_schema(action: &Action) -> Result<Validator, NotOffered> {

@@ -1,5 +1,7 @@
 //! All actions a gateway knows. Every surface is drawn from it.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,23 +14,46 @@ pub struct Catalogue {
     pub digest: Digest,
     /// The environment this gateway serves: `staging`, `production` …
     pub environment: String,
-    /// Sorted by command.
-    pub actions: Vec<Action>,
+    /// Sorted by command. Each is held once, however many look at it.
+    #[serde(with = "shared")]
+    #[schemars(with = "Vec<Action>")]
+    pub actions: Vec<Arc<Action>>,
 }
 
 impl Catalogue {
     /// From actions in any order.
-    pub fn new(environment: impl Into<String>, mut actions: Vec<Action>) -> Self {
+    pub fn new<A: Into<Arc<Action>>>(
+        environment: impl Into<String>,
+        actions: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let mut actions: Vec<Arc<Action>> = actions.into_iter().map(Into::into).collect();
         actions.sort_by(|a, b| a.command.cmp(&b.command).then_with(|| a.id.cmp(&b.id)));
         let environment = environment.into();
         // All that surfaces draw, so that a new title or example reaches them too.
-        let drawn = serde_json::to_value(&actions).unwrap_or_default();
-        let digest = Digest::of_json(&serde_json::json!({"environment": environment, "actions": drawn}));
+        let drawn = actions.iter().map(|action| serde_json::to_vec(&**action).unwrap_or_default());
+        let digest = Digest::of_lines(std::iter::once(environment.clone().into_bytes()).chain(drawn));
         Self { digest, environment, actions }
     }
 
     /// The action of this id.
     pub fn action(&self, id: &str) -> Option<&Action> {
-        self.actions.iter().find(|action| action.id.as_str() == id)
+        self.actions.iter().find(|action| action.id.as_str() == id).map(|action| &**action)
+    }
+}
+
+/// Shared actions, written and read as if they were not.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::action::Action;
+
+    pub(super) fn serialize<S: Serializer>(actions: &[Arc<Action>], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(actions.iter().map(|action| &**action))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Arc<Action>>, D::Error> {
+        Vec::<Action>::deserialize(from).map(|actions| actions.into_iter().map(Arc::new).collect())
     }
 }

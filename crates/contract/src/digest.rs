@@ -15,9 +15,23 @@ pub struct Digest(String);
 impl Digest {
     /// Of the bytes as they are.
     pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self::of_hash(&Sha256::digest(bytes))
+    }
+
+    /// Of lines, each with its end, without holding all of them at once.
+    pub fn of_lines(lines: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut hasher = Sha256::new();
+        for line in lines {
+            hasher.update(line);
+            hasher.update(b"\n");
+        }
+        Self::of_hash(&hasher.finalize())
+    }
+
+    fn of_hash(hash: &[u8]) -> Self {
         let mut text = String::with_capacity(71);
         text.push_str("sha256:");
-        for byte in Sha256::digest(bytes) {
+        for byte in hash {
             text.push(char::from(HEX[usize::from(byte >> 4)]));
             text.push(char::from(HEX[usize::from(byte & 15)]));
         }
@@ -110,5 +124,6 @@ mod tests {
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(Digest::of_bytes(b"abc").short(), "ba7816bf8f01");
+        assert_eq!(Digest::of_lines([b"a".to_vec(), b"b".to_vec()]), Digest::of_bytes(b"a\nb\n"));
     }
 }

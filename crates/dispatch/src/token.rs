@@ -9,6 +9,7 @@ use std::{
 use guichet_contract::{Clock, Digest, Principal};
 use guichet_contract::{Problem, code};
 use guichet_operations::{ProviderCall, ProviderError};
+use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -52,7 +53,7 @@ pub(crate) struct Tokens {
     of_reads: RwLock<HashMap<u64, Remembered>>,
 }
 
-type Remembered = (ReadKey, Arc<str>, Timestamp);
+type Remembered = (ReadKey, HeaderValue, Timestamp);
 
 /// Everything a read's token says, so that no token is ever reused for something else.
 #[derive(PartialEq, Eq, Hash, Clone)]
@@ -71,7 +72,8 @@ impl Tokens {
         Self { signer, clock, of_reads: RwLock::new(HashMap::new()) }
     }
 
-    pub(crate) fn token(&self, call: &ProviderCall<'_>) -> Result<Arc<str>, ProviderError> {
+    /// The value of `Authorization` that bears it.
+    pub(crate) fn token(&self, call: &ProviderCall<'_>) -> Result<HeaderValue, ProviderError> {
         if call.run.is_some() {
             return self.sign(call);
         }
@@ -82,7 +84,7 @@ impl Tokens {
             if let Some((key, token, at)) = known.get(&hash) {
                 let age = now.duration_since(*at);
                 if !age.is_negative() && age < REUSED_FOR && key.is_of(call) {
-                    return Ok(Arc::clone(token));
+                    return Ok(token.clone());
                 }
             }
         }
@@ -91,11 +93,11 @@ impl Tokens {
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(hash, (ReadKey::of(call), Arc::clone(&token), now));
+        known.insert(hash, (ReadKey::of(call), token.clone(), now));
         Ok(token)
     }
 
-    fn sign(&self, call: &ProviderCall<'_>) -> Result<Arc<str>, ProviderError> {
+    fn sign(&self, call: &ProviderCall<'_>) -> Result<HeaderValue, ProviderError> {
         let claims = Claims {
             provider: &call.action.provider,
             principal: call.principal,
@@ -107,7 +109,13 @@ impl Tokens {
             plan: call.plan.map(guichet_contract::Plan::digest),
             approved_by: call.approved_by,
         };
-        self.signer.sign(&claims).map(Arc::from).map_err(|why| {
+        let bearer = self.signer.sign(&claims).and_then(|token| {
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {token}")).map_err(|error| error.to_string())?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        bearer.map_err(|why| {
             ProviderError::NotSent(
                 Problem::new(code::INTERNAL, format!("no token for the provider could be made: {why}"))
                     .next("nothing was done; tell the operators of this gateway"),

@@ -60,6 +60,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Shorter than what usual servers keep a connection for, so that none is used at the moment it is closed.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// Connections to one provider that a pool keeps while nobody needs them. As many as calls may go on at once: below that, a
+/// thousand callers would open and close connections without end.
+const AT_REST: usize = 1_024;
+
 /// A new pool.
 ///
 /// # Errors
@@ -82,7 +86,7 @@ impl HttpClient {
         self.pools.get_or(|| {
             Client::builder(TokioExecutor::new())
                 .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(128)
+                .pool_max_idle_per_host(AT_REST)
                 .pool_timer(TokioTimer::new())
                 .build(self.connector.clone())
         })

@@ -16,13 +16,14 @@ pub struct PlainTracer;
 
 impl Tracer for PlainTracer {
     fn begin(&self, clock: &dyn Clock, incoming: Option<&str>, _: &Span) -> String {
-        let own = clock.new_uuid().simple().to_string();
+        let (id, mut own) = (clock.new_uuid(), [0; 32]);
+        let own: &str = id.simple().encode_lower(&mut own);
         // The random half of a UUIDv7 makes the span id; the whole of it a new trace id.
-        let span = &own[16..];
-        match incoming.filter(|text| is_traceparent(text)) {
-            Some(incoming) => format!("00-{}-{span}-{}", &incoming[3..35], &incoming[53..55]),
-            None => format!("00-{own}-{span}-01"),
-        }
+        let (trace, flags) = match incoming.filter(|text| is_traceparent(text)) {
+            Some(incoming) => (&incoming[3..35], &incoming[53..55]),
+            None => (own, "01"),
+        };
+        ["00", trace, &own[16..], flags].join("-")
     }
 }
 

@@ -1,9 +1,10 @@
 //! argon2id with the parameters OWASP recommends first (19 MiB, 2 passes, 1 lane: the crate's default).
 
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Argon2, Params,
+    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash, try_generate_salt},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
 /// A hash in PHC form, `$argon2id$v=19$…`, with a random salt.
 ///
@@ -29,6 +30,25 @@ pub fn check_hash(phc: &str) -> Result<(), String> {
     }
 }
 
+/// A hash that no password is known to have: random bytes in the form of one. Holding a password against it takes as long as
+/// against any other, and it is made without the work that a real one takes. From the system's generator: that of the TLS
+/// library gathers its own chance first, which takes as long as the rest of a start.
+///
+/// # Errors
+/// When the machine gives no randomness.
+pub fn hash_of_nothing() -> Result<String, String> {
+    let random = || try_generate_salt().map_err(|error| format!("the machine gives no randomness: {error}"));
+    let (salt, digest) = (random()?, [random()?, random()?].concat());
+    Ok(format!(
+        "$argon2id$v=19$m={},t={},p={}${}${}",
+        Params::DEFAULT_M_COST,
+        Params::DEFAULT_T_COST,
+        Params::DEFAULT_P_COST,
+        STANDARD_NO_PAD.encode(salt),
+        STANDARD_NO_PAD.encode(digest)
+    ))
+}
+
 /// Whether this password has this hash. Takes some tens of milliseconds of one core and 19 MiB: call it off the
 /// async threads and never many at once.
 pub fn verify_password(password: &str, phc: &str) -> bool {
@@ -39,6 +59,21 @@ pub fn verify_password(password: &str, phc: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Parameters, lengths of salt and digest: what decides how long a comparison takes.
+    fn shape(phc: &str) -> (String, Vec<usize>) {
+        let parts: Vec<&str> = phc.split('$').collect();
+        (parts[..4].join("$"), parts[4..].iter().map(|part| part.len()).collect())
+    }
+
+    #[test]
+    fn the_hash_of_nothing_is_shaped_like_a_real_one_and_fits_nothing() {
+        let nothing = hash_of_nothing().unwrap();
+        assert_eq!(shape(&nothing), shape(&hash_password("x").unwrap()));
+        assert!(check_hash(&nothing).is_ok());
+        assert!(!verify_password("", &nothing) && !verify_password("decoy", &nothing));
+        assert_ne!(nothing, hash_of_nothing().unwrap());
+    }
 
     #[test]
     fn only_the_right_password_fits() {

@@ -1,10 +1,6 @@
 //! Local people from the configuration file.
 
-use std::{
-    collections::BTreeMap,
-    num::NonZeroU32,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use guichet_contract::PrincipalKind;
@@ -50,18 +46,8 @@ pub(crate) struct PasswordCheck {
     at_once: Semaphore,
     waiting: Semaphore,
     per_name: DefaultKeyedRateLimiter<String>,
-    decoy: &'static str,
-}
-
-/// The hash that a password is held against when nobody bears the name. One for the process: making it takes as long as a
-/// sign-in.
-fn decoy() -> Result<&'static str, IdentityError> {
-    static DECOY: OnceLock<String> = OnceLock::new();
-    if let Some(made) = DECOY.get() {
-        return Ok(made);
-    }
-    let made = password::hash_password("decoy").map_err(IdentityError::Fault)?;
-    Ok(DECOY.get_or_init(|| made))
+    /// What a password is held against when nobody bears the name.
+    decoy: String,
 }
 
 const PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
@@ -72,7 +58,7 @@ impl PasswordCheck {
             at_once: Semaphore::new(2),
             waiting: Semaphore::new(64),
             per_name: RateLimiter::keyed(Quota::per_minute(PER_MINUTE)),
-            decoy: decoy()?,
+            decoy: password::hash_of_nothing().map_err(IdentityError::Fault)?,
         })
     }
 
@@ -97,7 +83,7 @@ impl PasswordCheck {
         let _turn =
             self.at_once.acquire().await.map_err(|_| IdentityError::Fault("sign-in is closed".into()))?;
         let user = users.get(name).cloned();
-        let hash = user.as_ref().map_or_else(|| self.decoy.to_owned(), |user| user.password_hash.clone());
+        let hash = user.as_ref().map_or_else(|| self.decoy.clone(), |user| user.password_hash.clone());
         let given = given.to_owned();
         let fits = tokio::task::spawn_blocking(move || password::verify_password(&given, &hash))
             .await

@@ -33,6 +33,7 @@ pub mod list_options;
 mod message;
 pub mod messenger;
 mod notices;
+pub mod offer;
 pub mod perform_read;
 pub mod plan_run;
 pub mod platform;

@@ -6,14 +6,14 @@ use std::{
 };
 
 use guichet_admission::{CompiledCatalogue, World};
-use guichet_contract::{
-    Action, Digest, RecordVerdict, Surface, Verb,
-    openapi::{self, Finding, Strictness},
-};
+use guichet_contract::{Action, Digest, RecordVerdict, Surface, Verb, openapi};
 use guichet_rules::{Defaults, Policies, Registry};
 use serde_json::Value;
 
-use crate::platform::Platform;
+use crate::{
+    offer::{Offer, join},
+    platform::Platform,
+};
 
 /// What a world is made of.
 #[derive(Debug, Clone, Default)]
@@ -32,15 +32,21 @@ pub struct Sources {
     pub approval_expires_seconds: u32,
 }
 
-/// A provider's document.
+/// A provider's document, as it was read.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// As it was served.
-    pub document: Value,
-    /// Its digest.
+    /// What it offers, or every fault that makes it unusable.
+    pub offer: Result<Arc<Offer>, String>,
+    /// The document's digest.
     pub digest: Digest,
-    /// Our own documents are read strictly.
-    pub strict: bool,
+}
+
+impl Source {
+    /// Reads a document; our own are read strictly.
+    pub fn read(provider: &str, document: &Value, strict: bool) -> Self {
+        let offer = Offer::read(provider, document, strict).map(Arc::new);
+        Self { offer, digest: Digest::of_json(document) }
+    }
 }
 
 /// A world, and what was noticed while it was made.
@@ -54,49 +60,34 @@ pub struct Built {
     pub refused: BTreeMap<String, String>,
 }
 
-/// Whether a document can be used, as far as it can be told without the others.
-///
-/// # Errors
-/// Every fault, with its pointer.
-pub fn check_document(provider: &str, source: &Source) -> Result<(), String> {
-    let strictness = if source.strict { Strictness::Strict } else { Strictness::Lenient };
-    openapi::read(provider, &source.document, strictness).map(|_| ()).map_err(|findings| join(&findings))
-}
-
 /// Makes a world.
 ///
 /// # Errors
 /// Every fault of policies and registry, each with file, line and column.
 pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
-    let mut actions: Vec<Action> = Vec::new();
+    let mut actions: Vec<Arc<Action>> = Vec::new();
     let mut providers = BTreeMap::new();
     let mut refused = BTreeMap::new();
     for (name, source) in &sources.documents {
-        let strictness = if source.strict { Strictness::Strict } else { Strictness::Lenient };
-        match openapi::read(name, &source.document, strictness) {
-            Err(findings) => {
-                refused.insert(name.clone(), join(&findings));
+        let offer = match &source.offer {
+            Ok(offer) => offer,
+            Err(why) => {
+                refused.insert(name.clone(), why.clone());
+                continue;
             }
-            Ok(reading) => {
-                // A command that another provider has already would make both unusable: the later one is left out.
-                let mut together = actions.clone();
-                together.extend(reading.actions.iter().cloned());
-                let clashes = openapi::check_catalogue(&together);
-                if !clashes.is_empty() {
-                    refused.insert(name.clone(), join(&clashes));
-                    continue;
-                }
-                let odd = reading
-                    .warnings
-                    .iter()
-                    .chain(&reading.refused)
-                    .map(|f| format!("{}: {}", f.pointer, f.message));
-                providers.insert(name.clone(), (reading.actions.len(), odd.collect::<Vec<_>>()));
-                actions = together;
-            }
+        };
+        // A command that another provider has already would make both unusable: the later one is left out.
+        let before = actions.len();
+        actions.extend(offer.actions.iter().map(Arc::clone));
+        let clashes = openapi::check_catalogue(&actions);
+        if clashes.is_empty() {
+            providers.insert(name.clone(), (offer.actions.len(), offer.odd.clone()));
+        } else {
+            refused.insert(name.clone(), join(&clashes));
+            actions.truncate(before);
         }
     }
-    let (catalogue, not_offered) = CompiledCatalogue::compile(&sources.environment, actions);
+    let (catalogue, not_offered) = CompiledCatalogue::compile(&sources.environment, &actions);
     for problem in not_offered {
         let provider = problem.action.split('.').next().unwrap_or_default();
         if let Some((_, odd)) = providers.get_mut(provider) {
@@ -118,14 +109,6 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
         absent,
     };
     Ok(Built { world, providers, refused })
-}
-
-fn join(findings: &[Finding]) -> String {
-    findings
-        .iter()
-        .map(|finding| format!("{}: {}", finding.pointer, finding.message))
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 fn texts<T: ToString>(faults: &[T]) -> Vec<String> {

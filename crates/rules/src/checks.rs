@@ -24,6 +24,8 @@ pub(crate) struct Read<'a> {
     pub(crate) policy: Policy,
     /// File, its text, and the byte offset of the policy in it; none for what a provider declared.
     pub(crate) place: Option<(&'a str, &'a str, usize)>,
+    /// The action that a provider declared it for.
+    pub(crate) declared_for: Option<&'a str>,
 }
 
 /// Teams and actions that nobody knows. Cedar would accept any team, and suggests actions less well.
@@ -35,7 +37,7 @@ pub(crate) fn unknown_names(page: &Page<'_>, statement: &Statement<'_>) -> Vec<F
             Some(fault(literal.offset, format!("no team is called `{}`{near}", literal.id)))
         }
         "Action" if !page.actions.contains(literal.id) => {
-            let near = did_you_mean(literal.id, page.actions.iter().map(String::as_str));
+            let near = did_you_mean(literal.id, page.actions.iter().map(AsRef::as_ref));
             Some(fault(
                 literal.offset,
                 format!("no action, effect, provider or verb is called `{}`{near}", literal.id),
@@ -88,13 +90,15 @@ pub(crate) fn repeated_ids(read: &[Read<'_>]) -> Vec<Fault> {
     faults
 }
 
-/// Faults and warnings of Cedar's strict validation.
+/// Faults and warnings of Cedar's strict validation. What a provider declared is made by us and speaks of its own action
+/// alone: there is nothing in it to be wrong.
 pub(crate) fn check_types(read: &[Read<'_>], schema: cedar_policy::Schema) -> (Vec<Fault>, Vec<Fault>) {
-    let set = match PolicySet::from_policies(read.iter().map(|read| read.policy.clone())) {
+    let of_files = || read.iter().filter(|read| read.declared_for.is_none());
+    let set = match PolicySet::from_policies(of_files().map(|read| read.policy.clone())) {
         Ok(set) => set,
         Err(error) => return (vec![Fault::of_file("policies", error.to_string())], Vec::new()),
     };
-    let by_id: HashMap<&str, &Read<'_>> = read.iter().map(|read| (read.rule.id.as_str(), read)).collect();
+    let by_id: HashMap<&str, &Read<'_>> = of_files().map(|read| (read.rule.id.as_str(), read)).collect();
     let fault = |id: &PolicyId, diagnostic: &dyn Diagnostic| {
         let id: &str = id.as_ref();
         let message = format!("policy `{id}`: {}", sentence_of(diagnostic, id));

@@ -42,7 +42,8 @@ impl Policies {
         context.extend(self.moment(principal, question.now));
         let what = format!("do `{}` on `{resource}` in {environment}", action.id);
         let lifted_by = Lifted::ByPeople { reason: question.reason };
-        let decision = self.decide(slice, principal, resource, context, &what, lifted_by);
+        let decision =
+            self.decide((slice, action.id.as_str()), principal, resource, context, &what, lifted_by);
         if slice.reads_no_call {
             self.memory.keep(question, &decision);
         }
@@ -115,14 +116,14 @@ impl Policies {
         what: &str,
     ) -> Decision {
         match self.slice(verb) {
-            Some(slice) => self.decide(slice, principal, resource, context, what, Lifted::Never),
+            Some(slice) => self.decide((slice, verb), principal, resource, context, what, Lifted::Never),
             None => unknown(verb),
         }
     }
 
     fn decide(
         &self,
-        slice: &Slice,
+        (slice, action): (&Slice, &str),
         principal: &Principal,
         resource: &str,
         context: Vec<(String, RestrictedExpression)>,
@@ -133,7 +134,7 @@ impl Policies {
             let next = Some("correct the input".to_owned());
             return Decision::refused(Why::CannotJudge, error.to_string(), next);
         }
-        let asked = match ask(&self.names, &self.registry, slice, principal, resource, context) {
+        let asked = match ask(&self.names, &self.registry, slice, action, principal, resource, context) {
             Ok(asked) => asked,
             Err(why) => {
                 let sentence = format!("the policies could not be asked ({why}), so the answer is no");

@@ -30,6 +30,7 @@ mod concurrency;
 mod decide;
 mod explain;
 mod fault;
+mod kinds;
 mod lift;
 mod memory;
 mod nearest;
@@ -58,3 +59,4 @@ pub use question::{ApproveQuestion, BreakGlassQuestion, Condition, Decision, Que
 pub use registry::{Person, Registry, Service, Team, UNOWNED};
 pub use resource::{MAX_DEPTH, MAX_LENGTH, ResourceError, check_resource, lies_under, resource_of};
 pub use rule::{Lifting, Rule, Writing};
+pub use schema::schema_text;

@@ -58,13 +58,17 @@ impl Policies {
             text("surface", surface.as_str()),
             ("input".to_owned(), nothing()),
         ];
-        let asked = match ask(&self.names, &self.registry, slice, principal, resource, context) {
-            Ok(asked) => asked,
-            Err(why) => {
-                let sentence = format!("the policies could not be asked ({why}), so the answer is no");
-                return (Foresight::Decided(Decision::refused(Why::CannotJudge, sentence, None)), Vec::new());
-            }
-        };
+        let asked =
+            match ask(&self.names, &self.registry, slice, action.id.as_str(), principal, resource, context) {
+                Ok(asked) => asked,
+                Err(why) => {
+                    let sentence = format!("the policies could not be asked ({why}), so the answer is no");
+                    return (
+                        Foresight::Decided(Decision::refused(Why::CannotJudge, sentence, None)),
+                        Vec::new(),
+                    );
+                }
+            };
         match self.foreseen(slice, &asked, prospect) {
             Ok(foreseen) => foreseen,
             Err(reasons) => (Foresight::Decided(Decision::Refused { reasons }), Vec::new()),

@@ -6,11 +6,11 @@
 //! stands behind a forbid that people may lift. No policy is evaluated twice.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use cedar_policy::{ActionConstraint, Authorizer, Effect, Entity, EntityUid, Policy, PolicyId, PolicySet};
+use cedar_policy::{ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet};
 use guichet_contract::{Action, Catalogue, Digest};
 use serde_json::json;
 
@@ -21,13 +21,14 @@ use crate::{
         unknown_names,
     },
     fault::Fault,
+    kinds::Kinds,
     memory::{self, Memory},
     reach::{self, Reach},
     request::Names,
     rule::Page,
-    schema::{self, VERBS, Vocabulary},
+    schema::{self, VERBS},
     shape::Shape,
-    source::{self, Statement},
+    source::{self, Literal, Statement},
 };
 
 /// What holds where a policy does not say.
@@ -52,19 +53,17 @@ pub struct Policies {
     pub(crate) authorizer: Authorizer,
     /// By id, those that look at more than who asks, where and through what.
     pub(crate) reaches: HashMap<String, Reach>,
-    slices: HashMap<String, Slice>,
+    slices: HashMap<String, Arc<Slice>>,
     warnings: Vec<Fault>,
-    schema_text: String,
     version: Digest,
     defaults: Defaults,
     pub(crate) memory: Memory,
 }
 
-/// What a question about one action needs.
+/// What a question about an action needs; the same for all of one kind.
 pub(crate) struct Slice {
-    pub(crate) uid: EntityUid,
-    /// The action and its groups.
-    pub(crate) entities: Vec<Entity>,
+    /// What the action is in.
+    pub(crate) groups: Vec<EntityUid>,
     pub(crate) input: Shape,
     pub(crate) permits: Arc<PolicySet>,
     pub(crate) forbids: Arc<PolicySet>,
@@ -100,17 +99,19 @@ impl Policies {
         registry: &Registry,
         defaults: Defaults,
     ) -> Result<Self, Vec<Fault>> {
-        let Vocabulary { schema, text: schema_text } = schema::vocabulary(catalogue)?;
         let names = Names::new().map_err(|why| vec![Fault::of_file("catalogue", why)])?;
-        let actions = schema::action_names(catalogue);
+        let actions = schema::action_names(catalogue)?;
         let mut faults = Vec::new();
         let mut warnings = Vec::new();
         let mut read = Vec::new();
+        let mut named: HashSet<&str> = HashSet::new();
         for (file, text) in files {
             let page = Page { file, text, registry, actions: &actions, defaults };
             let statements = source::statements(text);
             let mut found = Vec::new();
             for statement in &statements {
+                let of_actions = |literal: &&Literal<'_>| literal.type_name == "Action";
+                named.extend(statement.literals.iter().filter(of_actions).map(|literal| literal.id));
                 if let Some(provider) = speaks_of_absent(statement, absent) {
                     let message = format!("passed over: provider `{provider}` has not been reached yet");
                     warnings.push(Fault::at(file, text, statement.start, message));
@@ -132,12 +133,13 @@ impl Policies {
                 warnings.extend(unknown_approvers(&rule, registry));
                 let policy =
                     provider_policy(&rule.id, action).map_err(|why| vec![Fault::of_file(&rule.file, why)])?;
-                read.push(Read { rule, policy, place: None });
+                read.push(Read { rule, policy, place: None, declared_for: Some(action.id.as_str()) });
             }
         }
         faults.extend(repeated_ids(&read));
+        let kinds = Kinds::of(catalogue, &named);
         if faults.is_empty() {
-            let checked = check_types(&read, schema);
+            let checked = check_types(&read, schema::schema_of(&kinds)?);
             faults.extend(checked.0);
             warnings.extend(checked.1);
         }
@@ -149,7 +151,7 @@ impl Policies {
 
         let version = version_of(files, registry, defaults);
         let slices =
-            slices(&read, catalogue, &names).map_err(|why| vec![Fault::of_file("catalogue", why)])?;
+            slices(&read, catalogue, &kinds, &names).map_err(|why| vec![Fault::of_file("catalogue", why)])?;
         let reaches = reach::reaches(read.iter().map(|read| (read.rule.id.as_str(), &read.policy)))
             .map_err(|why| vec![Fault::of_file("policies", why)])?;
         let rules = read.into_iter().map(|read| (read.rule.id.clone(), read.rule)).collect();
@@ -164,7 +166,6 @@ impl Policies {
             reaches,
             slices,
             warnings,
-            schema_text,
             version,
             defaults,
             memory: Memory::default(),
@@ -197,14 +198,9 @@ impl Policies {
         self.rules.get(id)
     }
 
-    /// What policies may speak of, in the words of a Cedar schema: for editors and `guichet policy`.
-    pub fn schema_text(&self) -> &str {
-        &self.schema_text
-    }
-
     /// What a question about this action or verb needs.
     pub(crate) fn slice(&self, action: &str) -> Option<&Slice> {
-        self.slices.get(action)
+        self.slices.get(action).map(|slice| &**slice)
     }
 }
 
@@ -226,7 +222,12 @@ fn read_policy<'a>(page: &Page<'a>, statement: &Statement<'_>) -> Result<Read<'a
     match Rule::read(page, statement, &policy) {
         Ok(rule) if faults.is_empty() => {
             let policy = policy.new_id(PolicyId::new(&rule.id));
-            Ok(Read { rule, policy, place: Some((page.file, page.text, statement.start)) })
+            Ok(Read {
+                rule,
+                policy,
+                place: Some((page.file, page.text, statement.start)),
+                declared_for: None,
+            })
         }
         Ok(_) => Err(faults),
         Err(found) => {
@@ -277,46 +278,92 @@ pub(crate) fn named(files: &[(String, String)]) -> Vec<(&str, &str)> {
     texts
 }
 
-fn slices(read: &[Read<'_>], catalogue: &Catalogue, names: &Names) -> Result<HashMap<String, Slice>, String> {
-    let mut shared: HashMap<Vec<usize>, Arc<PolicySet>> = HashMap::new();
-    let mut read_sets: HashMap<*const PolicySet, bool> = HashMap::new();
-    let mut set_of = |effect: Effect, named: &[EntityUid]| -> Result<Arc<PolicySet>, String> {
-        let selection: Vec<usize> = read
-            .iter()
-            .enumerate()
-            .filter(|(_, read)| read.policy.effect() == effect && can_name(&read.policy, named))
-            .map(|(position, _)| position)
-            .collect();
-        if let Some(set) = shared.get(&selection) {
-            return Ok(Arc::clone(set));
-        }
-        let policies = selection.iter().map(|position| read[*position].policy.clone());
-        let set = Arc::new(PolicySet::from_policies(policies).map_err(|error| error.to_string())?);
-        shared.insert(selection, Arc::clone(&set));
-        Ok(set)
-    };
-    let mut slices = HashMap::new();
-    let actions = catalogue.actions.iter().map(|action| {
-        (action.id.as_str(), schema::groups_of(action).to_vec(), Shape::of_input(&action.input))
+fn slices(
+    read: &[Read<'_>],
+    catalogue: &Catalogue,
+    kinds: &Kinds<'_>,
+    names: &Names,
+) -> Result<HashMap<String, Arc<Slice>>, String> {
+    let mut sets = Sets::of(read);
+    let mut slices = HashMap::with_capacity(catalogue.actions.len() + VERBS.len());
+    let nothing = Shape::Record(BTreeMap::new());
+    for verb in VERBS {
+        slices.insert(verb.to_owned(), Arc::new(sets.slice(verb, &[], &nothing, None, names)?));
+    }
+    let of_kinds = kinds.all().iter().map(|kind| {
+        let (action, groups) = (kind.first.id.as_str(), schema::groups_of(kind.first));
+        sets.slice(action, &groups, &kind.input, None, names).map(Arc::new)
     });
-    let verbs = VERBS.map(|verb| (verb, Vec::new(), Shape::Record(BTreeMap::new())));
-    for (name, groups, input) in actions.chain(verbs) {
-        let uid = names.action(name);
-        let groups: Vec<EntityUid> = groups.iter().map(|group| names.action(group)).collect();
-        let mut named = groups.clone();
-        named.push(uid.clone());
-        let action = Entity::new_no_attrs(uid.clone(), groups.iter().cloned().collect());
-        let entities = std::iter::once(action).chain(groups.into_iter().map(Entity::with_uid)).collect();
-        let permits = set_of(Effect::Permit, &named)?;
-        let forbids = set_of(Effect::Forbid, &named)?;
-        let mut reads_no_call = |set: &Arc<PolicySet>| {
-            // Sets are shared by many actions: each is read once.
-            *read_sets.entry(Arc::as_ptr(set)).or_insert_with(|| memory::reads_no_call(set))
+    let of_kinds = of_kinds.collect::<Result<Vec<_>, _>>()?;
+    for (action, kind) in catalogue.actions.iter().zip(kinds.of_actions()) {
+        let id = action.id.as_str();
+        let slice = match sets.declared.get(id).copied() {
+            None => Arc::clone(&of_kinds[*kind]),
+            declared => {
+                let (groups, input) = (schema::groups_of(action), &kinds.all()[*kind].input);
+                Arc::new(sets.slice(id, &groups, input, declared, names)?)
+            }
         };
-        let reads_no_call = reads_no_call(&permits) && reads_no_call(&forbids);
-        slices.insert(name.to_owned(), Slice { uid, entities, input, permits, forbids, reads_no_call });
+        slices.insert(id.to_owned(), slice);
     }
     Ok(slices)
+}
+
+/// Sets of policies, one for each selection.
+struct Sets<'a> {
+    read: &'a [Read<'a>],
+    /// By action, the place of the policy that its provider declares for it.
+    declared: HashMap<&'a str, usize>,
+    shared: HashMap<Vec<usize>, Arc<PolicySet>>,
+    /// Whether a set reads what a single call brings. Sets are shared by many actions: each is read once.
+    reads_no_call: HashMap<*const PolicySet, bool>,
+}
+
+impl<'a> Sets<'a> {
+    fn of(read: &'a [Read<'a>]) -> Self {
+        let declared = read.iter().enumerate().filter_map(|(place, read)| Some((read.declared_for?, place)));
+        Self { read, declared: declared.collect(), shared: HashMap::new(), reads_no_call: HashMap::new() }
+    }
+
+    /// For an action in these groups, with the policy at the place `declared`.
+    fn slice(
+        &mut self,
+        action: &str,
+        groups: &[String],
+        input: &Shape,
+        declared: Option<usize>,
+        names: &Names,
+    ) -> Result<Slice, String> {
+        let groups: Vec<EntityUid> = groups.iter().map(|group| names.action(group)).collect();
+        let named: Vec<EntityUid> = groups.iter().cloned().chain([names.action(action)]).collect();
+        let permits = self.set(Effect::Permit, &named, None)?;
+        let forbids = self.set(Effect::Forbid, &named, declared)?;
+        let reads_no_call = self.reads_no_call(&permits) && self.reads_no_call(&forbids);
+        Ok(Slice { groups, input: input.clone(), permits, forbids, reads_no_call })
+    }
+
+    fn set(
+        &mut self,
+        effect: Effect,
+        named: &[EntityUid],
+        declared: Option<usize>,
+    ) -> Result<Arc<PolicySet>, String> {
+        let of_files = self.read.iter().enumerate().filter(|(_, read)| {
+            read.declared_for.is_none() && read.policy.effect() == effect && can_name(&read.policy, named)
+        });
+        let selection: Vec<usize> = of_files.map(|(place, _)| place).chain(declared).collect();
+        if let Some(set) = self.shared.get(&selection) {
+            return Ok(Arc::clone(set));
+        }
+        let policies = selection.iter().map(|place| self.read[*place].policy.clone());
+        let set = Arc::new(PolicySet::from_policies(policies).map_err(|error| error.to_string())?);
+        self.shared.insert(selection, Arc::clone(&set));
+        Ok(set)
+    }
+
+    fn reads_no_call(&mut self, set: &Arc<PolicySet>) -> bool {
+        *self.reads_no_call.entry(Arc::as_ptr(set)).or_insert_with(|| memory::reads_no_call(set))
+    }
 }
 
 /// Whether the scope of a policy can name an action that is, or is in, one of these.

@@ -61,6 +61,7 @@ pub(crate) fn ask(
     names: &Names,
     registry: &Registry,
     slice: &Slice,
+    action: &str,
     principal: &Principal,
     resource: &str,
     context: Vec<(String, RestrictedExpression)>,
@@ -94,7 +95,9 @@ pub(crate) fn ask(
     let resource =
         Entity::new(resource_uid.clone(), attributes, parents).map_err(|error| error.to_string())?;
 
-    let entities = slice.entities.iter().cloned().chain([
+    let action_uid = names.action(action);
+    let entities = slice.groups.iter().cloned().map(Entity::with_uid).chain([
+        Entity::new_no_attrs(action_uid.clone(), slice.groups.iter().cloned().collect()),
         principal,
         resource,
         Entity::new_no_attrs(owner_uid, owner_parents),
@@ -102,7 +105,7 @@ pub(crate) fn ask(
     let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
     let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
     // Not checked against the schema once more: the context is made by the shapes the schema was made of.
-    let request = Request::new(principal_uid, slice.uid.clone(), resource_uid, context, None)
+    let request = Request::new(principal_uid, action_uid, resource_uid, context, None)
         .map_err(|error| error.to_string())?;
     Ok(Asked { request, entities })
 }

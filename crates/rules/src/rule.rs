@@ -1,6 +1,6 @@
 //! One policy as people know it: its id and words, and what lifts it when it is a `forbid` that can be lifted.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use cedar_policy::{Effect, Policy};
 use guichet_contract::{Approvers, action::ApprovalDeclaration};
@@ -124,7 +124,7 @@ pub(crate) struct Page<'a> {
     pub(crate) text: &'a str,
     pub(crate) registry: &'a Registry,
     /// Everything `Action::"…"` can name.
-    pub(crate) actions: &'a BTreeSet<String>,
+    pub(crate) actions: &'a BTreeSet<Cow<'a, str>>,
     pub(crate) defaults: Defaults,
 }
 

@@ -1,25 +1,18 @@
 //! The Cedar schema of a catalogue: what policies may speak of, and of which type it is.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use cedar_policy::{Schema, SchemaFragment};
 use guichet_contract::{Action, Catalogue, Effect};
 use serde_json::{Map, Value, json};
 
-use crate::{fault::Fault, shape::Shape};
+use crate::{fault::Fault, kinds::Kinds, shape::Shape};
 
 /// The gateway's own verbs, beside the actions of the catalogue.
 pub(crate) const VERBS: [&str; 4] = ["approve", "break_glass", "view_run", "audit"];
 const EFFECTS: [Effect; 3] = [Effect::Read, Effect::Change, Effect::Destroy];
 /// The entity types that can act.
 pub(crate) const PRINCIPALS: [&str; 3] = ["Person", "ServiceAccount", "CiJob"];
-
-/// The schema in its JSON form, and as Cedar uses it.
-pub(crate) struct Vocabulary {
-    pub(crate) schema: Schema,
-    /// In Cedar's own words, for people.
-    pub(crate) text: String,
-}
 
 /// The group of a provider's actions.
 pub(crate) fn provider_group(provider: &str) -> String {
@@ -32,18 +25,61 @@ pub(crate) fn groups_of(action: &Action) -> [String; 2] {
 }
 
 /// Everything `Action::"…"` can name.
-pub(crate) fn action_names(catalogue: &Catalogue) -> BTreeSet<String> {
-    let fixed = EFFECTS.map(Effect::as_str).into_iter().chain(VERBS).map(str::to_owned);
-    let of_actions = catalogue.actions.iter().flat_map(|action| {
-        let [effect, provider] = groups_of(action);
-        [action.id.to_string(), effect, provider]
-    });
-    fixed.chain(of_actions).collect()
+///
+/// # Errors
+/// An action with the name of another, of a verb or of a group.
+pub(crate) fn action_names(catalogue: &Catalogue) -> Result<BTreeSet<Cow<'_, str>>, Vec<Fault>> {
+    let mut names: BTreeSet<Cow<'_, str>> =
+        EFFECTS.map(Effect::as_str).into_iter().chain(VERBS).map(Cow::Borrowed).collect();
+    let providers: BTreeSet<&str> = catalogue.actions.iter().map(|action| action.provider.as_str()).collect();
+    names.extend(providers.into_iter().map(|provider| Cow::Owned(provider_group(provider))));
+    let taken = |action: &Action| {
+        let message = format!(
+            "the action `{}` has the name of another action, verb or group: rename the operation",
+            action.id
+        );
+        Fault::of_file(&format!("provider {}", action.provider), message)
+    };
+    let faults: Vec<Fault> = catalogue
+        .actions
+        .iter()
+        .filter(|action| !names.insert(Cow::Borrowed(action.id.as_str())))
+        .map(|action| taken(action))
+        .collect();
+    if faults.is_empty() { Ok(names) } else { Err(faults) }
 }
 
-/// The schema of a catalogue.
-pub(crate) fn vocabulary(catalogue: &Catalogue) -> Result<Vocabulary, Vec<Fault>> {
-    let mut faults = Vec::new();
+/// What policies may speak of, all of a catalogue, in the words of a Cedar schema: for editors.
+///
+/// # Errors
+/// A catalogue of which no schema can be made.
+pub fn schema_text(catalogue: &Catalogue) -> Result<String, Vec<Fault>> {
+    action_names(catalogue)?;
+    let inputs: Vec<(&Action, Shape)> =
+        catalogue.actions.iter().map(|action| (&**action, Shape::of_input(&action.input))).collect();
+    let json = schema_json(inputs.iter().map(|(action, input)| (*action, input)));
+    let fragment = fragment_of(json.clone())?;
+    // Names that Cedar's own syntax cannot write (none are known) leave people with the JSON form. There is no type
+    // of ours called String, Long or Bool, so Cedar's need no prefix.
+    let text = fragment.to_cedarschema();
+    Ok(text.map_or_else(|_| json.to_string(), |text| text.replace("__cedar::", "")))
+}
+
+/// The schema that policies are checked against: of each kind of actions one.
+pub(crate) fn schema_of(kinds: &Kinds<'_>) -> Result<Schema, Vec<Fault>> {
+    let json = schema_json(kinds.all().iter().map(|kind| (kind.first, &kind.input)));
+    Schema::from_schema_fragments([fragment_of(json)?]).map_err(|error| unusable(&error))
+}
+
+fn fragment_of(json: Value) -> Result<SchemaFragment, Vec<Fault>> {
+    SchemaFragment::from_json_value(json).map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &dyn std::fmt::Display) -> Vec<Fault> {
+    vec![Fault::of_file("catalogue", format!("no policy schema can be made of the catalogue: {error}"))]
+}
+
+fn schema_json<'a>(of_catalogue: impl Iterator<Item = (&'a Action, &'a Shape)>) -> Value {
     let mut actions = Map::new();
     for effect in EFFECTS {
         actions.insert(effect.as_str().to_owned(), group());
@@ -51,35 +87,11 @@ pub(crate) fn vocabulary(catalogue: &Catalogue) -> Result<Vocabulary, Vec<Fault>
     for verb in VERBS {
         actions.insert(verb.to_owned(), verb_of_the_gateway(verb));
     }
-    for action in &catalogue.actions {
+    for (action, input) in of_catalogue {
         actions.entry(provider_group(&action.provider)).or_insert_with(group);
+        actions.insert(action.id.to_string(), action_of_the_catalogue(action, input));
     }
-    for action in &catalogue.actions {
-        let declared = action_of_the_catalogue(action);
-        if actions.insert(action.id.to_string(), declared).is_some() {
-            faults.push(Fault::of_file(
-                &format!("provider {}", action.provider),
-                format!(
-                    "the action `{}` has the name of another action, verb or group: rename the operation",
-                    action.id
-                ),
-            ));
-        }
-    }
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    let json = json!({"": {"entityTypes": entity_types(), "actions": actions}});
-    let unusable = |error: &dyn std::fmt::Display| {
-        vec![Fault::of_file("catalogue", format!("no policy schema can be made of the catalogue: {error}"))]
-    };
-    let fragment = SchemaFragment::from_json_value(json.clone()).map_err(|error| unusable(&error))?;
-    // Names that Cedar's own syntax cannot write (none are known) leave people with the JSON form. There is no type
-    // of ours called String, Long or Bool, so Cedar's need no prefix.
-    let text =
-        fragment.to_cedarschema().map_or_else(|_| json.to_string(), |text| text.replace("__cedar::", ""));
-    let schema = Schema::from_schema_fragments([fragment]).map_err(|error| unusable(&error))?;
-    Ok(Vocabulary { schema, text })
+    json!({"": {"entityTypes": entity_types(), "actions": actions}})
 }
 
 fn entity_types() -> Value {
@@ -137,9 +149,9 @@ fn group() -> Value {
     json!({"appliesTo": applies_to(&call_context())})
 }
 
-fn action_of_the_catalogue(action: &Action) -> Value {
+fn action_of_the_catalogue(action: &Action, input: &Shape) -> Value {
     let mut context = call_context();
-    context.insert("input".to_owned(), Shape::of_input(&action.input).to_schema());
+    context.insert("input".to_owned(), input.to_schema());
     let groups: Vec<Value> = groups_of(action).iter().map(|group| json!({"id": group})).collect();
     json!({"memberOf": groups, "appliesTo": applies_to(&context)})
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 const MAX_LEVELS: u8 = 8;
 
 /// A type of Cedar.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Shape {
     Text,
     Integer,
@@ -22,7 +22,7 @@ pub(crate) enum Shape {
 }
 
 /// A member of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Member {
     shape: Shape,
     required: bool,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, ProviderConfig, Reached},
     documents::Documents,
-    embedded, keys,
+    embedded, keys, memory,
     record_export::RecordExport,
     reload::{self, Reloader},
     store,
@@ -86,13 +86,15 @@ pub async fn assemble(
          `[store] postgres`, or start `guichetd serve` without `--no-work`"
     );
 
-    let providers = providers(config, &ring)?;
+    // One for all: making it reads the system's certificates.
+    let client = transport::http_client().context("the HTTP client cannot be made")?;
+    let providers = providers(config, &ring, &client)?;
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
     let strict: BTreeMap<String, bool> =
         config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
     let mut documents = Documents::kept(&config.data, strict);
-    documents.refresh(&dispatch.providers(), &*clock).await;
+    documents.refresh(&asked_first(config, &documents, &dispatch), &*clock).await;
 
     let sources = reload::read_sources(config, &documents).map_err(|faults| anyhow!(faults.join("\n")))?;
     let built = reload_settings::build_world(&sources).map_err(|faults| anyhow!(faults.join("\n")))?;
@@ -132,7 +134,6 @@ pub async fn assemble(
     let http =
         Gateway::new(Arc::clone(&platform), info, http_settings(config, role), tracer, draining.clone());
     let leaving = http.leaving.clone();
-    let client = transport::http_client().context("the HTTP client cannot be made")?;
     let witnesses = Witnesses::new(&config.ledger.witness, &client, &http.metrics);
     let export = config.telemetry.otlp_records.as_deref();
     let export = export
@@ -213,6 +214,7 @@ impl Assembled {
         }
         tasks.spawn(reloader.work(stop.clone()));
         tasks.spawn(index_records::work(Arc::clone(&store), stop.clone()));
+        tasks.spawn(memory::give_back(stop.clone()));
         stop.cancelled().await;
         leaving.cancel();
         tokio::time::sleep(farewell).await;
@@ -238,8 +240,11 @@ impl Assembled {
     }
 }
 
-fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
-    let client = transport::http_client().context("the HTTP client cannot be made")?;
+fn providers(
+    config: &Config,
+    ring: &KeyRing,
+    client: &transport::HttpClient,
+) -> anyhow::Result<Vec<Provider>> {
     let embedded_keys = Arc::new(guichet_provider_sdk::KeyRing::new());
     embedded_keys
         .replace(ring.public_keys().iter().map(|(_, public)| public))
@@ -262,6 +267,18 @@ fn providers(config: &Config, ring: &KeyRing) -> anyhow::Result<Vec<Provider>> {
             Ok(Provider::new(&provider.name, transport, limits))
         })
         .collect()
+}
+
+/// Those that are asked for their document before anything is served: whose document is not kept, and who are built in. The
+/// others are asked right afterwards, so that one that is slow delays no start.
+fn asked_first(config: &Config, documents: &Documents, dispatch: &Dispatch) -> Vec<Arc<Provider>> {
+    let is_embedded = |name: &str| {
+        let mut providers = config.providers.iter();
+        providers.any(|p| p.name == name && matches!(p.reached, Reached::Embedded { .. }))
+    };
+    let mut providers = dispatch.providers();
+    providers.retain(|p| !documents.current().contains_key(&p.name) || is_embedded(&p.name));
+    providers
 }
 
 /// How much a provider is asked at once beside its runs.

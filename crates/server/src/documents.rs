@@ -1,5 +1,5 @@
 //! Providers' documents: read at the start, when an answer says that one has changed, and now and then. The last good
-//! one of each is kept on disk, so that a gateway starts while a provider is down.
+//! one of each is kept on disk with what was read in it, so that a gateway starts soon, and while a provider is down.
 
 use std::{
     collections::BTreeMap,
@@ -8,35 +8,39 @@ use std::{
     sync::Arc,
 };
 
-use guichet_contract::{Clock, Digest};
+use guichet_contract::Clock;
 use guichet_dispatch::{Document, DocumentError, Provider};
-use guichet_operations::reload_settings::{self, Source};
+use guichet_operations::reload_settings::Source;
 use serde_json::Value;
 
-use crate::{sources, whole_file::write_whole};
+use crate::{kept_offer, sources, whole_file::write_whole};
 
 /// The documents in force.
 pub struct Documents {
     folder: PathBuf,
     strict: BTreeMap<String, bool>,
     current: BTreeMap<String, Source>,
+    /// Those that are not kept on disk yet.
+    unkept: BTreeMap<String, Value>,
 }
 
 impl Documents {
     /// With those that were kept at the last run, for the providers that are configured.
     pub fn kept(data: &Path, strict: BTreeMap<String, bool>) -> Self {
         let folder = data.join("documents");
-        let mut current = BTreeMap::new();
+        let (mut current, mut unkept) = (BTreeMap::new(), BTreeMap::new());
         for (name, strict) in &strict {
-            let kept = fs::read(folder.join(format!("{name}.json"))).ok();
-            if let Some(document) = kept.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) {
-                current.insert(
-                    name.clone(),
-                    Source { digest: Digest::of_json(&document), document, strict: *strict },
-                );
+            if let Some((digest, offer)) = kept_offer::read(&folder, name, *strict) {
+                current.insert(name.clone(), Source { offer: Ok(Arc::new(offer)), digest });
+                continue;
+            }
+            let text = fs::read(kept_offer::document_of(&folder, name)).ok();
+            if let Some(document) = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) {
+                current.insert(name.clone(), Source::read(name, &document, *strict));
+                unkept.insert(name.clone(), document);
             }
         }
-        Self { folder, strict, current }
+        Self { folder, strict, current, unkept }
     }
 
     /// Those of a folder, `NAME.json` each, for the providers that are configured; nobody is asked.
@@ -46,7 +50,7 @@ impl Documents {
     pub fn saved(folder: &Path, strict: BTreeMap<String, bool>) -> Result<Self, Vec<String>> {
         let mut current = saved(folder, |name| strict.get(name).copied().unwrap_or(false))?;
         current.retain(|name, _| strict.contains_key(name));
-        Ok(Self { folder: folder.to_owned(), strict, current })
+        Ok(Self { folder: folder.to_owned(), strict, current, unkept: BTreeMap::new() })
     }
 
     /// As they stand.
@@ -90,8 +94,12 @@ impl Documents {
                 let strict = self.strict.get(&provider.name).copied().unwrap_or(false);
                 let known = self.current.get(&provider.name).map(|source| &source.digest);
                 let changed = known != Some(&document.digest);
-                let source = Source { document: document.value, digest: document.digest, strict };
-                if changed && let Err(why) = reload_settings::check_document(&provider.name, &source) {
+                // Also when it is the one that was kept: its operations are noted by the reload.
+                if !changed {
+                    return true;
+                }
+                let source = Source::read(&provider.name, &document.value, strict);
+                if let Err(why) = source.offer {
                     tracing::error!(
                         provider = provider.name,
                         why,
@@ -101,10 +109,8 @@ impl Documents {
                     return false;
                 }
                 self.current.insert(provider.name.clone(), source);
-                // Also when it is the one that was kept: its operations are noted by the reload.
-                if changed {
-                    tracing::info!(provider = provider.name, "the provider's document was read");
-                }
+                self.unkept.insert(provider.name.clone(), document.value);
+                tracing::info!(provider = provider.name, "the provider's document was read");
                 true
             }
             Err(error) => {
@@ -116,12 +122,15 @@ impl Documents {
         }
     }
 
-    /// Keeps a document that was found good.
-    pub fn keep(&self, name: &str) {
-        let Some(source) = self.current.get(name) else { return };
-        let path = self.folder.join(format!("{name}.json"));
+    /// Keeps a document that was found good, and what was read in it.
+    pub fn keep(&mut self, name: &str) {
+        let Some(Source { offer: Ok(offer), digest }) = self.current.get(name) else { return };
+        let Some(document) = self.unkept.remove(name) else { return };
+        let (text, kept) = (document.to_string(), kept_offer::document_of(&self.folder, name));
+        let strict = self.strict.get(name).copied().unwrap_or(false);
         let written = fs::create_dir_all(&self.folder)
-            .and_then(|()| write_whole(&path, source.document.to_string().as_bytes(), 0o644));
+            .and_then(|()| write_whole(&kept, text.as_bytes(), 0o644))
+            .and_then(|()| kept_offer::write(&self.folder, name, strict, digest, offer));
         if let Err(error) = written {
             tracing::warn!(provider = name, %error, "the document could not be kept for the next start");
         }
@@ -140,7 +149,7 @@ pub fn saved(folder: &Path, strict: impl Fn(&str) -> bool) -> Result<BTreeMap<St
         match serde_json::from_str::<Value>(&text) {
             Ok(document) => {
                 let name = name.unwrap_or_default();
-                let source = Source { digest: Digest::of_json(&document), document, strict: strict(&name) };
+                let source = Source::read(&name, &document, strict(&name));
                 found.insert(name, source);
             }
             Err(error) => {

@@ -66,6 +66,10 @@ impl Reloader {
     pub async fn work(mut self, stop: CancellationToken) {
         let hint = self.dispatch.changed();
         let mut seen = self.fingerprint();
+        // Whose document was kept was not asked for it before the start.
+        if self.documents.refresh(&self.dispatch.providers(), &*self.clock).await {
+            self.reload().await;
+        }
         let mut looks = 0_u32;
         // A provider whose answers name another document than it serves would be asked without end.
         let mut misled = false;
@@ -169,9 +173,10 @@ impl Reloader {
             } else if let (Some((operations, odd)), Some(source)) =
                 (offered.get(&provider.name), self.documents.current().get(&provider.name))
             {
-                provider.note_document(now, source.digest.clone(), *operations, odd.clone());
+                let document = source.digest.clone();
+                provider.note_document(now, document.clone(), *operations, odd.clone());
                 self.documents.keep(&provider.name);
-                let told = Registered::Offered { document: source.digest.clone(), operations: *operations };
+                let told = Registered::Offered { document, operations: *operations };
                 register_provider(&self.platform, &mut self.registered, &provider.name, told).await;
             }
         }

@@ -22,7 +22,12 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
     match verb {
         "list" => {
             let outlooks = outlooks(cx, None, printer);
-            draw(&catalogue, &catalogue.actions.iter().collect::<Vec<_>>(), outlooks.as_ref(), printer);
+            draw(
+                &catalogue,
+                &catalogue.actions.iter().map(|action| &**action).collect::<Vec<_>>(),
+                outlooks.as_ref(),
+                printer,
+            );
         }
         "search" => draw(&catalogue, &search(&catalogue, &words("words").join(" ")), None, printer),
         _ => {
@@ -107,7 +112,7 @@ fn search<'c>(catalogue: &'c Catalogue, words: &str) -> Vec<&'c Action> {
                 prompt::score(&mut matcher, words, &action.command.join(" ")).map(|score| score * 2);
             let told = format!("{} {} {}", action.command.join(" "), action.title, action.id);
             let told = prompt::score(&mut matcher, words, &told);
-            Some((command.into_iter().chain(told).max()?, action))
+            Some((command.into_iter().chain(told).max()?, &**action))
         })
         .collect();
     found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));

@@ -26,11 +26,10 @@ fn what_is_mistyped_is_told_with_what_is_near() {
 fn an_unknown_command_may_be_new_and_is_looked_for_once() {
     let fake = Fake::start();
     let mut catalogue = crate::offered::catalogue();
-    catalogue.actions[0].command = vec!["demo".to_owned(), "shout".to_owned()];
-    let newer = guichet_contract::Catalogue::new("staging", {
-        catalogue.actions[0].version = guichet_contract::Digest::of_bytes(b"two");
-        catalogue.actions
-    });
+    let first = std::sync::Arc::make_mut(&mut catalogue.actions[0]);
+    first.command = vec!["demo".to_owned(), "shout".to_owned()];
+    first.version = guichet_contract::Digest::of_bytes(b"two");
+    let newer = guichet_contract::Catalogue::new("staging", catalogue.actions);
     fake.part.lock().unwrap().catalogue = Some(newer);
     let (exit, out, err) = fake.run(&["demo", "shout", "-o", "json", "--text", "hi"]);
     assert_eq!((exit, out.as_str()), (0, "{\n  \"text\": \"hi\"\n}\n"), "{err}");

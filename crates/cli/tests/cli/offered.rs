@@ -1,11 +1,11 @@
 //! What the gateway that plays a part offers.
 
-use guichet_contract::{Catalogue, Digest};
+use guichet_contract::{Action, Catalogue, Digest};
 use serde_json::{Value, json};
 
 /// The actions of the tests: a read with a view, a change that needs approval, a destroy, and every kind of flag.
 pub(crate) fn catalogue() -> Catalogue {
-    let action = |value: Value| serde_json::from_value(value).unwrap();
+    let action = |value: Value| serde_json::from_value::<Action>(value).unwrap();
     let version = Digest::of_bytes(b"one");
     let http = json!({"method": "POST", "path": "/x", "parameters": []});
     Catalogue::new(

@@ -37,7 +37,9 @@ fn offered(action: &guichet_contract::Action) -> Value {
 }
 
 async fn list_actions() -> Json<Value> {
-    Json(json!({"items": catalogue().actions.iter().map(offered).collect::<Vec<_>>(), "next": null}))
+    Json(
+        json!({"items": catalogue().actions.iter().map(|action| offered(action)).collect::<Vec<_>>(), "next": null}),
+    )
 }
 
 async fn read_action(Route(action): Route<String>) -> Json<Value> {

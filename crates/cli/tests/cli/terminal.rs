@@ -91,7 +91,7 @@ fn a_change_that_wants_it_and_a_broken_glass_are_asked_about() {
         actions
             .iter_mut()
             .filter(|action| action.operation == "cancel-query")
-            .for_each(|action| action.confirm = true);
+            .for_each(|action| std::sync::Arc::make_mut(action).confirm = true);
     }
     std::fs::remove_file(fake.cache("catalogue.jsonl")).unwrap();
     let mut session = on_terminal(&fake, &cancel);

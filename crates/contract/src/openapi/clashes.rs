@@ -1,6 +1,6 @@
 //! Commands across providers: each belongs to one action, and none stands in the way of another.
 
-use std::collections::HashMap;
+use std::{borrow::Borrow, collections::HashMap};
 
 use crate::action::Action;
 
@@ -9,11 +9,12 @@ use super::{RESERVED, finding::Finding};
 /// What is wrong with these actions as one catalogue: the same command or action twice, a command that is also the
 /// beginning of another (it cannot be both a command and a group of commands), and a first word that belongs to the
 /// command line itself. Pointers are into the list of actions, `/3/command`.
-pub fn check_catalogue(actions: &[Action]) -> Vec<Finding> {
+pub fn check_catalogue<A: Borrow<Action>>(actions: &[A]) -> Vec<Finding> {
+    let actions: Vec<&Action> = actions.iter().map(Borrow::borrow).collect();
     let mut findings = Vec::new();
     let mut by_command: HashMap<&[String], &Action> = HashMap::with_capacity(actions.len());
     let mut by_id: HashMap<&str, usize> = HashMap::with_capacity(actions.len());
-    for (position, action) in actions.iter().enumerate() {
+    for (position, action) in actions.iter().copied().enumerate() {
         let mut fault =
             |message: String| findings.push(Finding::new(format!("/{position}/command"), message));
         let (id, words) = (&action.id, action.command.join(" "));

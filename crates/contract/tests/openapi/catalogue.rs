@@ -22,7 +22,7 @@ fn different_commands_live_together() {
         action("rds", "rds"),
     ];
     assert_eq!(check_catalogue(&actions), []);
-    assert_eq!(check_catalogue(&[]), []);
+    assert_eq!(check_catalogue::<Action>(&[]), []);
 }
 
 #[test]

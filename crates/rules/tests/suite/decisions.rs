@@ -123,7 +123,8 @@ fn the_effects_agree_with_cedar_itself() {
             parts.iter().enumerate().filter(|(n, _)| chosen >> n & 1 == 1).map(|(_, part)| *part).collect();
         let ours = policies(&text);
         let set: cedar::PolicySet = text.parse().unwrap();
-        let (schema, _) = cedar::Schema::from_cedarschema_str(ours.schema_text()).unwrap();
+        let (schema, _) =
+            cedar::Schema::from_cedarschema_str(&guichet_rules::schema_text(&catalogue).unwrap()).unwrap();
         for name in ["dana", "omar"] {
             let who = person(name);
             for act in &catalogue.actions {

@@ -1,6 +1,9 @@
 //! Which people, in which words, at which time: what a policy can ask for.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use guichet_testkit::{Effects, LeapingClock};
 use reqwest::Method;
@@ -289,6 +292,12 @@ async fn an_undo_is_offered_for_what_one_may_see_and_while_it_is_declared_as_it_
     *timeout.lock().unwrap() = "20s";
     bench.stop().await.unwrap();
     bench.start_again().await.unwrap();
+    // It begins with the document that it kept, and asks for a newer one at once.
+    let began = Instant::now();
+    while dan.get("/v1/actions/vault.put").await.unwrap().body["timeout_seconds"] != 20 {
+        assert!(began.elapsed() < Duration::from_secs(10), "the new document is not read");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(dan.get(&path).await.unwrap().body.get("undo"), None);
     let gone = dan.post(&undo, json!({})).await.unwrap();
     assert_eq!((gone.status.as_u16(), gone.code()), (409, "no-inverse"), "{}", gone.body);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::OnceLock};
 
 use guichet_admission::World;
-use guichet_contract::{Digest, PrincipalKind};
+use guichet_contract::PrincipalKind;
 use guichet_identity::{User, Users};
 use guichet_operations::reload_settings::{Source, Sources, build_world};
 use serde_json::{Value, json};
@@ -81,8 +81,6 @@ fn document() -> Value {
 }
 
 fn build(policies: &[(&str, &str)]) -> World {
-    let document = document();
-    let digest = Digest::of_json(&document);
     let own = |texts: &[(&str, &str)]| -> Vec<(String, String)> {
         texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
     };
@@ -90,7 +88,7 @@ fn build(policies: &[(&str, &str)]) -> World {
         environment: "staging".to_owned(),
         policies: own(policies),
         registry: own(&[("registry.yaml", REGISTRY)]),
-        documents: BTreeMap::from([("things".to_owned(), Source { document, digest, strict: false })]),
+        documents: BTreeMap::from([("things".to_owned(), Source::read("things", &document(), false))]),
         approval_expires_seconds: EXPIRES,
         ..Sources::default()
     };

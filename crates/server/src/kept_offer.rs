@@ -1,0 +1,146 @@
+//! What was read in a provider's document, beside the document: reading ten thousand operations takes most of a second,
+//! reading what was found takes a twentieth of that.
+//!
+//! `NAME.offer` is a line that tells what it was made of, then one action a line. It is used only by the very program that
+//! wrote it and for the very file it was made of; otherwise the document is read again. Losing it loses nothing.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::UNIX_EPOCH,
+};
+
+use guichet_contract::{Action, Digest};
+use guichet_operations::offer::Offer;
+use serde::{Deserialize, Serialize};
+
+use crate::whole_file::write_whole;
+
+/// What it was made of, and what was odd in it.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    program: String,
+    strict: bool,
+    kept: Stamp,
+    /// Of the document.
+    document: Digest,
+    odd: Vec<String>,
+}
+
+/// A file as it was written: one of other bytes has another.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    bytes: u64,
+    /// Nanoseconds since 1970.
+    modified: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        let modified = file.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+        Some(Self { bytes: file.len(), modified: u64::try_from(modified).ok()? })
+    }
+}
+
+fn path_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.offer"))
+}
+
+/// Another build may read the same document otherwise, also under the same version.
+fn program() -> Option<String> {
+    let Stamp { bytes, modified } = Stamp::of(&std::env::current_exe().ok()?)?;
+    Some(format!("{} {bytes} {modified}", env!("CARGO_PKG_VERSION")))
+}
+
+/// Where the document itself is kept.
+pub(crate) fn document_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.json"))
+}
+
+/// Writes it beside the document, which is there already.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn write(
+    folder: &Path,
+    name: &str,
+    strict: bool,
+    document: &Digest,
+    offer: &Offer,
+) -> io::Result<()> {
+    let kept = Stamp::of(&document_of(folder, name));
+    let (Some(program), Some(kept)) = (program(), kept) else { return Ok(()) };
+    let (document, odd) = (document.clone(), offer.odd.clone());
+    let mut lines = serde_json::to_vec(&Head { program, strict, kept, document, odd })?;
+    for action in &offer.actions {
+        lines.write_all(b"\n")?;
+        serde_json::to_writer(&mut lines, &**action)?;
+    }
+    write_whole(&path_of(folder, name), &lines, 0o644)
+}
+
+/// The document's digest and what was read in it, if it was this program that read this very file. Takes as many threads as the
+/// machine has cores: nothing is served yet.
+pub(crate) fn read(folder: &Path, name: &str, strict: bool) -> Option<(Digest, Offer)> {
+    let lines = fs::read_to_string(path_of(folder, name)).ok()?;
+    let (head, lines) = lines.split_once('\n').unwrap_or((&lines, ""));
+    let head: Head = serde_json::from_str(head).ok()?;
+    if head.program != program()?
+        || head.strict != strict
+        || head.kept != Stamp::of(&document_of(folder, name))?
+    {
+        return None;
+    }
+    let lines: Vec<&str> = lines.lines().collect();
+    let part = lines.len().div_ceil(thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let actions = thread::scope(|scope| {
+        let parts: Vec<_> = lines.chunks(part).map(|lines| scope.spawn(|| actions(lines))).collect();
+        parts.into_iter().map(|part| part.join().ok()?).collect::<Option<Vec<_>>>()
+    })?;
+    Some((head.document, Offer { actions: actions.concat(), odd: head.odd }))
+}
+
+fn actions(lines: &[&str]) -> Option<Vec<Arc<Action>>> {
+    lines.iter().map(|line| serde_json::from_str(line).map(Arc::new).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_found_again_for_the_same_document_and_no_other() {
+        let get = |id: String| {
+            json!({"get": {"operationId": id, "summary": "Line\nand line", "parameters": [
+                {"name": "ratio", "in": "query", "schema": {"type": "number", "minimum": 0.1, "default": 1.5}}
+            ], "responses": {}}})
+        };
+        let paths: serde_json::Map<_, _> =
+            (0..50).map(|number| (format!("/a{number}"), get(format!("do-{number}")))).collect();
+        let document = json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths});
+        let offer = Offer::read("things", &document, false).unwrap();
+        assert_eq!(offer.actions.len(), 50);
+        let folder = tempfile::tempdir().unwrap();
+        let (digest, kept) = (Digest::of_json(&document), document_of(folder.path(), "things"));
+        fs::write(&kept, document.to_string()).unwrap();
+        write(folder.path(), "things", false, &digest, &offer).unwrap();
+        let read = |name: &str, strict| read(folder.path(), name, strict);
+        assert_eq!(read("things", false), Some((digest, offer)));
+        assert_eq!(read("things", true), None);
+        assert_eq!(read("others", false), None);
+        let path = path_of(folder.path(), "things");
+        let cut = fs::read_to_string(&path).unwrap();
+        fs::write(&path, &cut[..cut.len() - 20]).unwrap();
+        assert_eq!(read("things", false), None, "a file that was cut off");
+        fs::write(&path, &cut).unwrap();
+        assert!(read("things", false).is_some());
+        fs::write(&kept, "{}").unwrap();
+        assert_eq!(read("things", false), None, "another document");
+    }
+}
