@@ -19,7 +19,7 @@ use crate::{
     platform::Platform,
     providers::{Advanced, ProviderCall, ProviderError, Remembered},
     put_off::{Lacks, PAUSES, pause_of},
-    record_outcome::{commit_patiently, record_outcome},
+    record_outcome::{WithoutLease, commit_patiently, record_outcome},
 };
 
 /// How often a provider may end a call without a word that is new, in a row, before nobody calls it any more.
@@ -91,7 +91,13 @@ pub(crate) async fn advance_run(
             After::Again => attended.called = true,
             After::LeftAlone => return Ok(()),
             After::Ended(event, outcome) => {
-                return record_outcome(platform, &attended.run, event, outcome, Some(held)).await;
+                // Of an action that is called again another may be making the next call: only that it is done is final.
+                let without_lease = if event == Event::Succeeded || !is_retried(call.action()) {
+                    WithoutLease::Record
+                } else {
+                    WithoutLease::Leave
+                };
+                return record_outcome(platform, &attended.run, event, outcome, held, without_lease).await;
             }
         }
     }

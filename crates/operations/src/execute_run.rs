@@ -17,7 +17,7 @@ use crate::{
     decide::{self, Drift},
     platform::Platform,
     put_off::{self, Lacks, pause_of, put_off},
-    record_outcome::record_outcome,
+    record_outcome::{WithoutLease, record_outcome},
     void_run::void_run,
 };
 
@@ -133,7 +133,8 @@ async fn go_on(
         }
         Err(unfit) => Problem { code: code::GATEWAY_STOPPED.to_owned(), ..unfit.into_problem() },
     };
-    record_outcome(platform, &run, Event::GatewayLost, Outcome::unknown(problem), Some(held)).await
+    record_outcome(platform, &run, Event::GatewayLost, Outcome::unknown(problem), held, WithoutLease::Leave)
+        .await
 }
 
 /// The longest that an action may take.

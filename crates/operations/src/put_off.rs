@@ -9,7 +9,11 @@ use guichet_lifecycle::{BackOff, Event};
 use guichet_store::{CommitError, StoreError, UnitOfWork};
 use jiff::SignedDuration;
 
-use crate::{execute_run::Held, platform::Platform, record_outcome::record_outcome};
+use crate::{
+    execute_run::Held,
+    platform::Platform,
+    record_outcome::{WithoutLease, record_outcome},
+};
 
 /// The pauses between two tries of one run.
 pub(crate) const PAUSES: BackOff = BackOff::seconds(1, 60);
@@ -88,7 +92,15 @@ pub(crate) async fn put_off(
 ) -> Result<(), CommitError> {
     let tried = lacks.tried(platform, run.id).await.map_err(CommitError::Store)?.saturating_add(1);
     if tried >= lacks.tries() {
-        return record_outcome(platform, run, Event::Failed, Outcome::failed(problem), Some(held)).await;
+        return record_outcome(
+            platform,
+            run,
+            Event::Failed,
+            Outcome::failed(problem),
+            held,
+            WithoutLease::Leave,
+        )
+        .await;
     }
     wait(platform, run, lacks, &problem, pause_of(run.id, tried), held).await
 }

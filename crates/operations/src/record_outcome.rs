@@ -20,6 +20,15 @@ use crate::{
 /// the next attempt, which calls it unknown.
 const TRIES: u32 = 6;
 
+/// What becomes of an outcome whose job somebody else holds by now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WithoutLease {
+    /// The provider's answer is the truth all the same, whatever whoever holds the job now finds.
+    Record,
+    /// Whoever holds the job now goes on with the run, and has the last word.
+    Leave,
+}
+
 /// Writes the outcome.
 ///
 /// # Errors
@@ -29,7 +38,8 @@ pub(crate) async fn record_outcome(
     run: &Run,
     event: Event,
     outcome: Outcome,
-    held: Option<&Held<'_>>,
+    held: &Held<'_>,
+    without_lease: WithoutLease,
 ) -> Result<(), CommitError> {
     let Ok(to) = lifecycle::next(run.state, event) else {
         tracing::error!(run = %run.id, state = %run.state, ?event, "an outcome that the run's state does not allow");
@@ -48,12 +58,13 @@ pub(crate) async fn record_outcome(
     if to == RunState::Unknown {
         work.changes.extend(reconcile_run::question(platform, run, now));
     }
-    if let Some(held) = held {
-        work.add(held.finish());
-    }
+    work.add(held.finish());
     match commit_patiently(platform, run, &work).await {
-        // The lease was lost while the provider worked: its answer is the truth all the same.
-        Err(CommitError::Conflict { what }) if held.is_some() => {
+        Err(CommitError::Conflict { what }) if without_lease == WithoutLease::Leave => {
+            tracing::warn!(run = %run.id, what, "an outcome is left to whoever holds the job by now");
+            Ok(())
+        }
+        Err(CommitError::Conflict { what }) => {
             tracing::warn!(run = %run.id, what, "the outcome is recorded without the job's lease");
             platform.store.commit(without_job(work)).await
         }
