@@ -323,7 +323,8 @@ enum Together {
 
 fn holds_for(step: &Step, said: Said, woken: &mut Woken) -> Result<(), CommitError> {
     match (step.wants, said) {
-        (Wants::Any, _) | (Wants::One, Said::Rows(1)) => Ok(()),
+        (Wants::Any, _) => Ok(()),
+        (Wants::Rows(wanted), Said::Rows(rows)) if rows == wanted => Ok(()),
         (Wants::JobKind, Said::Kinds(kinds)) if kinds.len() != 1 => {
             Err(CommitError::Conflict { what: step.conflict.clone() })
         }

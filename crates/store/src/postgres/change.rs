@@ -1,5 +1,8 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
+use guichet_contract::{EventKind, RunId};
+use jiff::Timestamp;
+
 use super::{
     events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, schedules, tokens, unit::Unit,
 };
@@ -8,8 +11,30 @@ use crate::Change;
 /// All changes as statements, in their order; records stand behind them.
 pub(super) fn unit_of(changes: &[Change]) -> Result<Unit, Fault> {
     let mut unit = Unit::default();
-    changes.iter().try_for_each(|change| add(&mut unit, change))?;
+    let mut rest = changes;
+    while let Some(change) = rest.first() {
+        let taken = match change {
+            Change::AppendEvent { run, .. } => {
+                let events: Vec<_> = rest.iter().map_while(|change| event_of(change, *run)).collect();
+                events::append(&mut unit, *run, &events)?;
+                events.len()
+            }
+            change => {
+                add(&mut unit, change)?;
+                1
+            }
+        };
+        rest = rest.get(taken..).unwrap_or_default();
+    }
     Ok(unit)
+}
+
+/// What this change appends to the run, if that is what it does. Those that follow each other are one statement.
+fn event_of(change: &Change, of: RunId) -> Option<(Timestamp, &EventKind)> {
+    match change {
+        Change::AppendEvent { run, at, kind } if *run == of => Some((*at, kind)),
+        _ => None,
+    }
 }
 
 fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
@@ -21,7 +46,7 @@ fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
         Change::RestRun { run, until } => runs::rest(unit, *run, *until),
         Change::AskCancel { run, asked } => runs::ask_cancel(unit, *run, asked)?,
         Change::AddDecision { run, seen, decision } => runs::add_decision(unit, *run, *seen, decision)?,
-        Change::AppendEvent { run, at, kind } => events::append(unit, *run, *at, kind)?,
+        Change::AppendEvent { run, at, kind } => events::append(unit, *run, &[(*at, kind)])?,
         Change::AppendRecord(record) => records::append(unit, record)?,
         Change::OpenReview(review) => reviews::open(unit, review),
         Change::CloseReview { run, closed } => reviews::close(unit, *run, closed),

@@ -18,16 +18,19 @@ const LOCK: &str = "SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE";
 // The run is locked, so the greatest number plus one is free, and what was taken back leaves no gap.
 const APPEND: &str = "
     INSERT INTO events (run, seq, at, body)
-    VALUES ($1, (SELECT coalesce(max(seq), 0) + 1 FROM events WHERE run = $1), $2, $3)";
+    SELECT $1, (SELECT coalesce(max(seq), 0) FROM events WHERE run = $1) + place, at, body
+    FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS next (at, body, place)";
 
-/// The next event of a run. Conflict when there is no such run.
-pub(super) fn append(unit: &mut Unit, run: RunId, at: Timestamp, kind: &EventKind) -> Result<(), Fault> {
+/// The next events of a run, in their order. Conflict when there is no such run.
+pub(super) fn append(unit: &mut Unit, run: RunId, events: &[(Timestamp, &EventKind)]) -> Result<(), Fault> {
+    let at: Vec<i64> = events.iter().map(|(at, _)| micros(*at)).collect();
+    let bodies = events.iter().map(|(_, kind)| serde_json::to_string(kind)).collect::<Result<Vec<_>, _>>()?;
     let conflict = format!("run {run} (no such run)");
     if !unit.locked.contains(&run) {
         unit.one(LOCK, values![run.0], conflict.clone());
         unit.locked.push(run);
     }
-    unit.one(APPEND, values![run.0, micros(at), serde_json::to_string(kind)?], conflict);
+    unit.rows(APPEND, values![run.0, at, bodies], events.len() as u64, conflict);
     unit.woken.runs.push(run);
     Ok(())
 }

@@ -8,8 +8,8 @@ use crate::{JobKind, Wake};
 /// What must come of a statement for its unit to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wants {
-    /// Exactly one row was changed, found or written.
-    One,
+    /// Exactly so many rows were changed, found or written.
+    Rows(u64),
     /// Whatever number of rows.
     Any,
     /// Exactly one row, which tells the kind of a job when whoever takes such jobs is to be woken.
@@ -51,7 +51,12 @@ pub(super) struct Unit {
 impl Unit {
     /// Adds a statement that must change exactly one row.
     pub(super) fn one(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
-        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: None });
+        self.rows(sql, values, 1, conflict);
+    }
+
+    /// The same for so many rows.
+    pub(super) fn rows(&mut self, sql: &'static str, values: Vec<Value>, rows: u64, conflict: String) {
+        self.steps.push(Step { sql, values, wants: Wants::Rows(rows), conflict, look: None });
     }
 
     /// The same about a run that must be in this state.
@@ -63,7 +68,13 @@ impl Unit {
         expected: RunState,
     ) {
         let conflict = format!("run {run} (expected {expected}");
-        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: Some((runs::STATE, run)) });
+        self.steps.push(Step {
+            sql,
+            values,
+            wants: Wants::Rows(1),
+            conflict,
+            look: Some((runs::STATE, run)),
+        });
     }
 
     /// A statement that must find one row: none of a run's others may stand in its way. `look` reads which one does.
@@ -74,7 +85,7 @@ impl Unit {
         conflict: String,
     ) {
         let values = vec![Box::new(run.0) as Value];
-        self.steps.push(Step { sql, values, wants: Wants::One, conflict, look: Some((look, run)) });
+        self.steps.push(Step { sql, values, wants: Wants::Rows(1), conflict, look: Some((look, run)) });
     }
 
     /// Adds a statement that may change any number of rows.

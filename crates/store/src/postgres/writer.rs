@@ -1,6 +1,6 @@
 //! The one task of a replica that writes, and its group commit.
 //!
-//!   callers ──► queue (4,096) ──► BEGIN ─ units … ─ records ─ note ─ notify ─ COMMIT ──► answers ──► wakes
+//!   callers ──► queue (4,096) ──► BEGIN ─ units … ─ records ─ note ─ notify ─ COMMIT ──► wakes ──► answers
 //!
 //! It takes all units that wait and commits them together ([`super::batch`]). Units are values: when the connection
 //! breaks before the commit, they are sent again on a new one. When it breaks during the commit, the note that stands in
@@ -287,6 +287,10 @@ impl Task {
     }
 
     fn answer(&self, group: Vec<Waiting>, done: Done) {
+        // Before the answers: who begins to watch with an answer in hand is not woken for what it says.
+        for wake in done.woken.wakes() {
+            self.wakes.wake(wake);
+        }
         for (waiting, answer) in group.into_iter().zip(done.answers) {
             match (waiting.answer, answer) {
                 // The caller may have gone.
@@ -294,9 +298,6 @@ impl Task {
                 (None, Ok(())) => {}
                 (None, Err(error)) => self.lose(waiting.unit.leaves.len(), &error.into_store_error()),
             }
-        }
-        for wake in done.woken.wakes() {
-            self.wakes.wake(wake);
         }
     }
 

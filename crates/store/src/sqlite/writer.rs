@@ -1,6 +1,6 @@
 //! The one thread that writes, and its group commit.
 //!
-//!   callers ──► queue (4,096) ──► BEGIN ─ unit ─ unit ─ unit … ─ COMMIT (one fsync) ──► answers ──► wakes
+//!   callers ──► queue (4,096) ──► BEGIN ─ unit ─ unit ─ unit … ─ COMMIT (one fsync) ──► wakes ──► answers
 //!
 //! A commit costs a disk write of some hundred microseconds to milliseconds, a unit some ten microseconds. So the
 //! thread takes all that waits and commits it together; the busier it is, the less a unit costs. Each unit has its
@@ -244,12 +244,13 @@ impl WriterThread {
         match written {
             Ok(woken) => {
                 self.failing.store(false, Ordering::Relaxed);
+                // Before the answers: who begins to watch with an answer in hand is not woken for what it says.
+                woken.wake(&self.wakes);
                 for order in group.drain(..) {
                     if let Order::Unit(unit, _) = order {
                         unit.answer(Ok(()));
                     }
                 }
-                woken.wake(&self.wakes);
             }
             Err(fault) => self.give_up(group, &fault.into_store_error(&self.path)),
         }
