@@ -213,13 +213,17 @@ impl Worker {
                     let extending = self.store.extend_lease(job.id, &self.lease, until);
                     // A store that does not answer must not use up the lease: the next sign is tried in time.
                     match time::timeout(self.settings.lease / 4, extending).await {
-                        Err(_) => tracing::warn!(job = %job.id, "the lease could not be extended: the store does not answer"),
-                        Ok(extended) => match extended {
-                        Ok(true) => {}
+                        Ok(Ok(true)) => {}
                         // The work goes on: its own conditional change decides whether it still counts.
-                        Ok(false) => tracing::warn!(job = %job.id, "the lease was lost while the job was performed"),
-                        Err(error) => tracing::warn!(job = %job.id, %error, "the lease could not be extended"),
-                        },
+                        Ok(Ok(false)) => {
+                            tracing::warn!(job = %job.id, "the lease was lost while the job was performed");
+                        }
+                        Ok(Err(error)) => {
+                            tracing::warn!(job = %job.id, %error, "the lease could not be extended");
+                        }
+                        Err(_) => {
+                            tracing::warn!(job = %job.id, "the lease could not be extended: no answer of the store");
+                        }
                     }
                 }
             }
