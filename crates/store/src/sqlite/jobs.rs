@@ -255,7 +255,7 @@ impl Jobs for SqliteStore {
 
     async fn line(&self, key: &str, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
         let key = key.to_owned();
-        self.look(move |connection| {
+        self.read(move |connection| {
             let mut statement = connection.prepare_cached(LINE)?;
             let runs = statement.query_map(params![key, micros(now)], |row| row.get::<_, String>(0))?;
             runs.map(|run| word(&run?)).collect()
