@@ -12,7 +12,6 @@ pub mod documents;
 pub mod embedded;
 mod kept_offer;
 pub mod keys;
-mod log_line;
 mod log_writer;
 mod memory;
 pub mod policy_cases;

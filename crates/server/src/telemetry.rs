@@ -22,7 +22,6 @@ use tracing_subscriber::{
 
 use crate::{
     config::Telemetry,
-    log_line::LogLine,
     log_writer::{Flush, LogWriter},
 };
 
@@ -49,7 +48,10 @@ pub fn install(telemetry: &Telemetry, environment: &str) -> anyhow::Result<Insta
     let (writer, flush_logs) = LogWriter::start(std::io::stdout()).context("no thread for the log")?;
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(writer)
-        .event_format(LogLine)
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
         .with_filter(filter.and(filter_fn(|metadata| !metadata.is_span())));
     let registry = tracing_subscriber::registry().with(logs);
     let Some(endpoint) = &telemetry.otlp else {
