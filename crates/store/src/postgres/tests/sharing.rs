@@ -76,6 +76,18 @@ async fn no_job_is_claimed_by_two_replicas() {
     assert_eq!((claimed.len(), claimed.iter().collect::<HashSet<_>>().len()), (200, 200));
 }
 
+/// A claim alone waits for no disk: its connection is as it was for whoever uses it next.
+#[tokio::test]
+async fn what_follows_a_claim_waits_for_the_disk() {
+    let database = Database::fresh();
+    let store = database.store().await;
+    store.commit(UnitOfWork::new().enqueue_job(job_due(second(0)))).await.unwrap();
+    let claimed = store.claim_jobs(&Lane::Runs, "a", second(1), second(900), &Room::any(9)).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    let rows = store.rows("SELECT current_setting('synchronous_commit')", &[]).await.unwrap();
+    assert_eq!(rows[0].get::<_, String>(0), "on");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_one_commits_wakes_the_other_once() {
     let database = Database::fresh();

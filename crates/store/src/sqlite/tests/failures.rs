@@ -8,7 +8,7 @@ use super::Directory;
 use crate::{
     CommitError, StoreError, UnitOfWork,
     conformance::fixtures::*,
-    sqlite::{SqliteStore, columns::integer},
+    sqlite::{SqliteStore, columns::integer, fault::Fault, writing::Writing},
 };
 
 /// Sets a pragma on the connection that writes.
@@ -175,4 +175,20 @@ async fn a_commit_that_fails_answers_its_whole_group() {
     assert_eq!(store.lost_records(), 0);
     store.commit(large_unit(1).1).await.unwrap();
     assert_eq!(integer(store.record_count().await.unwrap()), 2);
+}
+
+/// A power cut may forget a lease, and nothing else: what stands behind it in the log is on the disk with it.
+#[tokio::test]
+async fn only_leases_do_not_wait_for_the_disk() {
+    let directory = Directory::fresh();
+    let store = directory.store();
+    let synchronous = |writing: &mut Writing<'_>| -> Result<i64, Fault> {
+        Ok(writing.connection().pragma_query_value(None, "synchronous", |row| row.get(0))?)
+    };
+    let (normal, full) = (1, 2);
+    assert_eq!(store.write(synchronous).await.unwrap(), full, "as it was opened");
+    for _ in 0..2 {
+        assert_eq!(store.write_unsynced(synchronous).await.unwrap(), normal);
+        assert_eq!(store.write(synchronous).await.unwrap(), full, "whoever follows waits for the disk again");
+    }
 }
