@@ -37,7 +37,7 @@ mod setting;
 mod simulate;
 mod soak;
 
-use std::{process::ExitCode, time::Duration};
+use std::{ops::RangeInclusive, process::ExitCode, slice, time::Duration};
 
 use anyhow::{Context as _, bail};
 
@@ -116,6 +116,17 @@ struct Asked<'a> {
     runs: u64,
 }
 
+/// The number that follows an option.
+fn number(
+    words: &mut slice::Iter<'_, &str>,
+    option: &str,
+    allowed: RangeInclusive<u64>,
+) -> anyhow::Result<u64> {
+    let text = words.next().with_context(|| format!("{option} needs a number"))?;
+    let number = text.parse().ok().filter(|number| allowed.contains(number));
+    number.with_context(|| format!("{option} takes {} to {}, not `{text}`", allowed.start(), allowed.end()))
+}
+
 fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
     let mut names = Vec::new();
     let (mut seconds, mut records, mut runs) = (None, 200_000, 1_000_000);
@@ -123,26 +134,13 @@ fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
     while let Some(word) = words.next() {
         match *word {
             "--seconds" => {
-                let text = words.next().context("--seconds needs a number of seconds")?;
-                let number = text.parse().ok().filter(|s| (1..=86_400).contains(s));
-                let number = number.with_context(|| format!("--seconds takes 1 to 86400, not `{text}`"))?;
-                seconds = Some(Duration::from_secs(number));
+                seconds = Some(Duration::from_secs(number(&mut words, "--seconds", 1..=86_400)?));
             }
             "--records" => {
-                let text = words.next().context("--records needs a number of records")?;
-                records = text
-                    .parse()
-                    .ok()
-                    .filter(|r| (1_000..=10_000_000).contains(r))
-                    .with_context(|| format!("--records takes 1000 to 10000000, not `{text}`"))?;
+                records = number(&mut words, "--records", 1_000..=10_000_000)?;
             }
             "--runs" => {
-                let text = words.next().context("--runs needs a number of runs")?;
-                runs = text
-                    .parse()
-                    .ok()
-                    .filter(|r| (1_000..=10_000_000).contains(r))
-                    .with_context(|| format!("--runs takes 1000 to 10000000, not `{text}`"))?;
+                runs = number(&mut words, "--runs", 1_000..=10_000_000)?;
             }
             name if NAMES.contains(&name) => names.push(name),
             other => bail!("`{other}` is no measurement\n{USAGE}"),
