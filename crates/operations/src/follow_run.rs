@@ -20,6 +20,8 @@ pub struct Follower {
     after: u64,
     wakes: RunWakes,
     waiting: VecDeque<RunEvent>,
+    /// Whatever was there at the last look was taken: nothing new before the next wake.
+    caught_up: bool,
     /// Nothing more can come than what is waiting.
     all_told: bool,
     /// As far as is known: by the run when it began, then by its events.
@@ -53,6 +55,7 @@ pub async fn follow_run(
         after,
         wakes: platform.store.wakes_of(run.id),
         waiting: VecDeque::new(),
+        caught_up: false,
         all_told: false,
         ended: run.state.is_final(),
     })
@@ -82,18 +85,20 @@ impl Follower {
     /// What was not told yet; waits for it when there is nothing.
     async fn read(&mut self) -> Result<(), StoreError> {
         loop {
+            if self.caught_up {
+                self.wakes.next().await?;
+            }
             let events = self.platform.store.events(self.run, self.after, BATCH).await?;
-            let all = events.len() < BATCH;
+            self.caught_up = events.len() < BATCH;
             if let Some(state) = events.iter().rev().find_map(state_told) {
                 self.ended = state.is_final();
             }
             self.waiting = events.into();
             // The last events and the final state are written together: nothing comes after them.
-            self.all_told = all && self.ended;
+            self.all_told = self.caught_up && self.ended;
             if !self.waiting.is_empty() || self.all_told {
                 return Ok(());
             }
-            self.wakes.next().await?;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One transaction for many units: all statements on their way at once, one commit.
 //!
-//! First all together: whoever is right pays for two round trips and one commit. When one statement does not hold, the
+//! First all together, what units do alike as one statement ([`super::merge`]): whoever is right pays for two round trips
+//! and one commit. When one statement does not hold, the
 //! transaction is taken back and the units are applied one by one, each behind a savepoint, so that only the one that
 //! conflicts is refused.
 
@@ -17,9 +18,10 @@ use tokio_postgres::{Client, Error, Statement, types::ToSql};
 use uuid::Uuid;
 
 use super::{
-    columns::{Value, integer, values, word},
+    columns::{Value, as_sql, integer, values, word},
     fault::{self, Fault, Meaning, meaning},
     listen,
+    merge::merge,
     records::{APPEND, Leaf},
     unit::{Step, Unit, Wants, Woken},
 };
@@ -66,6 +68,8 @@ pub(super) struct Line {
     /// Drives the connection; without it, all that waits is told that the connection is closed.
     driving: AbortHandle,
     statements: HashMap<&'static str, Statement>,
+    /// A transaction has begun that nothing belongs to yet.
+    begun: bool,
 }
 
 impl Drop for Line {
@@ -84,6 +88,8 @@ enum Said {
 
 type Flight<'a> = Pin<Box<dyn Future<Output = Result<Said, Error>> + Send + 'a>>;
 
+// How many rows a statement takes is not known to its plan: planned once, not anew for each number.
+const PLANS: &str = "SET plan_cache_mode = force_generic_plan";
 const NOTE_COMMIT: &str = "INSERT INTO commits (id) VALUES ($1)";
 // Waits for whoever is inserting the same, and keeps it out for ever when it comes first.
 const FORESTALL: &str = "INSERT INTO commits (id) VALUES ($1) ON CONFLICT DO NOTHING";
@@ -92,7 +98,7 @@ const NOTIFY: &str = "SELECT pg_notify($1, $2)";
 
 impl Line {
     pub(super) fn new(client: Client, driving: AbortHandle) -> Self {
-        Self { client, driving, statements: HashMap::new() }
+        Self { client, driving, statements: HashMap::new(), begun: false }
     }
 
     /// What the server answers. When it says nothing the connection is cut, and then the answer is that it broke: so
@@ -109,6 +115,36 @@ impl Line {
 
     async fn run(&self, sql: &str) -> Result<(), Error> {
         self.answer(self.client.batch_execute(sql)).await
+    }
+
+    /// Statements are planned when they are prepared, and never anew.
+    pub(super) async fn plan_once(&self) -> Result<(), Error> {
+        self.run(PLANS).await
+    }
+
+    /// Begins the next transaction while nobody waits for it: a round trip less for who comes next. It sees nothing and holds
+    /// nothing until then.
+    pub(super) async fn begin_ahead(&mut self) -> Result<(), Error> {
+        if !self.begun {
+            self.run("BEGIN").await?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Ends it again: nobody came.
+    pub(super) async fn end_ahead(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.begun) {
+            self.run("ROLLBACK").await?;
+        }
+        Ok(())
+    }
+
+    /// Awaited: what follows must never run outside the transaction.
+    async fn begin(&mut self) -> Result<(), Error> {
+        self.begin_ahead().await?;
+        self.begun = false;
+        Ok(())
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -141,13 +177,12 @@ impl Line {
     }
 
     /// Sends it when it is first polled.
-    fn fly<'a>(&'a self, sql: &'static str, values: &'a [Value], wants: Wants) -> Flight<'a> {
+    fn fly<'a>(&'a self, sql: &'static str, values: Vec<&'a (dyn ToSql + Sync)>, wants: Wants) -> Flight<'a> {
         Box::pin(async move {
-            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as _).collect();
             let Some(statement) = self.statements.get(sql) else {
                 return self.client.execute(sql, &values).await.map(Said::Rows);
             };
-            if !matches!(wants, Wants::JobKind | Wants::JobKinds) {
+            if !matches!(wants, Wants::Kinds(_) | Wants::AnyKinds) {
                 return self.client.execute(statement, &values).await.map(Said::Rows);
             }
             let rows = self.client.query(statement, &values).await?;
@@ -156,7 +191,7 @@ impl Line {
     }
 
     fn step<'a>(&'a self, step: &'a Step) -> Flight<'a> {
-        self.fly(step.sql, &step.values, step.wants)
+        self.fly(step.sql, step.values.as_sql(), step.wants)
     }
 
     /// Makes the units true, each or not at all.
@@ -172,22 +207,27 @@ impl Line {
                 Together::NotAll => {}
             },
             Err(error) if meaning(&error) == Meaning::Lost => return Err(error.into()),
-            // A table that somebody keeps locked, perhaps: whose unit it is finds out alone.
-            Err(_) => {}
+            // A table that somebody keeps locked, perhaps: whose unit it is finds out alone, in another transaction.
+            Err(_) => self.end_ahead().await?,
         }
         self.one_by_one(units, commit, sender).await
     }
 
-    async fn all_together(&self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Together, Undone> {
-        // Awaited: what follows must never run outside the transaction.
-        self.run("BEGIN").await?;
+    async fn all_together(
+        &mut self,
+        units: &[&Unit],
+        commit: Uuid,
+        sender: Uuid,
+    ) -> Result<Together, Undone> {
+        self.begin().await?;
         // Of some it is not known yet whom they wake.
         let mut told = Woken::default();
         for unit in units {
             told.add(&unit.woken);
         }
         let last = Last::of(units.iter().copied(), &told, commit, sender);
-        let flights = units.iter().flat_map(|unit| unit.steps.iter()).map(|step| self.step(step));
+        let statements = merge(units);
+        let flights = statements.iter().map(|one| self.fly(one.step.sql, one.values(), one.wants));
         let said = in_order(self, flights.chain(last.flights(self)).collect()).await;
         if let Some(lost) = said.iter().filter_map(|said| said.as_ref().err()).find(|error| {
             // What follows the first failure only says that there was one.
@@ -204,12 +244,10 @@ impl Line {
         let mut woken = told.clone();
         let mut said = said.into_iter();
         let mut holds = true;
-        for unit in units {
-            for step in &unit.steps {
-                match said.next() {
-                    Some(Ok(said)) => holds &= holds_for(step, said, &mut woken).is_ok(),
-                    _ => holds = false,
-                }
+        for one in &statements {
+            match said.next() {
+                Some(Ok(said)) => holds &= holds_for(one.step, one.wants, said, &mut woken).is_ok(),
+                _ => holds = false,
             }
         }
         let rest: Vec<_> = said.collect();
@@ -229,7 +267,7 @@ impl Line {
     }
 
     async fn one_by_one(&mut self, units: &[&Unit], commit: Uuid, sender: Uuid) -> Result<Done, Undone> {
-        self.run("BEGIN").await?;
+        self.begin().await?;
         let mut answers = Vec::with_capacity(units.len());
         let mut woken = Woken::default();
         let mut kept = Vec::with_capacity(units.len());
@@ -273,7 +311,7 @@ impl Line {
         let mut failed = None;
         for (step, said) in unit.steps.iter().zip(said) {
             let held = match said {
-                Ok(said) => holds_for(step, said, &mut woken),
+                Ok(said) => holds_for(step, step.wants, said, &mut woken),
                 Err(error) => match meaning(&error) {
                     Meaning::Lost => return Err(error.into()),
                     Meaning::Crossed => {
@@ -321,11 +359,11 @@ enum Together {
     NotAll,
 }
 
-fn holds_for(step: &Step, said: Said, woken: &mut Woken) -> Result<(), CommitError> {
-    match (step.wants, said) {
+fn holds_for(step: &Step, wants: Wants, said: Said, woken: &mut Woken) -> Result<(), CommitError> {
+    match (wants, said) {
         (Wants::Any, _) => Ok(()),
         (Wants::Rows(wanted), Said::Rows(rows)) if rows == wanted => Ok(()),
-        (Wants::JobKind, Said::Kinds(kinds)) if kinds.len() != 1 => {
+        (Wants::Kinds(wanted), Said::Kinds(kinds)) if kinds.len() as u64 != wanted => {
             Err(CommitError::Conflict { what: step.conflict.clone() })
         }
         (_, Said::Kinds(kinds)) => {
@@ -360,9 +398,10 @@ impl Last {
     }
 
     fn flights<'a>(&'a self, line: &'a Line) -> impl Iterator<Item = Flight<'a>> {
-        let records = self.records.iter().map(|values| line.fly(APPEND, values, Wants::Any));
-        let notify = self.notify.iter().map(|values| line.fly(NOTIFY, values, Wants::Any));
-        records.chain([line.fly(NOTE_COMMIT, &self.note, Wants::Any)]).chain(notify)
+        let fly = |sql, values| line.fly(sql, as_sql(values), Wants::Any);
+        let records = self.records.iter().map(move |values| fly(APPEND, values));
+        let notify = self.notify.iter().map(move |values| fly(NOTIFY, values));
+        records.chain([fly(NOTE_COMMIT, &self.note)]).chain(notify)
     }
 }
 

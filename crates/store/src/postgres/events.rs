@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::{
     PostgresStore,
-    columns::{count, integer, micros, moment, values},
+    columns::{Column, count, integer, micros, moment, values},
     fault::Fault,
-    unit::Unit,
+    unit::{Turn, Unit, Wants},
 };
 use crate::{Events, StoreError};
 
@@ -18,11 +18,13 @@ const LOCK: &str = "SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE";
 // The run is locked, so the greatest number plus one is free, and what was taken back leaves no gap.
 const APPEND: &str = "
     INSERT INTO events (run, seq, at, body)
-    SELECT $1, (SELECT coalesce(max(seq), 0) FROM events WHERE run = $1) + place, at, body
-    FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS next (at, body, place)";
+    SELECT run, (SELECT coalesce(max(seq), 0) FROM events WHERE events.run = next.run) + place, at, body
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) AS next (run, place, at, body)";
 
 /// The next events of a run, in their order. Conflict when there is no such run.
 pub(super) fn append(unit: &mut Unit, run: RunId, events: &[(Timestamp, &EventKind)]) -> Result<(), Fault> {
+    let runs = vec![run.0; events.len()];
+    let places: Vec<i64> = (1..).take(events.len()).collect();
     let at: Vec<i64> = events.iter().map(|(at, _)| micros(*at)).collect();
     let bodies = events.iter().map(|(_, kind)| serde_json::to_string(kind)).collect::<Result<Vec<_>, _>>()?;
     let conflict = format!("run {run} (no such run)");
@@ -30,7 +32,9 @@ pub(super) fn append(unit: &mut Unit, run: RunId, events: &[(Timestamp, &EventKi
         unit.one(LOCK, values![run.0], conflict.clone());
         unit.locked.push(run);
     }
-    unit.rows(APPEND, values![run.0, at, bodies], events.len() as u64, conflict);
+    let columns: Vec<Box<dyn Column>> =
+        vec![Box::new(runs), Box::new(places), Box::new(at), Box::new(bodies)];
+    unit.alike((Turn::AppendEvents, APPEND, Wants::Rows(events.len() as u64)), columns, run.0, conflict);
     unit.woken.runs.push(run);
     Ok(())
 }

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 
 use super::{
     PostgresStore,
-    columns::{digest, micros, values},
-    unit::Unit,
+    columns::{digest, micros, row},
+    unit::{Turn, Unit, Wants},
 };
 use crate::{Idempotency, StoreError};
 
-const INSERT: &str =
-    "INSERT INTO idempotency_keys (principal, key, request, run, at) VALUES ($1, $2, $3, $4, $5)";
+const INSERT: &str = "
+    INSERT INTO idempotency_keys (principal, key, request, run, at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bigint[])";
 
 /// Ties a key to a run. Conflict when the key is taken.
 pub(super) fn insert(
@@ -23,9 +24,9 @@ pub(super) fn insert(
     run: RunId,
     at: Timestamp,
 ) {
-    let values =
-        values![principal.to_owned(), key.to_owned(), request.as_str().to_owned(), run.0, micros(at)];
-    unit.one(INSERT, values, format!("idempotency key `{key}` of {principal} (it is taken)"));
+    let columns = row![principal.to_owned(), key.to_owned(), request.as_str().to_owned(), run.0, micros(at)];
+    let conflict = format!("idempotency key `{key}` of {principal} (it is taken)");
+    unit.alike((Turn::InsertKey, INSERT, Wants::Rows(1)), columns, run.0, conflict);
 }
 
 const READ: &str = "SELECT request, run FROM idempotency_keys WHERE principal = $1 AND key = $2";

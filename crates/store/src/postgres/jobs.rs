@@ -7,20 +7,22 @@ use tokio_postgres::Row;
 
 use super::{
     PostgresStore,
-    columns::{count, integer, micros, moment, searchable, values, word},
+    columns::{count, integer, micros, moment, row, searchable, values, word},
     fault::{Fault, Meaning, meaning},
-    unit::Unit,
+    unit::{Turn, Unit, Wants},
 };
 use crate::{Job, JobKind, Jobs, Lane, Room, StoreError, Wake};
 
 // Without a key there is no line to stand in.
 const ENQUEUE: &str = "
     INSERT INTO jobs (id, kind, run, lane, due, attempts, key, bulkhead, place)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $7::text IS NULL THEN 0 ELSE nextval('job_places') END)";
+    SELECT new.*, CASE WHEN key IS NULL THEN 0 ELSE nextval('job_places') END
+    FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::integer[], $7::text[], $8::text[])
+         AS new (id, kind, run, lane, due, attempts, key, bulkhead)";
 
 /// New work. Conflict when its id exists.
 pub(super) fn enqueue(unit: &mut Unit, job: &Job) {
-    let values = values![
+    let columns = row![
         job.id.0,
         job.kind.as_str(),
         job.run.0,
@@ -30,7 +32,9 @@ pub(super) fn enqueue(unit: &mut Unit, job: &Job) {
         job.key.as_deref().map(searchable),
         searchable(job.bulkhead.as_deref().unwrap_or_default()),
     ];
-    unit.one(ENQUEUE, values, format!("job {} (its id exists, or its kind delivers a notice)", job.id));
+    let conflict = format!("job {} (its id exists, or its kind delivers a notice)", job.id);
+    unit.about.push(job.run.0);
+    unit.alike((Turn::EnqueueJob, ENQUEUE, Wants::Rows(1)), columns, job.id.0, conflict);
     unit.woken.jobs(job.kind);
 }
 
@@ -51,20 +55,25 @@ pub(super) fn hasten(unit: &mut Unit, run: RunId, kind: JobKind, due: Timestamp)
 }
 
 // Whoever waits for its key is woken; without one, nobody waits.
-const FINISH: &str = "
-    DELETE FROM jobs WHERE id = $1 AND lease = $2 RETURNING CASE WHEN key IS NOT NULL THEN kind END";
+pub(super) const FINISH: &str = "
+    DELETE FROM jobs USING unnest($1::uuid[], $2::text[]) AS done (id, lease)
+    WHERE jobs.id = done.id AND jobs.lease = done.lease RETURNING CASE WHEN key IS NOT NULL THEN kind END";
 
 /// The work is done. Conflict when it is not held under this lease.
 pub(super) fn finish(unit: &mut Unit, job: JobId, lease: &str) {
-    unit.job_kind(FINISH, values![job.0, lease.to_owned()], not_held(job, lease));
+    let columns = row![job.0, lease.to_owned()];
+    unit.alike((Turn::FinishJob, FINISH, Wants::Kinds(1)), columns, job.0, not_held(job, lease));
 }
 
 // Locked, so that it stays so until the commit.
-const HOLD: &str = "SELECT 1 FROM jobs WHERE id = $1 AND lease = $2 FOR NO KEY UPDATE";
+pub(super) const HOLD: &str = "
+    SELECT 1 FROM jobs, unnest($1::uuid[], $2::text[]) AS held (id, lease)
+    WHERE jobs.id = held.id AND jobs.lease = held.lease FOR NO KEY UPDATE OF jobs";
 
 /// Conflict when it is not held under this lease.
 pub(super) fn hold(unit: &mut Unit, job: JobId, lease: &str) {
-    unit.one(HOLD, values![job.0, lease.to_owned()], not_held(job, lease));
+    let columns = row![job.0, lease.to_owned()];
+    unit.alike((Turn::HoldJob, HOLD, Wants::Rows(1)), columns, job.0, not_held(job, lease));
 }
 
 const RETRY: &str = "

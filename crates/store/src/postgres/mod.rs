@@ -23,6 +23,7 @@ mod idempotency;
 mod jobs;
 mod listen;
 mod locks;
+mod merge;
 mod migrations;
 mod notices;
 mod records;

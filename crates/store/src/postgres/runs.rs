@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    columns::{Value, count, integer, micros, moment_if_any, values, word},
+    columns::{Value, count, integer, micros, moment_if_any, row, values, word},
     cursor,
     fault::Fault,
-    unit::Unit,
+    unit::{Turn, Unit, Wants},
 };
 use crate::{Page, PageRequest, Runs, RunsFilter, StoreError};
 
@@ -19,7 +19,9 @@ const INSERT: &str = "
     INSERT INTO runs (id, short_id, state, action, requested_by_kind, requested_by, idempotency_key,
                       created_at, started_at, finished_at, outcome, body, undoes,
                       waits_until, cancel_asked)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::uuid[],
+                         $14::bigint[], $15::text[])";
 
 // Locked first, so that two who would undo it, at two replicas, come one after the other.
 const LOCK: &str = "SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE";
@@ -41,7 +43,7 @@ pub(super) fn insert(unit: &mut Unit, run: &Run) -> Result<(), Fault> {
         Some(key) => format!("run {} (its id or the idempotency key `{key}` of {requester} exists)", run.id),
         None => format!("run {} (its id exists)", run.id),
     };
-    let values = values![
+    let columns = row![
         run.id.0,
         run.id.short(),
         run.state.as_str(),
@@ -66,7 +68,7 @@ pub(super) fn insert(unit: &mut Unit, run: &Run) -> Result<(), Fault> {
             format!("run {undone} (expected that no other undoes it"),
         );
     }
-    unit.one(INSERT, values, conflict);
+    unit.alike((Turn::InsertRun, INSERT, Wants::Rows(1)), columns, run.id.0, conflict);
     unit.locked.push(run.id);
     for (position, decision) in run.decisions.iter().enumerate() {
         insert_decision(unit, run.id, position, decision)?;
@@ -81,14 +83,16 @@ fn kind_word(kind: PrincipalKind) -> Result<String, Fault> {
         .ok_or_else(|| Fault::Corrupt("a kind of principal without a word".to_owned()))
 }
 
-const MOVE: &str = "
+pub(super) const MOVE: &str = "
     UPDATE runs
-    SET state = $3,
-        started_at  = CASE WHEN $4 THEN $6 WHEN $3 = 'queued' THEN NULL ELSE started_at END,
-        finished_at = CASE WHEN $5 THEN $6 ELSE finished_at END,
-        outcome     = coalesce($7, outcome),
+    SET state = next.state,
+        started_at  = CASE WHEN begins THEN at WHEN next.state = 'queued' THEN NULL ELSE started_at END,
+        finished_at = CASE WHEN ends THEN at ELSE finished_at END,
+        outcome     = coalesce(next.outcome, runs.outcome),
         waits_until = NULL
-    WHERE id = $1 AND state = $2";
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[], $5::boolean[], $6::bigint[], $7::text[])
+         AS next (id, expected, state, begins, ends, at, outcome)
+    WHERE runs.id = next.id AND runs.state = next.expected";
 
 /// Moves a run that is in `from`. Conflict when it is not, or when it has ended.
 pub(super) fn r#move(
@@ -99,7 +103,7 @@ pub(super) fn r#move(
     at: Timestamp,
     outcome: Option<&Outcome>,
 ) -> Result<(), Fault> {
-    let values = values![
+    let columns = row![
         run.0,
         from.as_str(),
         to.as_str(),
@@ -108,7 +112,7 @@ pub(super) fn r#move(
         micros(at),
         outcome_text(outcome)?,
     ];
-    unit.one_of_run(MOVE, values, run, from);
+    unit.alike_of_run((Turn::MoveRun, MOVE, Wants::Rows(1)), columns, run, from);
     unit.locked.push(run);
     Ok(())
 }

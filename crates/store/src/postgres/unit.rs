@@ -1,8 +1,14 @@
 //! A unit of work as statements: values that can be sent together, and sent again.
 
 use guichet_contract::{RunId, RunState};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
-use super::{columns::Value, records::Leaf, runs};
+use super::{
+    columns::{Column, Value, as_sql},
+    records::Leaf,
+    runs,
+};
 use crate::{JobKind, Wake};
 
 /// What must come of a statement for its unit to hold.
@@ -12,16 +18,63 @@ pub(super) enum Wants {
     Rows(u64),
     /// Whatever number of rows.
     Any,
-    /// Exactly one row, which tells the kind of a job when whoever takes such jobs is to be woken.
-    JobKind,
+    /// Exactly so many rows, each of which tells the kind of a job when whoever takes such jobs is to be woken.
+    Kinds(u64),
     /// Any number of such rows.
-    JobKinds,
+    AnyKinds,
+}
+
+impl Wants {
+    /// What two of a kind want together; nothing when they are of different kinds.
+    pub(super) fn and(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::Rows(one), Self::Rows(other)) => Some(Self::Rows(one + other)),
+            (Self::Kinds(one), Self::Kinds(other)) => Some(Self::Kinds(one + other)),
+            _ => None,
+        }
+    }
+}
+
+/// Statements that several units have in common, in the order in which they are sent when one stands for all of them: what
+/// locks comes before what relies on the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    HoldJob,
+    InsertRun,
+    MoveRun,
+    InsertKey,
+    EnqueueJob,
+    AppendEvents,
+    FinishJob,
+}
+
+/// What a statement is given.
+pub(super) enum Values {
+    Alone(Vec<Value>),
+    /// A row, or some, as columns: those of other units can stand behind them.
+    Rows(Turn, Vec<Box<dyn Column>>),
+}
+
+impl Values {
+    pub(super) fn as_sql(&self) -> Vec<&(dyn ToSql + Sync)> {
+        match self {
+            Self::Alone(values) => as_sql(values),
+            Self::Rows(_, columns) => columns.iter().map(|column| column.value()).collect(),
+        }
+    }
+
+    pub(super) fn turn(&self) -> Option<Turn> {
+        match self {
+            Self::Alone(_) => None,
+            Self::Rows(turn, _) => Some(*turn),
+        }
+    }
 }
 
 /// One statement.
 pub(super) struct Step {
     pub(super) sql: &'static str,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Values,
     pub(super) wants: Wants,
     /// What is told when it does not hold.
     pub(super) conflict: String,
@@ -46,9 +99,23 @@ pub(super) struct Unit {
     pub(super) woken: Woken,
     /// The runs whose rows its statements so far have written or locked: they stay so until the commit.
     pub(super) locked: Vec<RunId>,
+    /// The runs and jobs that its statements are about, as far as those can be merged with others'.
+    pub(super) about: Vec<Uuid>,
 }
 
 impl Unit {
+    /// Adds a statement that takes rows as columns, and must hold for all of them.
+    pub(super) fn alike(
+        &mut self,
+        (turn, sql, wants): (Turn, &'static str, Wants),
+        columns: Vec<Box<dyn Column>>,
+        about: Uuid,
+        conflict: String,
+    ) {
+        self.about.push(about);
+        self.steps.push(Step { sql, values: Values::Rows(turn, columns), wants, conflict, look: None });
+    }
+
     /// Adds a statement that must change exactly one row.
     pub(super) fn one(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
         self.rows(sql, values, 1, conflict);
@@ -56,7 +123,13 @@ impl Unit {
 
     /// The same for so many rows.
     pub(super) fn rows(&mut self, sql: &'static str, values: Vec<Value>, rows: u64, conflict: String) {
-        self.steps.push(Step { sql, values, wants: Wants::Rows(rows), conflict, look: None });
+        self.steps.push(Step {
+            sql,
+            values: Values::Alone(values),
+            wants: Wants::Rows(rows),
+            conflict,
+            look: None,
+        });
     }
 
     /// The same about a run that must be in this state.
@@ -67,14 +140,23 @@ impl Unit {
         run: RunId,
         expected: RunState,
     ) {
-        let conflict = format!("run {run} (expected {expected}");
-        self.steps.push(Step {
-            sql,
-            values,
-            wants: Wants::Rows(1),
-            conflict,
-            look: Some((runs::STATE, run)),
-        });
+        let (values, conflict) = (Values::Alone(values), format!("run {run} (expected {expected}"));
+        let look = Some((runs::STATE, run));
+        self.steps.push(Step { sql, values, wants: Wants::Rows(1), conflict, look });
+    }
+
+    /// The same, of a statement that takes rows as columns.
+    pub(super) fn alike_of_run(
+        &mut self,
+        statement: (Turn, &'static str, Wants),
+        columns: Vec<Box<dyn Column>>,
+        run: RunId,
+        expected: RunState,
+    ) {
+        self.alike(statement, columns, run.0, format!("run {run} (expected {expected}"));
+        if let Some(step) = self.steps.last_mut() {
+            step.look = Some((runs::STATE, run));
+        }
     }
 
     /// A statement that must find one row: none of a run's others may stand in its way. `look` reads which one does.
@@ -85,22 +167,46 @@ impl Unit {
         conflict: String,
     ) {
         let values = vec![Box::new(run.0) as Value];
-        self.steps.push(Step { sql, values, wants: Wants::Rows(1), conflict, look: Some((look, run)) });
+        self.steps.push(Step {
+            sql,
+            values: Values::Alone(values),
+            wants: Wants::Rows(1),
+            conflict,
+            look: Some((look, run)),
+        });
     }
 
     /// Adds a statement that may change any number of rows.
     pub(super) fn any(&mut self, sql: &'static str, values: Vec<Value>) {
-        self.steps.push(Step { sql, values, wants: Wants::Any, conflict: String::new(), look: None });
+        self.steps.push(Step {
+            sql,
+            values: Values::Alone(values),
+            wants: Wants::Any,
+            conflict: String::new(),
+            look: None,
+        });
     }
 
-    /// Adds a statement about one job that gives back its kind, or nothing, for [`Wants::JobKind`].
+    /// Adds a statement about one job that gives back its kind, or nothing, for [`Wants::Kinds`].
     pub(super) fn job_kind(&mut self, sql: &'static str, values: Vec<Value>, conflict: String) {
-        self.steps.push(Step { sql, values, wants: Wants::JobKind, conflict, look: None });
+        self.steps.push(Step {
+            sql,
+            values: Values::Alone(values),
+            wants: Wants::Kinds(1),
+            conflict,
+            look: None,
+        });
     }
 
     /// The same for any number of jobs.
     pub(super) fn job_kinds(&mut self, sql: &'static str, values: Vec<Value>) {
-        self.steps.push(Step { sql, values, wants: Wants::JobKinds, conflict: String::new(), look: None });
+        self.steps.push(Step {
+            sql,
+            values: Values::Alone(values),
+            wants: Wants::AnyKinds,
+            conflict: String::new(),
+            look: None,
+        });
     }
 
     /// Bytes of its values, about: what a batch is measured by.

@@ -51,6 +51,8 @@ const ASKED_FOR: Duration = Duration::from_mins(1);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// How often a unit that stands in another's way is tried.
 const CROSSINGS: u32 = 20;
+/// How long a transaction that has begun ahead waits for what will belong to it: less than the server lets one be idle.
+const AHEAD: Duration = Duration::from_secs(1);
 /// After so many commits the notes of old ones are removed.
 const SWEPT_EVERY: u32 = 10_000;
 
@@ -151,7 +153,7 @@ struct Task {
 impl Task {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut taken = Vec::with_capacity(GROUP);
-        while orders.recv_many(&mut taken, GROUP).await > 0 {
+        while self.receive(&mut orders, &mut taken).await > 0 {
             gather(&mut orders, &mut taken).await;
             let mut group = Vec::with_capacity(taken.len());
             let mut weight = 0;
@@ -173,6 +175,21 @@ impl Task {
             }
             self.sweep().await;
         }
+    }
+
+    /// What waits, or else what comes next. The transaction for it has begun by then, if it comes soon.
+    async fn receive(&mut self, orders: &mut mpsc::Receiver<Order>, taken: &mut Vec<Order>) -> usize {
+        if let Some(line) = &mut self.line
+            && line.begin_ahead().await.is_ok()
+        {
+            if let Ok(received) = time::timeout(AHEAD, orders.recv_many(taken, GROUP)).await {
+                return received;
+            }
+            if line.end_ahead().await.is_err() {
+                self.line = None;
+            }
+        }
+        orders.recv_many(taken, GROUP).await
     }
 
     /// Makes the group true, in smaller groups where it must be.
@@ -342,7 +359,9 @@ pub(super) async fn open_line(connector: &Connector) -> Result<Line, Fault> {
             tracing::warn!(error = fault::words(&error), "the writer's connection to PostgreSQL broke");
         }
     });
-    Ok(Line::new(client, driving.abort_handle()))
+    let line = Line::new(client, driving.abort_handle());
+    line.plan_once().await?;
+    Ok(line)
 }
 
 fn unknown(error: &StoreError) -> StoreError {

@@ -10,7 +10,11 @@ use std::{
 use guichet_contract::{EventKind, RunState};
 
 use super::{Database, PostgresStore};
-use crate::{Change, Lane, Store, UnitOfWork, Wake, conformance::fixtures::*, postgres::jobs};
+use crate::{
+    Change, Job, Lane, Store, UnitOfWork, Wake,
+    conformance::fixtures::*,
+    postgres::{jobs, runs},
+};
 
 async fn two(database: &Database) -> [Arc<PostgresStore>; 2] {
     [Arc::new(database.store().await), Arc::new(database.store().await)]
@@ -227,6 +231,66 @@ async fn two_replicas_never_hold_two_of_a_key() {
         enqueuers.map(|task| Box::pin(task) as _).chain(claimers.map(|task| Box::pin(task) as _)).collect();
     assert_eq!(at_once(all).await.into_iter().sum::<usize>(), 120);
     assert_eq!(database.sql("SELECT count(*) FROM jobs"), "0");
+}
+
+/// What many do alike goes as one statement; who is wrong is refused, and nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn among_many_only_who_is_wrong_is_refused() {
+    let database = Database::fresh();
+    let store = Arc::new(database.store().await);
+    let runs: Vec<_> = (0..120).map(|_| run_in(RunState::Queued)).collect();
+    let lives =
+        runs.clone().into_iter().enumerate().map(|(number, run)| {
+            let store = Arc::clone(&store);
+            async move {
+                let said = || EventKind::Log { line: format!("run {number}") };
+                let job = Job { run: run.id, ..job_due(second(0)) };
+                let submitted = UnitOfWork::new()
+                    .insert_run(run.clone())
+                    .append_event(run.id, second(0), said())
+                    .enqueue_job(job.clone());
+                store.commit(submitted).await.unwrap();
+                let begun = unit(moved(run.id, RunState::Queued, RunState::Running))
+                    .append_event(run.id, second(1), said())
+                    .append_event(run.id, second(1), said());
+                store.commit(begun.clone()).await.unwrap();
+                // Each tenth is begun a second time, and each tenth finishes a job that it does not hold.
+                let again =
+                    if number % 10 == 0 { conflict(store.commit(begun).await) } else { String::new() };
+                let finish = unit(Change::FinishJob { job: job.id, lease: "nobody".to_owned() })
+                    .append_event(run.id, second(2), said());
+                let not_held =
+                    if number % 10 == 5 { conflict(store.commit(finish).await) } else { String::new() };
+                (number, again, not_held)
+            }
+        });
+    for (number, again, not_held) in at_once(lives).await {
+        let run = runs[number].id;
+        let wanted = format!("run {run} (expected queued, found running)");
+        assert!(number % 10 != 0 || again.contains(&wanted), "{again}");
+        assert!(number % 10 != 5 || not_held.contains("not held under the lease `nobody`"), "{not_held}");
+        let events = store.events(run, 0, 9).await.unwrap();
+        let lines: Vec<u64> = events.into_iter().map(|event| event.seq).collect();
+        assert_eq!(lines, [1, 2, 3], "of run {number}");
+    }
+    assert_eq!(database.sql("SELECT count(*) FROM jobs"), "120");
+}
+
+/// Planned while there are no jobs, and still good when the table is full of those that were done.
+#[tokio::test]
+async fn who_finishes_a_job_finds_it_by_its_index() {
+    let database = Database::fresh();
+    drop(database.store().await);
+    let session = database.somebody().await;
+    session.batch_execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+    for statement in [jobs::HOLD, jobs::FINISH, runs::MOVE] {
+        let nothing = vec!["'{}'"; statement.matches("[]").count()].join(", ");
+        session.batch_execute(&format!("PREPARE it AS {statement}")).await.unwrap();
+        let said = session.simple_query(&format!("EXPLAIN (COSTS OFF) EXECUTE it({nothing})")).await.unwrap();
+        let plan = format!("{said:?}");
+        assert!(plan.contains("Index Scan") && !plan.contains("Seq Scan"), "{plan}");
+        session.batch_execute("DEALLOCATE it").await.unwrap();
+    }
 }
 
 #[tokio::test]
