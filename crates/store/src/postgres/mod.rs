@@ -26,6 +26,7 @@ mod locks;
 mod migrations;
 mod notices;
 mod records;
+mod registrations;
 mod reviews;
 mod runs;
 mod schedules;
