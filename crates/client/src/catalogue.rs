@@ -45,6 +45,12 @@ pub struct ProviderStatus {
     /// What its document could say better.
     #[serde(default)]
     pub warnings: Vec<Value>,
+    /// Who registers it; none of one that is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The instances that are there, of one that registers itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<Value>,
 }
 
 impl Client {

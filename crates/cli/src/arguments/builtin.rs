@@ -4,17 +4,21 @@ use clap::{Arg, ArgAction, Command};
 use guichet_contract::{RunState, Verb};
 
 use crate::{
-    arguments::globals::{self, context_candidates},
+    arguments::{
+        globals::{self, context_candidates},
+        internal_action,
+    },
     settings::Settings,
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 17] = [
     "login",
     "logout",
     "whoami",
     "context",
     "actions",
+    "internal-action",
     "runs",
     "approvals",
     "reviews",
@@ -28,7 +32,7 @@ pub(crate) const NAMES: [&str; 16] = [
     "help",
 ];
 
-fn group(name: &'static str, about: &'static str) -> Command {
+pub(crate) fn group(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
         .subcommand_required(true)
@@ -65,6 +69,7 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         command("whoami", "Who you are for this gateway, and until when"),
         context(settings),
         actions(),
+        internal_action::command(),
         runs(),
         approvals(),
         reviews(),
@@ -352,7 +357,7 @@ fn tokens() -> Command {
                     text(
                         "scope",
                         "SCOPE",
-                        "Limit it to this: read, change, destroy or approve (may be repeated)",
+                        "Limit it to this: read, change, destroy, approve or register (may be repeated)",
                     )
                     .action(ArgAction::Append),
                 ),

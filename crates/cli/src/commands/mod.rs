@@ -7,6 +7,7 @@ mod actions;
 mod approvals;
 mod audit;
 mod context;
+mod internal_action;
 mod login;
 mod logout;
 mod named;
@@ -164,6 +165,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "whoami" => whoami::run(cx, printer),
         "context" => context::run(cx, below, printer),
         "actions" => actions::run(cx, below, printer),
+        "internal-action" => internal_action::run(cx, below, printer),
         "runs" => runs::run(cx, below, printer),
         "approvals" => approvals::run(cx, below, printer),
         "reviews" => reviews::run(cx, below, printer),

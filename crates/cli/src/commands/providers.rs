@@ -27,6 +27,7 @@ pub(crate) fn run(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
                 ("state".to_owned(), json!(provider.state)),
                 ("operations".to_owned(), provider.operations.clone()),
                 ("since".to_owned(), json!(since)),
+                ("instances".to_owned(), json!(provider.owner.as_ref().map(|_| provider.instances.len()))),
                 ("warnings".to_owned(), json!(provider.warnings.len())),
                 ("problem".to_owned(), json!(problem)),
             ])
