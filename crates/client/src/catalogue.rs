@@ -91,6 +91,11 @@ impl Client {
         Ok(self.json::<Items>(response).await?.items)
     }
 
+    /// `DELETE /v1/providers/{provider}`: the name of one that registered itself is nobody's again.
+    pub async fn remove_provider(&self, provider: &str) -> Result<(), Error> {
+        self.send(self.request(Method::DELETE, &["providers", provider])).await.map(drop)
+    }
+
     /// `GET /v1/providers`: who performs, and how they are.
     pub async fn list_providers(&self) -> Result<Vec<ProviderStatus>, Error> {
         #[derive(Deserialize)]

@@ -51,19 +51,14 @@ impl FromStr for Address {
         if !path.bytes().all(plain) || path.split('/').any(|part| part == "." || part == "..") {
             return Err(wrong("has a path with more than letters, digits and -._~ between its slashes"));
         }
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or_else(|| wrong(form))?;
-                let ip: Ipv6Addr = host.parse().map_err(|_| wrong("has no IPv6 address in its brackets"))?;
-                (
-                    Host::Ip(IpAddr::V6(ip).to_canonical()),
-                    port.strip_prefix(':').or(port.is_empty().then_some("")),
-                )
-            }
-            None => {
-                let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
-                (name_or_ip(host).ok_or_else(|| wrong("has no host name or IP address"))?, Some(port))
-            }
+        let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+            let (host, port) = rest.split_once(']').ok_or_else(|| wrong(form))?;
+            let ip: Ipv6Addr = host.parse().map_err(|_| wrong("has no IPv6 address in its brackets"))?;
+            let port = port.strip_prefix(':').or(port.is_empty().then_some(""));
+            (Host::Ip(IpAddr::V6(ip).to_canonical()), port)
+        } else {
+            let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+            (name_or_ip(host).ok_or_else(|| wrong("has no host name or IP address"))?, Some(port))
         };
         let port = match port.ok_or_else(|| wrong(form))? {
             "" if authority.ends_with(':') => return Err(wrong(form)),
@@ -134,12 +129,17 @@ pub fn is_never_called(ip: IpAddr) -> bool {
 
 /// The IPv4 address that a translator (64:ff9b::/96, 2002::/16) leads to.
 fn translated(ip: Ipv6Addr) -> Option<IpAddr> {
-    let [a, b, c, d, e, f, g, h] = ip.segments();
-    let of = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    match (a, b) {
-        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => Some(of(g, h)),
-        (0x2002, _) => Some(of(b, c)),
-        _ => None,
+    let bits = u128::from(ip);
+    let of = |shift: u32| {
+        let part = u32::try_from((bits >> shift) & u128::from(u32::MAX)).unwrap_or_default();
+        IpAddr::V4(Ipv4Addr::from(part))
+    };
+    if bits >> 32 == 0x64_ff9b << 64 {
+        Some(of(0))
+    } else if bits >> 112 == 0x2002 {
+        Some(of(80))
+    } else {
+        None
     }
 }
 

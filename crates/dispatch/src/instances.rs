@@ -117,8 +117,7 @@ impl Instances {
             };
             let passed_over = match &answer {
                 Ok(response) if !is_too_busy(response) => return answer,
-                Ok(_) => true,
-                Err(NoAnswer::NotConnected(_)) => true,
+                Ok(_) | Err(NoAnswer::NotConnected(_)) => true,
                 Err(NoAnswer::Cut(_)) => may_repeat,
             };
             let rests_until = self.clock.now().as_millisecond().saturating_add(REST_MS);

@@ -55,31 +55,24 @@ impl What<'_> {
 
     /// What is to be written; none when there is nothing to remove.
     fn change(&self, platform: &Platform, known: &Registration) -> Option<Change> {
-        match self.instance {
-            Some(instance) => registrations::leave(known, instance, platform.clock.now())
-                .map(|left| Change::PutRegistration(Box::new(left))),
-            None => {
-                let (provider, revision) = (known.provider.clone(), known.revision);
-                Some(Change::DeleteRegistration { provider, revision })
-            }
+        if let Some(instance) = self.instance {
+            let left = registrations::leave(known, instance, platform.clock.now())?;
+            return Some(Change::PutRegistration(Box::new(left)));
         }
+        let (provider, revision) = (known.provider.clone(), known.revision);
+        Some(Change::DeleteRegistration { provider, revision })
     }
 
     fn nothing(&self) -> Problem {
-        let (provider, instance) = (self.provider.chars().take(SHOWN).collect::<String>(), self.instance);
-        let next = "`guichet providers list` shows those there are";
-        match instance {
-            Some(instance) => {
-                let instance: String = instance.chars().take(SHOWN).collect();
-                let detail =
-                    format!("provider {provider} has no instance {instance}: it has left, or never came");
-                Problem::new(code::UNKNOWN_INSTANCE, detail).next(next)
-            }
-            None => {
-                let detail = format!("no provider called {provider} has registered itself");
-                Problem::new(code::UNKNOWN_PROVIDER, detail).next(next)
-            }
-        }
+        let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
+        let (provider, next) = (shown(self.provider), "`guichet providers list` shows those there are");
+        let Some(instance) = self.instance else {
+            let detail = format!("no provider called {provider} has registered itself");
+            return Problem::new(code::UNKNOWN_PROVIDER, detail).next(next);
+        };
+        let detail =
+            format!("provider {provider} has no instance {}: it has left, or never came", shown(instance));
+        Problem::new(code::UNKNOWN_INSTANCE, detail).next(next)
     }
 }
 

@@ -162,16 +162,13 @@ impl Registration {
             let mut told: Option<String> = None;
             loop {
                 let taken = self.say(provider).await;
-                let pause = match &taken {
-                    Ok(_) => {
-                        failures = 0;
-                        Duration::from_secs(self.lease_seconds.into()) / 3
-                    }
-                    Err(_) => {
-                        failures = failures.saturating_add(1);
-                        let doubled = PAUSE.0.saturating_mul(1 << failures.min(10));
-                        doubled.min(PAUSE.1).min(Duration::from_secs(self.lease_seconds.into()) / 3)
-                    }
+                let third = Duration::from_secs(self.lease_seconds.into()) / 3;
+                let pause = if taken.is_ok() {
+                    failures = 0;
+                    third
+                } else {
+                    failures = failures.saturating_add(1);
+                    PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1).min(third)
                 };
                 self.tell(provider.name(), &taken, &mut told);
                 sleep(self.spread(pause)).await;

@@ -81,7 +81,11 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
             .subcommand_required(true)
             .arg_required_else_help(true)
             .disable_help_subcommand(true)
-            .subcommand(command("list", "All of them, and how they are")),
+            .subcommand(command("list", "All of them, and how they are"))
+            .subcommand(
+                command("remove", "Free the name of one that registered itself")
+                    .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the provider")),
+            ),
         command("completion", "Print the script that makes TAB work in your shell").arg(
             Arg::new("shell")
                 .value_name("SHELL")

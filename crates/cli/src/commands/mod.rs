@@ -173,7 +173,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "audit" => audit::run(cx, below, printer),
         "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),
-        "providers" => providers::run(cx, printer),
+        "providers" => providers::run(cx, below, printer),
         "completion" => {
             let shell = below.get_one::<String>("shell").map_or("bash", String::as_str);
             printer.raw(&arguments::completion::script(shell)?);

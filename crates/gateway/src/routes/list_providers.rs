@@ -38,7 +38,6 @@ pub struct ProviderRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
     /// The instances that are there, of one that registers itself.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     instances: Vec<Instance>,
 }
 
