@@ -24,12 +24,15 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Presence {
     /// The instance's id, the same at each call: 1–64 letters, digits and `-._`.
+    #[schemars(example = "0192f0c1b7e24c1f")]
     instance: String,
     /// Where its paths begin, `http://host:port/prefix`.
+    #[schemars(example = "http://127.0.0.1:7100")]
     url: String,
     /// The `ETag` of the document that it serves at `{url}/openapi.json`.
     document: Option<String>,
     /// How long it shall be believed, seconds, 10–300; 30 when absent.
+    #[schemars(example = 30)]
     lease_seconds: Option<u32>,
 }
 

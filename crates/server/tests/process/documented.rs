@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf, process::Command, time::Duration};
 use guichet_contract::{Clock as _, SystemClock};
 use guichet_testkit::patience::output_within;
 use jiff::{SignedDuration, tz::TimeZone};
+use reqwest::Method;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
@@ -112,6 +113,9 @@ async fn every_answer_is_documented() {
         .iter()
         .flat_map(|operation| ["--include-operation-id", operation])
         .collect();
+    let there = json!({"instance": "0", "url": "http://127.0.0.1:9"});
+    let came = greeter.call(Method::PUT, "/v1/providers/greeter", Some(&there), &[]).await.unwrap();
+    assert_eq!(came.status, 200, "{}", came.body);
     trial.of(&greeter, &registering, &[("provider", "greeter"), ("instance", "0")]).await;
     assert_eq!(dana.get("/healthz").await.status, 200);
     // What there was to be found was found: routes of runs and of schedules did more than answer that there is none.
