@@ -44,6 +44,8 @@ async fn one_that_registers_itself() {
     let actions = actions("my-service", &registers::my_service());
     assert_eq!(actions[0].approval.as_ref().unwrap().by.to_string(), "team:my-team");
     let bench = Bench::new(registers::my_service()).unwrap().acting_as(Principal::person("grace"));
+    assert_eq!(bench.action("my-action-name").unwrap(), actions[0]);
+    assert_eq!(bench.action("none").unwrap_err().code, "unknown-action");
     let result = bench.call("my-action-name", json!({"foo": "bar"})).await.unwrap();
     assert_eq!(result, json!({"letters": 3, "asked_by": "grace"}));
     assert_eq!(bench.call("my-action-name", json!({"foo": ""})).await.unwrap_err().status, 409);

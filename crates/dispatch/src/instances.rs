@@ -15,6 +15,8 @@ use crate::transport::{AnswerBody, HttpClient, NoAnswer};
 
 /// How long an instance that did not answer is called only when no other is there, milliseconds.
 const REST_MS: i64 = 5_000;
+/// A caller that waited so long and went away without an answer counts as one that got none, milliseconds.
+const PATIENCE_MS: i64 = 2_000;
 /// So many instances are tried for one call.
 const TRIES: usize = 3;
 
@@ -111,17 +113,18 @@ impl Instances {
         let candidates = self.candidates(now);
         let mut ended = Err(NoAnswer::NotConnected("no instance of it is there".to_owned()));
         for spot in &candidates {
+            let mut waiting = Waiting { spot, clock: &*self.clock, since: self.clock.now(), is_over: false };
             let answer = match at(&request, &spot.instance.url) {
                 Ok(request) => self.client.send(request).await,
                 Err(why) => Err(NoAnswer::NotConnected(why)),
             };
+            waiting.is_over = true;
             let passed_over = match &answer {
                 Ok(response) if !is_too_busy(response) => return answer,
                 Ok(_) | Err(NoAnswer::NotConnected(_)) => true,
                 Err(NoAnswer::Cut(_)) => may_repeat,
             };
-            let rests_until = self.clock.now().as_millisecond().saturating_add(REST_MS);
-            spot.rests_until.store(rests_until, Ordering::Relaxed);
+            spot.rest(self.clock.now());
             let (instance, url) = (spot.instance.id.as_str(), spot.instance.url.as_str());
             tracing::warn!(
                 instance,
@@ -143,7 +146,30 @@ fn newest(registration: &Registration, now: Timestamp) -> Option<&Instance> {
     registration.live(now).max_by_key(|instance| instance.since)
 }
 
+/// One call that waits for the head of its answer. Dropped when its time is over, which its instance must not get away with:
+/// else one that hangs would take its turn as long as its lease holds.
+struct Waiting<'a> {
+    spot: &'a Spot,
+    clock: &'a dyn Clock,
+    since: Timestamp,
+    is_over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let now = self.clock.now();
+        let waited = now.as_millisecond().saturating_sub(self.since.as_millisecond());
+        if !self.is_over && waited >= PATIENCE_MS {
+            self.spot.rest(now);
+        }
+    }
+}
+
 impl Spot {
+    fn rest(&self, now: Timestamp) {
+        self.rests_until.store(now.as_millisecond().saturating_add(REST_MS), Ordering::Relaxed);
+    }
+
     fn is_same(&self, instance: &Instance) -> bool {
         self.instance.id == instance.id
             && self.instance.url == instance.url
@@ -238,6 +264,30 @@ mod tests {
         assert_eq!((first(&of, 10), first(&of, 10)), ("c".to_owned(), "c".to_owned()));
         assert_eq!(of.document(at_second(10)).as_deref(), Some("2"));
         assert_eq!((first(&of, 100), of.absent_since(at_second(100))), (String::new(), Some(at_second(100))));
+    }
+
+    #[tokio::test]
+    async fn who_hangs_rests_when_its_caller_has_waited_long() {
+        // Taken by the system, and never by anybody else.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let (of, clock) = instances(vec![Instance { url, ..instance("a", 1, "1") }]);
+        let rests = |of: &Instances| of.listed().spots[0].rests_until.load(Ordering::Relaxed);
+        for (leap, expected) in [(1, 0), (2, 18_000)] {
+            let request = Request::get("/x").body(Full::new(Bytes::new())).unwrap();
+            let waited = tokio::time::timeout(std::time::Duration::from_millis(100), async {
+                let call = of.send(request, true);
+                tokio::pin!(call);
+                tokio::select! {
+                    biased;
+                    answer = &mut call => drop(answer),
+                    () = tokio::time::sleep(std::time::Duration::from_millis(50)) => {}
+                }
+                *clock.0.lock().unwrap() += SignedDuration::from_secs(leap);
+            });
+            waited.await.unwrap();
+            assert_eq!(rests(&of), expected, "after {leap} s");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! `guichet internal-action …`: every action by the name of its service and its own. Which ones there are is the
 //! catalogue's affair; what becomes of one is that of the action's own command.
 
+use std::collections::BTreeMap;
+
 use clap::ArgMatches;
 use guichet_contract::{Action, Catalogue};
 use serde_json::json;
@@ -15,7 +17,10 @@ use crate::{
     commands::{Cx, perform, refresh_catalogue, subcommand, text},
     exit::Exit,
     failure::Failure,
-    printer::{Printer, Row},
+    printer::{
+        Printer, Row,
+        text::{moment, plain},
+    },
 };
 
 pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
@@ -36,24 +41,47 @@ fn list(cx: &Cx, service: Option<&str>, printer: &Printer) -> Result<Exit, Failu
     let mut actions: Vec<&Action> = catalogue.actions.iter().map(|action| &**action).collect();
     actions.retain(|action| service.is_none_or(|service| action.provider == service));
     actions.sort_by(|one, other| (&one.provider, &one.operation).cmp(&(&other.provider, &other.operation)));
+    let absent = absent(cx, printer);
     let rows: Vec<Row> = actions
         .iter()
         .map(|action| {
             let approval =
                 action.approval.as_ref().map(|approval| format!("{} of {}", approval.count, approval.by));
             let command = places.words_of(&action.id).map(|words| words.join(" "));
-            Row::from_iter([
+            let state = absent.get(&action.provider).map(|since| format!("not there since {since}"));
+            let state = (!absent.is_empty()).then(|| ("state".to_owned(), json!(state.unwrap_or_default())));
+            let row = [
                 ("service".to_owned(), json!(action.provider)),
                 ("action".to_owned(), json!(action.operation)),
                 ("effect".to_owned(), json!(action.effect)),
                 ("approval".to_owned(), json!(approval.unwrap_or_default())),
                 ("command".to_owned(), json!(command.unwrap_or_default())),
                 ("title".to_owned(), json!(action.title)),
-            ])
+            ];
+            row.into_iter().chain(state).collect()
         })
         .collect();
     printer.list(&actions, &rows, "no service offers such an action");
     Ok(Exit::Done)
+}
+
+/// The services of which no instance is there, and since when; none when the gateway cannot be asked.
+fn absent(cx: &Cx, printer: &Printer) -> BTreeMap<String, String> {
+    let mut absent = BTreeMap::new();
+    let asked = cx.online(printer, async |client| {
+        for provider in client.list_providers().await? {
+            if provider.state == "absent" {
+                let since = provider.since.unwrap_or_default();
+                let since = since.parse().map_or_else(|_| plain(&since), moment);
+                absent.insert(provider.name, since);
+            }
+        }
+        Ok(Exit::Done)
+    });
+    if let Err(failure) = asked {
+        printer.detail(&format!("which services are there is not known: {}", failure.summary()));
+    }
+    absent
 }
 
 fn execute(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
