@@ -19,6 +19,7 @@ example!(smallest, "../examples/01_smallest_provider.rs");
 example!(approval, "../examples/02_needs_approval.rs");
 example!(reads, "../examples/03_read_with_table.rs");
 example!(long, "../examples/04_long_run.rs");
+example!(registers, "../examples/05_registers_itself.rs");
 
 fn actions(name: &str, provider: &Provider) -> Vec<Action> {
     provider.check().unwrap();
@@ -36,6 +37,25 @@ async fn the_smallest_provider() {
     let greeting = bench.call("say-hello", json!({"name": "Ada", "times": 2})).await.unwrap();
     assert_eq!(greeting, json!({"text": "Hello, Ada! Hello, Ada!", "asked_by": "grace"}));
     assert_eq!(bench.call("say-hello", json!({"name": "Ada", "times": 11})).await.unwrap_err().status, 422);
+}
+
+#[tokio::test]
+async fn one_that_registers_itself() {
+    let actions = actions("my-service", &registers::my_service());
+    assert_eq!(actions[0].approval.as_ref().unwrap().by.to_string(), "team:my-team");
+    let bench = Bench::new(registers::my_service()).unwrap().acting_as(Principal::person("grace"));
+    assert_eq!(bench.action("my-action-name").unwrap(), actions[0]);
+    assert_eq!(bench.action("none").unwrap_err().code, "unknown-action");
+    let result = bench.call("my-action-name", json!({"foo": "bar"})).await.unwrap();
+    assert_eq!(result, json!({"letters": 3, "asked_by": "grace"}));
+    assert_eq!(bench.call("my-action-name", json!({"foo": ""})).await.unwrap_err().status, 409);
+    // The walk shows this very program.
+    let (_, program) = include_str!("../examples/05_registers_itself.rs").split_once("\n\n").unwrap();
+    let walk = include_str!("../../walks/add-a-provider.md");
+    assert!(
+        walk.contains(&program.replace("pub(crate) fn", "fn")),
+        "walks/add-a-provider.md shows another program"
+    );
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub mod caller;
 pub mod door;
 pub mod readmit;
 pub mod refusal;
+pub mod registrations;
 pub mod resolve;
 mod resume;
 mod runs;

@@ -45,6 +45,12 @@ pub struct ProviderStatus {
     /// What its document could say better.
     #[serde(default)]
     pub warnings: Vec<Value>,
+    /// Who registers it; none of one that is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The instances that are there, of one that registers itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<Value>,
 }
 
 impl Client {
@@ -83,6 +89,11 @@ impl Client {
         let request = self.request(Method::POST, &["actions", action.as_str(), "options", member]);
         let response = self.send(request.json(&body)).await?;
         Ok(self.json::<Items>(response).await?.items)
+    }
+
+    /// `DELETE /v1/providers/{provider}`: the name of one that registered itself is nobody's again.
+    pub async fn remove_provider(&self, provider: &str) -> Result<(), Error> {
+        self.send(self.request(Method::DELETE, &["providers", provider])).await.map(drop)
     }
 
     /// `GET /v1/providers`: who performs, and how they are.

@@ -7,6 +7,7 @@
 //! then [`openapi`] (how a document becomes a catalogue).
 
 pub mod action;
+pub mod address;
 pub mod approval;
 pub mod catalogue;
 pub mod clock;
@@ -23,12 +24,14 @@ pub mod principal;
 pub mod problem;
 pub mod record;
 pub mod redact;
+pub mod registration;
 pub mod run;
 pub mod schedule;
 pub mod simulation;
 pub mod sse;
 
 pub use action::{Action, ActionId, Effect};
+pub use address::{Address, Reach};
 pub use approval::{Approval, Approvals, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
@@ -44,6 +47,7 @@ pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};
 pub use problem::{FieldError, Problem, code};
 pub use record::{Record, Verb, Verdict as RecordVerdict};
+pub use registration::{Instance, Registration};
 pub use run::{
     BrokenGlass, CancelAsked, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer,
 };

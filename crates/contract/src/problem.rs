@@ -146,6 +146,10 @@ pub mod code {
         UNKNOWN_SCHEDULE = "unknown-schedule", 404, "There is no such schedule";
         /// The name of a schedule that exists.
         SCHEDULE_EXISTS = "schedule-exists", 409, "There is a schedule of this name";
+        /// The name of a provider that is somebody else's.
+        NAME_TAKEN = "name-taken", 409, "The provider's name is taken";
+        /// No such instance of a provider.
+        UNKNOWN_INSTANCE = "unknown-instance", 404, "There is no such instance";
         /// No such token.
         UNKNOWN_TOKEN = "unknown-token", 404, "There is no such token";
         /// No such route.
@@ -182,6 +186,8 @@ pub mod code {
         PROVIDER_FAILED = "provider-failed", 502, "The provider reports a failure";
         /// The call was cut: its effect is unknown.
         PROVIDER_SILENT = "provider-silent", 504, "The provider's answer never came";
+        /// No instance of a provider that registers itself is there.
+        PROVIDER_ABSENT = "provider-absent", 503, "The provider is not there";
         /// Too many failures in a row; calls are held back.
         PROVIDER_CIRCUIT_OPEN = "provider-circuit-open", 503, "The provider is resting after failures";
         /// Too many calls at once for this provider.

@@ -74,6 +74,12 @@ pub enum Verb {
     ReloadSettings,
     /// A provider's document was read (again).
     RegisterProvider,
+    /// An instance of a provider registered itself: it is new, or was gone, or is not what it was.
+    RegisterInstance,
+    /// An instance of a provider left.
+    DrainInstance,
+    /// The name of a provider that registered itself was taken back.
+    RemoveProvider,
     /// Somebody asked why the policies answer another person as they do.
     ExplainPolicy,
     /// Somebody asked who can do something.
@@ -106,7 +112,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of their story.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::PerformRead,
         Self::PlanRun,
         Self::SubmitRun,
@@ -132,6 +138,9 @@ impl Verb {
         Self::StartGateway,
         Self::ReloadSettings,
         Self::RegisterProvider,
+        Self::RegisterInstance,
+        Self::DrainInstance,
+        Self::RemoveProvider,
         Self::RefuseRequest,
         Self::PruneRecords,
         Self::CommentRun,
@@ -184,6 +193,9 @@ impl Verb {
             Self::StartGateway => "start_gateway",
             Self::ReloadSettings => "reload_settings",
             Self::RegisterProvider => "register_provider",
+            Self::RegisterInstance => "register_instance",
+            Self::DrainInstance => "drain_instance",
+            Self::RemoveProvider => "remove_provider",
             Self::ExplainPolicy => "explain_policy",
             Self::WhoCan => "who_can",
             Self::WhoCanApprove => "who_can_approve",

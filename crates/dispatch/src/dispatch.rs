@@ -82,6 +82,9 @@ impl Dispatch {
         call: &ProviderCall<'_>,
         mode: Mode,
     ) -> Result<(Response<AnswerBody>, OwnedSemaphorePermit), ProviderError> {
+        if let Some(absent) = provider.absent(self.clock.now()) {
+            return Err(ProviderError::NotSent(absent));
+        }
         let asking = if mode == Mode::Perform { Asking::Work } else { Asking::Question };
         let room = provider.enter(asking, self.clock.now()).await?;
         let token = self.tokens.token(call)?;
@@ -93,7 +96,8 @@ impl Dispatch {
             provider = provider.name,
             operation = call.action.operation,
         );
-        match provider.transport.send(request).instrument(span).await {
+        let effect = if mode == Mode::Perform { call.action.effect } else { Effect::Read };
+        match provider.transport.send(request, effect == Effect::Read).instrument(span).await {
             Ok(response) => {
                 if response.status() == 503 {
                     provider.failed(self.clock.now());
@@ -109,7 +113,6 @@ impl Dispatch {
             }
             Err(NoAnswer::Cut(why)) => {
                 provider.failed(self.clock.now());
-                let effect = if mode == Mode::Perform { call.action.effect } else { Effect::Read };
                 Err(answer::unreadable(
                     provider,
                     effect,

@@ -53,7 +53,7 @@ impl Provider {
             .body(Full::new(Bytes::new()))
             .map_err(|error| DocumentError::Unusable(format!("{uri} is no usable address: {error}")))?;
         let answer = tokio::time::timeout(TIME, async {
-            let response = self.transport.send(request).await.map_err(|error| match error {
+            let response = self.transport.send(request, true).await.map_err(|error| match error {
                 NoAnswer::NotConnected(why) | NoAnswer::Cut(why) => {
                     DocumentError::Unreachable(format!("{uri}: {why}"))
                 }

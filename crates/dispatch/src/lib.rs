@@ -1,5 +1,6 @@
 //! Speaks to providers: builds the request from the validated input, signs it, keeps its deadline, reads the answer
-//! within limits, and rests a provider that keeps failing. Over HTTP, or in process through the same router.
+//! within limits, and rests a provider that keeps failing. Over HTTP, at an address that is configured or at whichever instance is there, or in process through the same
+//! router.
 //!
 //! Decides nothing about who may, and keeps nothing durable. What it cannot tell for sure it calls `Silent`: the
 //! difference between "surely not done" and "nobody can say" is made here and nowhere else.
@@ -10,6 +11,8 @@ pub mod answer;
 pub mod breaker;
 pub mod dispatch;
 pub mod document;
+pub mod instances;
+mod names;
 pub mod provider;
 pub mod request;
 pub mod story;
@@ -18,6 +21,7 @@ pub mod transport;
 
 pub use dispatch::Dispatch;
 pub use document::{Document, DocumentError};
+pub use instances::Instances;
 pub use provider::{Limits, Provider};
 pub use token::{Claims, SignTokens};
 pub use transport::{AnswerBody, Carry, NoAnswer, Transport};

@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use guichet_contract::{Digest, Problem, code};
+use guichet_contract::{Digest, Problem, Registration, code};
 use guichet_operations::{ProviderError, ProviderStatus};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{breaker::Breaker, transport::Transport};
+use crate::{breaker::Breaker, instances::Instances, transport::Transport};
 
 /// Questions at once beyond the calls that a provider may have: an eighth of those, and no more than this.
 const QUESTIONS: usize = 8;
@@ -170,6 +170,11 @@ impl Provider {
         standing.refused = refused;
     }
 
+    /// The `ETag` of the document that was read last.
+    pub fn etag(&self) -> Option<String> {
+        self.standing().etag.clone()
+    }
+
     /// What is wrong with it, if something is.
     pub fn problem(&self) -> Option<String> {
         self.standing().problem.clone()
@@ -190,10 +195,47 @@ impl Provider {
         }
     }
 
+    /// The instances, when it registers itself.
+    pub fn instances(&self) -> Option<&Arc<Instances>> {
+        match &self.transport {
+            Transport::Instances(instances) => Some(instances),
+            _ => None,
+        }
+    }
+
+    /// Why nobody can be called, when it registers itself and no instance is there.
+    pub fn absent(&self, now: Timestamp) -> Option<Problem> {
+        let instances = self.instances()?;
+        let since = instances.absent_since(now)?;
+        let owner = instances.owner();
+        let detail = format!(
+            "provider {} has not been there since {since:.0}: none of its instances has a lease that holds",
+            self.name
+        );
+        let next = format!("nothing was done; try again when it is back, or tell {owner}, who registers it");
+        Some(Problem::new(code::PROVIDER_ABSENT, detail).next(next))
+    }
+
+    /// From now on it is registered so. Whoever has come is called, however often those before failed.
+    pub fn note_registration(&self, registration: Arc<Registration>) {
+        if let Some(instances) = self.instances()
+            && instances.replace(registration)
+        {
+            self.succeeded();
+        }
+    }
+
     pub(crate) fn status(&self, now: Timestamp) -> ProviderStatus {
         let resting = self.breaker().is_open();
-        let standing = self.standing().clone();
+        let mut standing = self.standing().clone();
+        let registered = self.instances().map(|instances| instances.registration());
+        let absent = registered.as_ref().and_then(|registration| registration.absent_since(now));
+        if let Some(since) = absent {
+            standing.since = Some(since);
+            standing.problem = self.absent(now).map(|problem| problem.detail);
+        }
         let state = match (&standing.problem, standing.refused, resting) {
+            _ if absent.is_some() => "absent",
             (Some(_), true, _) => "refused",
             (_, _, true) => "resting",
             (Some(_), false, false) => "unreachable",
@@ -207,6 +249,9 @@ impl Provider {
             problem: standing.problem,
             warnings: standing.warnings,
             document: standing.document,
+            owner: registered.as_ref().map(|registration| registration.owner.clone()),
+            instances: registered
+                .map_or_else(Vec::new, |registration| registration.live(now).cloned().collect()),
         }
     }
 }

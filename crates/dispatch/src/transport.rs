@@ -10,11 +10,13 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector as Connector},
     rt::{TokioExecutor, TokioTimer},
 };
 use thread_local::ThreadLocal;
 use tower::ServiceExt as _;
+
+use crate::{instances::Instances, names::Names};
 
 /// The body of an answer, whichever way it came.
 pub type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -29,6 +31,8 @@ pub enum Transport {
         /// Shared by all providers.
         client: HttpClient,
     },
+    /// Over HTTP, at whichever of its instances is there: it registers itself.
+    Instances(Arc<Instances>),
     /// In this process: the same router, the same protocol, no socket.
     Embedded(Router),
     /// By somebody who is handed in: a simulated network.
@@ -53,6 +57,7 @@ pub struct HttpClient {
     pools: Arc<ThreadLocal<Pool>>,
 }
 
+type HttpConnector = Connector<Names>;
 type Pool = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// How long a connection may take to come about.
@@ -69,7 +74,20 @@ const AT_REST: usize = 1_024;
 /// # Errors
 /// When the machine's TLS roots cannot be used.
 pub fn http_client() -> std::io::Result<HttpClient> {
-    let mut connector = HttpConnector::new();
+    client_with(Names::any())
+}
+
+/// The same for what nobody who runs the gateway has written down: a name that leads to an address where nothing may ever be
+/// called leads nowhere.
+///
+/// # Errors
+/// As [`http_client`].
+pub fn guarded_http_client() -> std::io::Result<HttpClient> {
+    client_with(Names::guarded())
+}
+
+fn client_with(names: Names) -> std::io::Result<HttpClient> {
+    let mut connector = HttpConnector::new_with_resolver(names);
     connector.set_nodelay(true);
     connector.enforce_http(false);
     connector.set_connect_timeout(Some(CONNECT));
@@ -126,22 +144,44 @@ pub enum NoAnswer {
     Cut(String),
 }
 
+impl NoAnswer {
+    /// The same, with the address in its words.
+    pub(crate) fn at(self, url: &str) -> Self {
+        match self {
+            Self::NotConnected(why) => Self::NotConnected(format!("{url}: {why}")),
+            Self::Cut(why) => Self::Cut(format!("{url}: {why}")),
+        }
+    }
+}
+
+impl HttpClient {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer> {
+        match self.pool().request(request).await {
+            Ok(response) => Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())),
+            Err(error) if error.is_connect() => Err(NoAnswer::NotConnected(chain(&error))),
+            Err(error) => Err(NoAnswer::Cut(chain(&error))),
+        }
+    }
+}
+
 impl Transport {
     /// What a path is appended to.
     pub(crate) fn base(&self) -> &str {
         match self {
             Self::Http { base, .. } => base,
-            Self::Embedded(_) | Self::Carried(_) => "",
+            Self::Instances(_) | Self::Embedded(_) | Self::Carried(_) => "",
         }
     }
 
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer> {
+    /// `may_repeat`: it does no harm when it is done twice.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        may_repeat: bool,
+    ) -> Result<Response<AnswerBody>, NoAnswer> {
         match self {
-            Self::Http { client, .. } => match client.pool().request(request).await {
-                Ok(response) => Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())),
-                Err(error) if error.is_connect() => Err(NoAnswer::NotConnected(chain(&error))),
-                Err(error) => Err(NoAnswer::Cut(chain(&error))),
-            },
+            Self::Http { client, .. } => client.send(request).await,
+            Self::Instances(instances) => instances.send(request, may_repeat).await,
             Self::Embedded(router) => {
                 match router.clone().oneshot(request.map(axum::body::Body::new)).await {
                     Ok(response) => {
@@ -159,6 +199,7 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http { base, .. } => write!(f, "Http({base})"),
+            Self::Instances(_) => f.write_str("Instances"),
             Self::Embedded(_) => f.write_str("Embedded"),
             Self::Carried(_) => f.write_str("Carried"),
         }

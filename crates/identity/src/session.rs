@@ -24,6 +24,8 @@ pub enum Scope {
     Destroy,
     /// Approving and rejecting.
     Approve,
+    /// Registering as a provider, and nothing else.
+    Register,
 }
 
 impl Scope {
@@ -34,11 +36,12 @@ impl Scope {
             Self::Change => "change",
             Self::Destroy => "destroy",
             Self::Approve => "approve",
+            Self::Register => "register",
         }
     }
     /// From the word on the wire.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Read, Self::Change, Self::Destroy, Self::Approve]
+        [Self::Read, Self::Change, Self::Destroy, Self::Approve, Self::Register]
             .into_iter()
             .find(|scope| scope.as_str() == word)
     }

@@ -1,5 +1,5 @@
 //! States of a run and the legal moves between them, and what one person's decision does to a run that waits;
-//! when a schedule's times are, and what becomes of each; how long to wait before something is tried again.
+//! when a schedule's times are, and what becomes of each; whose a registered name is, and who answers for it; how long to wait before something is tried again.
 //!
 //! Pure: functions of values, without I/O and without a clock. This room says what follows; the room `store`
 //! makes it true, conditional on the state it was decided from, so that two who decide at once cannot both win.
@@ -9,6 +9,7 @@
 pub mod approvals;
 pub mod back_off;
 pub mod calendar;
+pub mod registrations;
 pub mod schedules;
 pub mod transition;
 

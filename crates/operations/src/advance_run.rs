@@ -411,7 +411,7 @@ fn may_follow_from_it(problem: &Problem) -> bool {
 
 /// Whether what kept a call from being sent may be over in a moment.
 fn passes(problem: &Problem) -> bool {
-    [code::PROVIDER_UNREACHABLE, code::PROVIDER_CIRCUIT_OPEN, code::PROVIDER_BUSY]
+    [code::PROVIDER_UNREACHABLE, code::PROVIDER_ABSENT, code::PROVIDER_CIRCUIT_OPEN, code::PROVIDER_BUSY]
         .contains(&problem.code.as_str())
 }
 

@@ -9,7 +9,7 @@ use guichet_contract::{
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
-use crate::{messenger::Messages, providers::Providers, undo_run};
+use crate::{messenger::Messages, providers::Providers, register_instance::RegistrationRules, undo_run};
 
 /// The door, the store, the providers, the clock.
 pub struct Platform {
@@ -34,11 +34,17 @@ pub struct Settings {
     pub open_runs_per_principal: usize,
     /// Seconds until somebody else should have looked at a run that broke the glass.
     pub review_seconds: u32,
+    /// What providers that register themselves may say.
+    pub registration: RegistrationRules,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { open_runs_per_principal: 200, review_seconds: 3 * 86_400 }
+        Self {
+            open_runs_per_principal: 200,
+            review_seconds: 3 * 86_400,
+            registration: RegistrationRules::default(),
+        }
     }
 }
 

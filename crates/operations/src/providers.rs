@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use guichet_contract::{Action, Digest, Plan, Principal, Problem, RunId, StepState, code};
+use guichet_contract::{Action, Digest, Instance, Plan, Principal, Problem, RunId, StepState, code};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -171,7 +171,8 @@ pub trait Reporter: Send + Sync {
 pub struct ProviderStatus {
     /// Its name.
     pub name: String,
-    /// `ready`, `unreachable`, `refused` (its document), `resting` (circuit open).
+    /// `ready`, `unreachable`, `refused` (its document), `resting` (circuit open), `absent` (no instance of one that
+    /// registers itself).
     pub state: String,
     /// How many operations it offers.
     pub operations: usize,
@@ -183,6 +184,10 @@ pub struct ProviderStatus {
     pub warnings: Vec<String>,
     /// Digest of its document.
     pub document: Option<Digest>,
+    /// Who registers it; none of one that is configured.
+    pub owner: Option<String>,
+    /// The instances that are there, of one that registers itself.
+    pub instances: Vec<Instance>,
 }
 
 /// Whoever performs actions.

@@ -26,7 +26,10 @@ pub struct Sources {
     pub registry: Vec<(String, String)>,
     /// Provider → document and how strictly it is read.
     pub documents: BTreeMap<String, Source>,
-    /// Providers that are configured and whose document was never read.
+    /// Those of them that registered themselves, in the order in which they took their names. Where two want the same
+    /// command, it is the earlier one's, and what is configured comes before all of them.
+    pub registered: Vec<String>,
+    /// Providers that are configured, registered or expected, and whose document was never read.
     pub absent: BTreeSet<String>,
     /// Seconds after which a request for approval expires, where the policy does not say.
     pub approval_expires_seconds: u32,
@@ -68,7 +71,9 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
     let mut actions: Vec<Arc<Action>> = Vec::new();
     let mut providers = BTreeMap::new();
     let mut refused = BTreeMap::new();
-    for (name, source) in &sources.documents {
+    let configured = sources.documents.keys().filter(|name| !sources.registered.contains(name));
+    for name in configured.chain(&sources.registered) {
+        let Some(source) = sources.documents.get(name) else { continue };
         let offer = match &source.offer {
             Ok(offer) => offer,
             Err(why) => {

@@ -16,7 +16,13 @@ use std::sync::Arc;
 
 use axum::{Router, body::Body, response::Response};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use guichet_contract::{Clock, Effect, Plan, Principal, Problem, action::Place, code};
+pub use guichet_contract::Action;
+use guichet_contract::{
+    Clock, Effect, Plan, Principal, Problem,
+    action::Place,
+    code,
+    openapi::{self, Strictness},
+};
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -82,6 +88,22 @@ impl Bench {
         self.router.clone()
     }
 
+    /// An operation as the gateway reads it in the provider's document: the words of its command, its flags, who must approve.
+    ///
+    /// # Errors
+    /// No such operation.
+    pub fn action(&self, operation: &str) -> Result<Action, Box<Problem>> {
+        let desk = &self.prepared.desk;
+        let document: Value = serde_json::from_slice(&desk.document)
+            .map_err(|error| Problem::new(code::PROVIDER_PROTOCOL, error.to_string()))?;
+        let reading = openapi::read(&desk.name, &document, Strictness::Strict).map_err(|findings| {
+            let told: Vec<String> = findings.iter().map(|finding| finding.message.clone()).collect();
+            Problem::new(code::PROVIDER_PROTOCOL, told.join("; "))
+        })?;
+        let found = reading.actions.into_iter().find(|action| action.operation == operation);
+        found.ok_or_else(|| unknown(operation).into())
+    }
+
     /// Calls an operation with a flat input, as a run of its own when it is a change.
     pub async fn call(&self, operation: &str, input: Value) -> Result<Value, Box<Problem>> {
         self.perform(operation, input, None).await
@@ -117,10 +139,9 @@ impl Bench {
         input: &Value,
         change: impl FnOnce(Call) -> Call,
     ) -> Result<Request<Body>, Box<Problem>> {
+        let mut actions = self.prepared.desk.actions.iter();
         let action =
-            self.prepared.desk.actions.iter().find(|action| action.operation == operation).ok_or_else(
-                || Problem::new(code::UNKNOWN_ACTION, format!("the provider has no operation `{operation}`")),
-            )?;
+            actions.find(|action| action.operation == operation).ok_or_else(|| unknown(operation))?;
         let call = change(Call::new(self, action, input));
         let footer = json!({"kid": self.kid}).to_string();
         let token = PublicToken::sign(
@@ -149,6 +170,10 @@ impl Bench {
             Err(never) => match never {},
         }
     }
+}
+
+fn unknown(operation: &str) -> Problem {
+    Problem::new(code::UNKNOWN_ACTION, format!("the provider has no operation `{operation}`"))
 }
 
 /// Why there is no bench.

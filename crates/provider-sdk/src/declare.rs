@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     error::ActionError,
     keys::Keys,
+    mounted::Mounted,
     prepared::Prepared,
     provider::{MakePlan, Mistakes, Perform, Provider},
     routes::placeholders,
@@ -386,6 +387,14 @@ impl<I> Declaring<I> {
     /// See [`Provider::router`].
     pub fn router(self, keys: Keys) -> axum::Router {
         self.done().router(keys)
+    }
+
+    /// See [`Provider::mount`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mount(self, settings: Settings) -> Result<Mounted, ServeError> {
+        self.done().mount(settings)
     }
 
     /// See [`Provider::serve`].

@@ -111,6 +111,12 @@ impl Keys {
     }
 }
 
+/// Whether the host is this machine itself.
+pub(crate) fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Public keys by key id. Replacing them takes effect on the next call.
 #[derive(Default)]
 pub struct KeyRing(ArcSwap<HashMap<String, PublicKey>>);

@@ -28,6 +28,8 @@
 //! The types become the OpenAPI document; the gateway makes a command, a form and a tool of it. The SDK proves
 //! that a call comes from the gateway ([`Keys`]), checks the input against the type's JSON Schema, answers a
 //! repeated call with the first answer (`Idempotency-Key`), and finishes a change whose caller went away.
+//! With a token of a service account it registers itself with the gateway, says again and again that it is there, and takes
+//! leave before it ends ([`Registration`]); beside routes that a program has already, it is [`Mounted`].
 //!
 //! It decides nothing: whether a person may do this, and who must approve, is settled before the call arrives.
 //! It knows nothing of the gateway's insides; `docs/provider-protocol.md` is the whole of what both share.
@@ -45,8 +47,10 @@ mod error;
 mod input;
 mod journal;
 mod keys;
+mod mounted;
 mod prepared;
 mod provider;
+mod registration;
 mod replay;
 mod routes;
 mod schema;
@@ -64,8 +68,10 @@ pub use declare::{Declaring, NoInput, with};
 pub use error::ActionError;
 pub use guichet_contract::{Effect, Plan, Principal, Problem, Within};
 pub use keys::{KeyError, KeyRing, Keys};
+pub use mounted::Mounted;
 pub use prepared::Prepared;
 pub use provider::{Mistakes, Provider, provider};
+pub use registration::{Registration, RegistrationError};
 pub use serve::ServeError;
 pub use settings::{Settings, SettingsError};
 pub use timeout::Timeout;

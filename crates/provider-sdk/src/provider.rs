@@ -13,6 +13,7 @@ use crate::{
     document,
     error::ActionError,
     keys::Keys,
+    mounted::Mounted,
     prepared::Prepared,
     schema,
     serve::{self, ServeError},
@@ -144,7 +145,17 @@ impl Provider {
         self.prepare(keys).router()
     }
 
-    /// Serves until SIGTERM or Ctrl-C, then finishes what is under way (at most 30 s).
+    /// To be served by this program beside its own routes, on its own port; registered with the gateway when the settings
+    /// have a token.
+    ///
+    /// # Errors
+    /// [`Mistakes`] in its declarations.
+    pub fn mount(self, settings: Settings) -> Result<Mounted, ServeError> {
+        Mounted::new(self.prepare(settings.keys), settings.registration, settings.listen)
+    }
+
+    /// Serves, and registers with the gateway when the settings have a token, until SIGTERM or Ctrl-C; then takes leave and
+    /// finishes what is under way (at most 30 s).
     pub async fn serve(self, settings: Settings) -> Result<(), ServeError> {
         serve::serve(self, settings).await
     }

@@ -12,13 +12,14 @@ use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tower::ServiceExt as _;
 
 use crate::{
+    mounted::Mounted,
     prepared::Prepared,
     provider::{Mistakes, Provider},
     settings::Settings,
 };
 
 /// How long the end waits for what is under way.
-const FINISH_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const FINISH_WITHIN: Duration = Duration::from_secs(30);
 /// How long a client may take to send the head of a request.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Connections at once; one more waits to be accepted.
@@ -31,7 +32,8 @@ pub(crate) async fn serve(provider: Provider, settings: Settings) -> Result<(), 
         .await
         .map_err(|error| ServeError::Listen { address: settings.listen.to_string(), source: error })?;
     let stop = stop_signal().map_err(ServeError::Signal)?;
-    prepared.serve_until(listener, stop).await;
+    let mounted = Mounted::new(prepared.clone(), settings.registration, settings.listen)?;
+    prepared.serve_until(listener, mounted.stopping_at(stop)).await;
     Ok(())
 }
 
@@ -103,7 +105,7 @@ impl Prepared {
 
 /// Ready at SIGTERM or Ctrl-C.
 #[cfg(unix)]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -116,7 +118,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 
 /// Ready at Ctrl-C.
 #[cfg(not(unix))]
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })

@@ -12,7 +12,8 @@
 //!   `resource in Resource::"postgres/shop"`. What nobody owns has the owner `Team::"unowned"`, in which nobody is.
 //! - Actions: each of the catalogue, `Action::"postgres.cancel-query"`, in its effect (`Action::"read"`,
 //!   `Action::"change"`, `Action::"destroy"`) and in its provider (`Action::"provider:postgres"`); and the gateway's own
-//!   verbs `Action::"approve"`, `Action::"view_run"`, `Action::"audit"`.
+//!   verbs `Action::"approve"`, `Action::"break_glass"`, `Action::"view_run"`, `Action::"audit"`,
+//!   `Action::"register_instance"`, `Action::"remove_provider"`.
 //! - `context` of an action: `environment`, `surface`, `reason?`, and `input` with the members of its schema that Cedar
 //!   has types for. Of `approve`: `environment`, `action`, `effect`, `requester`, `because?`. Of the other verbs:
 //!   `environment`.

@@ -1,6 +1,10 @@
 //! All wiring: which room is handed what. `guichetd serve` and the test bench both start here.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow, ensure};
 use async_trait::async_trait;
@@ -14,7 +18,7 @@ use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
     Messages, Platform, Settings, bulkhead, deliver_notice, execute_run, expire_run, fire_schedule,
-    index_records, reconcile_run, reload_settings, seal_records,
+    index_records, reconcile_run, register_instance::RegistrationRules, reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Lane, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -25,6 +29,7 @@ use crate::{
     documents::Documents,
     embedded, keys, memory,
     record_export::RecordExport,
+    registered::Lookout,
     reload::{self, Reloader},
     store,
     witness::Witnesses,
@@ -51,6 +56,7 @@ pub struct Assembled {
     pub store: Arc<dyn Store>,
     /// The providers.
     pub dispatch: Arc<Dispatch>,
+    lookout: Lookout,
     reloader: Reloader,
     keys: Arc<KeySet>,
     witnesses: Witnesses,
@@ -88,15 +94,27 @@ pub async fn assemble(
 
     // One for all: making it reads the system's certificates.
     let client = transport::http_client().context("the HTTP client cannot be made")?;
-    let providers = providers(config, &ring, &client)?;
+    let mut providers = providers(config, &ring, &client)?;
+    let configured: BTreeSet<String> = config.providers.iter().map(|p| p.name.clone()).collect();
+    let lookout = Lookout {
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        client: transport::guarded_http_client().context("the HTTP client cannot be made")?,
+        reach: config.registration.reach.clone(),
+        configured: configured.clone(),
+        changed: Arc::default(),
+    };
+    providers.extend(lookout.providers().await.context("the store cannot be used")?);
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
-    let strict: BTreeMap<String, bool> =
-        config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
+    let registered = reload::registered(&dispatch);
+    let mut strict: BTreeMap<String, bool> = registered.iter().map(|name| (name.clone(), false)).collect();
+    strict.extend(config.providers.iter().map(|p| (p.name.clone(), p.strict)));
     let mut documents = Documents::kept(&config.data, strict);
     documents.refresh(&asked_first(config, &documents, &dispatch), &*clock).await;
 
-    let sources = reload::read_sources(config, &documents).map_err(|faults| anyhow!(faults.join("\n")))?;
+    let sources =
+        reload::read_sources(config, &documents, registered).map_err(|faults| anyhow!(faults.join("\n")))?;
     let built = reload_settings::build_world(&sources).map_err(|faults| anyhow!(faults.join("\n")))?;
     let identity = Identity::new(Arc::clone(&store), Arc::clone(&clock), config.users())?;
     let notifier =
@@ -111,6 +129,7 @@ pub async fn assemble(
         settings: Settings {
             open_runs_per_principal: config.limits.open_runs_per_principal,
             review_seconds: config.review_seconds,
+            registration: RegistrationRules { reach: config.registration.reach.clone(), configured },
         },
     });
     let public_keys: Vec<String> = ledger_keys.verifiers().iter().map(ToString::to_string).collect();
@@ -121,6 +140,7 @@ pub async fn assemble(
         dispatch: Arc::clone(&dispatch),
         documents,
         clock: Arc::clone(&clock),
+        registered_changed: Arc::clone(&lookout.changed),
         registered: BTreeMap::new(),
     };
     reloader.note(&built.providers, &built.refused).await;
@@ -162,6 +182,7 @@ pub async fn assemble(
         platform,
         store,
         dispatch,
+        lookout,
         reloader,
         keys: ledger_keys,
         witnesses,
@@ -185,6 +206,8 @@ impl Assembled {
         let Self {
             itinerary,
             store,
+            dispatch,
+            lookout,
             reloader,
             keys,
             witnesses,
@@ -212,6 +235,9 @@ impl Assembled {
                 tasks.spawn(teller.work(stop.clone()));
             }
         }
+        // Until the last run has ended: a run that is under way is called again where its provider is then.
+        let looking = CancellationToken::new();
+        let looked = tokio::spawn(lookout.work(dispatch, looking.clone()));
         tasks.spawn(reloader.work(stop.clone()));
         tasks.spawn(index_records::work(Arc::clone(&store), stop.clone()));
         tasks.spawn(memory::give_back(stop.clone()));
@@ -220,6 +246,10 @@ impl Assembled {
         tokio::time::sleep(farewell).await;
         draining.cancel();
         while tasks.join_next().await.is_some() {}
+        looking.cancel();
+        if looked.await.is_err() {
+            tracing::error!("the look for registered providers failed while it stopped");
+        }
         close.cancel();
         if let Err(error) = server.await {
             tracing::error!(%error, "the HTTP side failed while it stopped");
@@ -270,14 +300,17 @@ fn providers(
 }
 
 /// Those that are asked for their document before anything is served: whose document is not kept, and who are built in. The
-/// others are asked right afterwards, so that one that is slow delays no start.
+/// others, and those that registered themselves, are asked right afterwards, so that one that is slow delays no start.
 fn asked_first(config: &Config, documents: &Documents, dispatch: &Dispatch) -> Vec<Arc<Provider>> {
     let is_embedded = |name: &str| {
         let mut providers = config.providers.iter();
         providers.any(|p| p.name == name && matches!(p.reached, Reached::Embedded { .. }))
     };
     let mut providers = dispatch.providers();
-    providers.retain(|p| !documents.current().contains_key(&p.name) || is_embedded(&p.name));
+    providers.retain(|p| {
+        let is_unread = !documents.current().contains_key(&p.name) && p.instances().is_none();
+        is_unread || is_embedded(&p.name)
+    });
     providers
 }
 

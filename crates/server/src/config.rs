@@ -16,6 +16,7 @@ use toml::Spanned;
 
 use crate::{
     config_notify::{self, RawNotify},
+    config_registration::{self, RawRegistration, Registration},
     config_store::{self, RawStore},
 };
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// Who performs.
     pub providers: Vec<ProviderConfig>,
+    /// Providers that register themselves.
+    pub registration: Registration,
     /// How people are told what happens to runs.
     pub channels: Vec<ChannelSettings>,
 }
@@ -132,6 +135,8 @@ struct Raw {
     user: Vec<RawUser>,
     #[serde(default)]
     provider: Vec<RawProvider>,
+    #[serde(default)]
+    registration: RawRegistration,
     #[serde(default)]
     notify: Vec<RawNotify>,
 }
@@ -382,6 +387,7 @@ impl Config {
             });
         }
         let store = config_store::database(raw.store, &base, &mut fault);
+        let registration = config_registration::registration(raw.registration, &mut fault);
         let channels = config_notify::channels(raw.notify, &base, &mut fault);
         if !faults.is_empty() {
             return Err(faults);
@@ -411,6 +417,7 @@ impl Config {
                 })
                 .collect(),
             providers,
+            registration,
             channels,
         })
     }

@@ -30,14 +30,9 @@ impl Documents {
         let folder = data.join("documents");
         let (mut current, mut unkept) = (BTreeMap::new(), BTreeMap::new());
         for (name, strict) in &strict {
-            if let Some((digest, offer)) = kept_offer::read(&folder, name, *strict) {
-                current.insert(name.clone(), Source { offer: Ok(Arc::new(offer)), digest });
-                continue;
-            }
-            let text = fs::read(kept_offer::document_of(&folder, name)).ok();
-            if let Some(document) = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok()) {
-                current.insert(name.clone(), Source::read(name, &document, *strict));
-                unkept.insert(name.clone(), document);
+            if let Some((source, document)) = kept_one(&folder, name, *strict) {
+                current.insert(name.clone(), source);
+                unkept.extend(document.map(|document| (name.clone(), document)));
             }
         }
         Self { folder, strict, current, unkept }
@@ -51,6 +46,32 @@ impl Documents {
         let mut current = saved(folder, |name| strict.get(name).copied().unwrap_or(false))?;
         current.retain(|name, _| strict.contains_key(name));
         Ok(Self { folder: folder.to_owned(), strict, current, unkept: BTreeMap::new() })
+    }
+
+    /// From now on, also those of a provider that is new, beginning with the one that was kept. Says whether one was.
+    pub fn begin(&mut self, name: &str) -> bool {
+        if self.strict.insert(name.to_owned(), false).is_some() {
+            return false;
+        }
+        let Some((source, unkept)) = kept_one(&self.folder, name, false) else { return false };
+        self.current.insert(name.to_owned(), source);
+        self.unkept.extend(unkept.map(|document| (name.to_owned(), document)));
+        true
+    }
+
+    /// Those of a provider that is gone are no longer in force. Says whether one was.
+    pub fn end(&mut self, name: &str) -> bool {
+        self.strict.remove(name);
+        self.unkept.remove(name);
+        // The name may be another's next time. Without the file there is nothing to begin with, and that is all.
+        let _ = fs::remove_file(kept_offer::document_of(&self.folder, name));
+        let _ = fs::remove_file(kept_offer::path_of(&self.folder, name));
+        self.current.remove(name).is_some()
+    }
+
+    /// Of whom.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.strict.keys()
     }
 
     /// As they stand.
@@ -135,6 +156,16 @@ impl Documents {
             tracing::warn!(provider = name, %error, "the document could not be kept for the next start");
         }
     }
+}
+
+/// What was kept of one provider's document; and the document itself, when it had to be read again.
+fn kept_one(folder: &Path, name: &str, strict: bool) -> Option<(Source, Option<Value>)> {
+    if let Some((digest, offer)) = kept_offer::read(folder, name, strict) {
+        return Some((Source { offer: Ok(Arc::new(offer)), digest }, None));
+    }
+    let text = fs::read(kept_offer::document_of(folder, name)).ok()?;
+    let document: Value = serde_json::from_slice(&text).ok()?;
+    Some((Source::read(name, &document, strict), Some(document)))
 }
 
 /// The documents of a folder by provider: every `NAME.json` in it. `strict` tells how each is read.

@@ -46,7 +46,8 @@ impl Stamp {
     }
 }
 
-fn path_of(folder: &Path, name: &str) -> PathBuf {
+/// Where what was read in it is kept.
+pub(crate) fn path_of(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.offer"))
 }
 

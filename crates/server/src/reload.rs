@@ -13,7 +13,7 @@ use guichet_operations::{
     reload_settings::{self, Sources},
 };
 use secrecy::ExposeSecret as _;
-use tokio::time;
+use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, documents::Documents, sources};
@@ -35,15 +35,22 @@ pub struct Reloader {
     pub documents: Documents,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Told when a provider that registers itself has come or gone, or serves another document.
+    pub registered_changed: Arc<Notify>,
     /// What was recorded last of each provider's document.
     pub registered: BTreeMap<String, Registered>,
 }
 
-/// The sources of a world, read from files.
+/// The sources of a world, read from files; `registered` are those among the documents' providers that registered
+/// themselves, in the order in which they did.
 ///
 /// # Errors
 /// A folder or file that cannot be read.
-pub fn read_sources(config: &Config, documents: &Documents) -> Result<Sources, Vec<String>> {
+pub fn read_sources(
+    config: &Config,
+    documents: &Documents,
+    registered: Vec<String>,
+) -> Result<Sources, Vec<String>> {
     let policies = sources::read_folder(&config.policy, "cedar").map_err(|why| vec![why])?;
     let registry = sources::read_folder(&config.registry, "yaml").map_err(|why| vec![why])?;
     Ok(Sources {
@@ -54,9 +61,13 @@ pub fn read_sources(config: &Config, documents: &Documents) -> Result<Sources, V
         absent: config
             .providers
             .iter()
-            .map(|provider| provider.name.clone())
-            .filter(|name| !documents.current().contains_key(name))
+            .map(|provider| &provider.name)
+            .chain(&registered)
+            .chain(&config.registration.expects)
+            .filter(|name| !documents.current().contains_key(*name))
+            .cloned()
             .collect(),
+        registered,
         approval_expires_seconds: config.approval_expires_seconds,
     })
 }
@@ -67,15 +78,22 @@ impl Reloader {
         let hint = self.dispatch.changed();
         let mut seen = self.fingerprint();
         // Whose document was kept was not asked for it before the start.
-        if self.documents.refresh(&self.dispatch.providers(), &*self.clock).await {
+        if self.refresh().await {
             self.reload().await;
         }
         let mut looks = 0_u32;
         // A provider whose answers name another document than it serves would be asked without end.
         let mut misled = false;
+        let came = Arc::clone(&self.registered_changed);
         loop {
             let hinted = tokio::select! {
                 () = stop.cancelled() => return,
+                () = came.notified() => {
+                    if self.take_registered().await {
+                        self.reload().await;
+                    }
+                    continue;
+                }
                 () = hint.notified(), if !misled => true,
                 () = time::sleep(LOOK) => false,
             };
@@ -84,7 +102,7 @@ impl Reloader {
             let mut changed = false;
             if hinted || looks >= due {
                 looks = 0;
-                changed = self.documents.refresh(&self.dispatch.providers(), &*self.clock).await;
+                changed = self.refresh().await;
                 misled = hinted && !changed;
             }
             let now = self.fingerprint();
@@ -97,6 +115,38 @@ impl Reloader {
                 self.reload().await;
             }
         }
+    }
+
+    /// Asks all who are there for their documents. Says whether one has changed.
+    async fn refresh(&mut self) -> bool {
+        let mut there = self.dispatch.providers();
+        there.retain(|provider| provider.absent(self.clock.now()).is_none());
+        self.documents.refresh(&there, &*self.clock).await
+    }
+
+    /// Goes by who is registered now, and asks those for their documents who may serve another one. Says whether anything
+    /// about what is offered has changed.
+    async fn take_registered(&mut self) -> bool {
+        let providers = self.dispatch.providers();
+        let is_known = |name: &String| providers.iter().any(|provider| provider.name == *name);
+        let gone: Vec<String> = self.documents.names().filter(|name| !is_known(name)).cloned().collect();
+        let mut changed = false;
+        for name in gone {
+            tracing::info!(provider = name, "a provider that registered itself is gone");
+            changed |= self.documents.end(&name);
+            self.registered.remove(&name);
+        }
+        let now = self.clock.now();
+        let mut asked = Vec::new();
+        for provider in providers {
+            let Some(instances) = provider.instances() else { continue };
+            changed |= self.documents.begin(&provider.name);
+            let serves = instances.document(now);
+            if provider.absent(now).is_none() && (serves.is_none() || serves != provider.etag()) {
+                asked.push(provider);
+            }
+        }
+        self.documents.refresh(&asked, &*self.clock).await || changed
     }
 
     fn fingerprint(&self) -> Vec<impl PartialEq + use<>> {
@@ -121,7 +171,7 @@ impl Reloader {
                 }
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
-                        "listen, data, store, environment, channels, review_seconds, limits, telemetry, ledger and providers take effect at the next start"
+                        "listen, data, store, environment, channels, review_seconds, limits, telemetry, ledger, providers and registration take effect at the next start"
                     );
                 }
                 self.config.users = new.users;
@@ -141,7 +191,7 @@ impl Reloader {
 
     /// Makes a new world and puts it in force, or keeps the old one.
     pub async fn reload(&mut self) {
-        let sources = match read_sources(&self.config, &self.documents) {
+        let sources = match read_sources(&self.config, &self.documents, registered(&self.dispatch)) {
             Ok(sources) => sources,
             Err(faults) => {
                 reload_settings::refuse_settings(&self.platform, &faults).await;
@@ -183,6 +233,17 @@ impl Reloader {
     }
 }
 
+/// Those that registered themselves, in the order in which they did.
+pub(crate) fn registered(dispatch: &Dispatch) -> Vec<String> {
+    let providers = dispatch.providers();
+    let of_them = providers.iter().filter_map(|provider| provider.instances());
+    let mut found: Vec<_> = of_them.map(|instances| instances.registration()).collect();
+    found.sort_by(|one, other| {
+        (one.registered_at, &one.provider).cmp(&(other.registered_at, &other.provider))
+    });
+    found.iter().map(|registration| registration.provider.clone()).collect()
+}
+
 /// What only a restart takes over, in a form that can be compared.
 fn fixed_at_start(config: &Config) -> String {
     let Config {
@@ -194,6 +255,7 @@ fn fixed_at_start(config: &Config) -> String {
         telemetry,
         ledger,
         providers,
+        registration,
         channels,
         ..
     } = config;
@@ -201,7 +263,7 @@ fn fixed_at_start(config: &Config) -> String {
     // Compared, and never shown.
     let store = store.as_ref().map(|store| (store.url.expose_secret(), &store.ca_file));
     format!(
-        "{environment} {listen} {data} {store:?} {review_seconds} {limits:?} {telemetry:?} {ledger:?} {providers:?} {channels:?}"
+        "{environment} {listen} {data} {store:?} {review_seconds} {limits:?} {telemetry:?} {ledger:?} {providers:?} {registration:?} {channels:?}"
     )
 }
 

@@ -104,6 +104,11 @@ const TABLES: &[Newest] = &[
         order: "id",
     },
     Newest {
+        name: "registrations",
+        columns: &[("provider", Text), ("revision", Integer), ("body", Text)],
+        order: "provider",
+    },
+    Newest {
         name: "idempotency_keys",
         columns: &[("principal", Text), ("key", Text), ("request", Text), ("run", Id), ("at", Integer)],
         order: "principal, key",
@@ -177,6 +182,7 @@ const ADDED: &[(u32, &str, &[&str])] = &[
     (51, "jobs", &["key", "place"]),
     (52, "schedules", &[]),
     (53, "jobs", &["bulkhead"]),
+    (56, "registrations", &[]),
 ];
 
 /// The tables of a schema: that of which this is the newest migration's number.

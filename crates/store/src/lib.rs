@@ -28,8 +28,8 @@ pub mod work;
 
 pub use room::Room;
 pub use traits::{
-    Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter, Reviews,
-    Runs, RunsFilter, Schedules, Store, StoreError, Tokens,
+    Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter,
+    Registrations, Reviews, Runs, RunsFilter, Schedules, Store, StoreError, Tokens,
 };
 pub use wakes::{RunWakes, Wake, Wakes, next_records};
 pub use work::{Change, CommitError, Delivery, Job, JobKind, Lane, Token, TokenKind, UnitOfWork};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Clock, Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState,
-    Schedule, ScheduleId, TokenId, record::LedgerRecord,
+    ActionId, Clock, Digest, JobId, Notice, PrincipalKind, Record, Registration, Review, Run, RunEvent,
+    RunId, RunState, Schedule, ScheduleId, TokenId, record::LedgerRecord,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -163,6 +163,15 @@ pub trait Schedules {
     async fn schedules(&self, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError>;
 }
 
+/// Providers that registered themselves.
+#[async_trait]
+pub trait Registrations {
+    /// The one of this provider, or none.
+    async fn registration(&self, provider: &str) -> Result<Option<Registration>, StoreError>;
+    /// All of them, by provider, byte for byte; at most `limit`.
+    async fn registrations(&self, limit: usize) -> Result<Vec<Registration>, StoreError>;
+}
+
 /// Durable work.
 #[async_trait]
 pub trait Jobs {
@@ -268,6 +277,7 @@ pub trait Store:
     + Events
     + Reviews
     + Schedules
+    + Registrations
     + Jobs
     + Notices
     + Tokens

@@ -27,6 +27,8 @@ pub enum Wake {
     Run(RunId),
     /// The ledger has new records.
     Record,
+    /// A provider registered, said again that it is there, or left.
+    Registration,
     /// Any of these, of which nobody told: whoever waits looks anew.
     Anything,
 }
@@ -94,7 +96,7 @@ impl Waking {
                 }
                 let _ = self.all.send(wake);
             }
-            Wake::Job | Wake::Notice | Wake::Record => {
+            Wake::Job | Wake::Notice | Wake::Record | Wake::Registration => {
                 let _ = self.all.send(wake);
             }
         }

@@ -1,8 +1,8 @@
 //! One unit of work: everything that must become true together.
 
 use guichet_contract::{
-    CancelAsked, Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Review, ReviewClosed, Run,
-    RunId, RunState, Schedule, ScheduleId, TokenId,
+    CancelAsked, Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Registration, Review,
+    ReviewClosed, Run, RunId, RunState, Schedule, ScheduleId, TokenId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -132,6 +132,16 @@ pub enum Change {
         lease: String,
         /// Not before.
         due: Timestamp,
+    },
+    /// A provider's registration as it is now: revision 1 for a name that was nobody's, else the revision after the one that
+    /// is kept. Conflict otherwise.
+    PutRegistration(Box<Registration>),
+    /// A provider's name is nobody's again. Conflict unless its registration has this revision.
+    DeleteRegistration {
+        /// Which provider.
+        provider: String,
+        /// The revision that the caller saw.
+        revision: u64,
     },
     /// What waits for a run is due at `due`, if it was due later. What is held stays as it is. None is no conflict.
     HastenJobs {

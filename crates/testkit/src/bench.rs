@@ -31,6 +31,7 @@ pub const TO_STOP: Duration = Duration::from_mins(3);
 #[derive(Default)]
 pub struct Setup {
     users: Vec<String>,
+    services: Vec<String>,
     policies: BTreeMap<String, String>,
     registry: String,
     sdk: Vec<(String, Provider)>,
@@ -49,6 +50,12 @@ impl Setup {
     #[must_use]
     pub fn person(mut self, name: &str) -> Self {
         self.users.push(name.to_owned());
+        self
+    }
+    /// Adds a service account.
+    #[must_use]
+    pub fn service(mut self, name: &str) -> Self {
+        self.services.push(name.to_owned());
         self
     }
     /// Adds a policy file.
@@ -111,6 +118,10 @@ impl Setup {
         let hash = hash();
         for user in &self.users {
             lines.push(format!("[[user]]\nname = \"{user}\"\npassword_hash = \"{hash}\""));
+        }
+        for service in &self.services {
+            let kind = "kind = \"service_account\"";
+            lines.push(format!("[[user]]\nname = \"{service}\"\n{kind}\npassword_hash = \"{hash}\""));
         }
         let mut urls = self.urls;
         let clock: Arc<dyn Clock> = match self.clock {

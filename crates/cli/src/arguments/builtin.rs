@@ -4,17 +4,21 @@ use clap::{Arg, ArgAction, Command};
 use guichet_contract::{RunState, Verb};
 
 use crate::{
-    arguments::globals::{self, context_candidates},
+    arguments::{
+        globals::{self, context_candidates},
+        internal_action,
+    },
     settings::Settings,
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 17] = [
     "login",
     "logout",
     "whoami",
     "context",
     "actions",
+    "internal-action",
     "runs",
     "approvals",
     "reviews",
@@ -28,7 +32,7 @@ pub(crate) const NAMES: [&str; 16] = [
     "help",
 ];
 
-fn group(name: &'static str, about: &'static str) -> Command {
+pub(crate) fn group(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
         .subcommand_required(true)
@@ -65,6 +69,7 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         command("whoami", "Who you are for this gateway, and until when"),
         context(settings),
         actions(),
+        internal_action::command(),
         runs(),
         approvals(),
         reviews(),
@@ -76,7 +81,11 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
             .subcommand_required(true)
             .arg_required_else_help(true)
             .disable_help_subcommand(true)
-            .subcommand(command("list", "All of them, and how they are")),
+            .subcommand(command("list", "All of them, and how they are"))
+            .subcommand(
+                command("remove", "Free the name of one that registered itself")
+                    .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the provider")),
+            ),
         command("completion", "Print the script that makes TAB work in your shell").arg(
             Arg::new("shell")
                 .value_name("SHELL")
@@ -352,7 +361,7 @@ fn tokens() -> Command {
                     text(
                         "scope",
                         "SCOPE",
-                        "Limit it to this: read, change, destroy or approve (may be repeated)",
+                        "Limit it to this: read, change, destroy, approve or register (may be repeated)",
                     )
                     .action(ArgAction::Append),
                 ),

@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use clap_complete::ArgValueCandidates;
 
-use crate::{printer::Format, settings::Settings};
+use crate::{arguments::internal_action::COMMENT, printer::Format, settings::Settings};
 
 /// Long names that no member of an input may take.
 pub(crate) const RESERVED: [&str; 14] = [
@@ -87,14 +87,17 @@ pub(crate) fn of_action(effect_is_read: bool) -> Vec<Arg> {
         );
     }
     // A read may need an approval too, and then is a run like any other.
-    arguments.push(
-        Arg::new("break-glass")
-            .long("break-glass")
-            .action(ArgAction::SetTrue)
-            .help("In an emergency: go on without approvals; needs --reason, is marked and reviewed"),
-    );
+    arguments.push(break_glass());
     arguments.extend(waiting());
     arguments.into_iter().map(|argument| argument.help_heading(HEADING)).collect()
+}
+
+/// Going on without approvals.
+pub(crate) fn break_glass() -> Arg {
+    Arg::new("break-glass")
+        .long("break-glass")
+        .action(ArgAction::SetTrue)
+        .help("In an emergency: go on without approvals; needs --reason, is marked and reviewed")
 }
 
 /// The flags of everything that waits for a run.
@@ -126,7 +129,11 @@ pub(crate) fn timeout() -> Arg {
         .help_heading(HEADING)
 }
 
-/// The value of `--reason`.
+/// The value of `--reason`, or of the flag that means the same where there is one.
 pub(crate) fn reason(matches: &ArgMatches) -> Option<&str> {
-    matches.get_one::<String>("reason").map(|reason| reason.trim()).filter(|reason| !reason.is_empty())
+    let comment = matches.try_get_one::<String>(COMMENT).ok().flatten();
+    comment
+        .or_else(|| matches.get_one::<String>("reason"))
+        .map(|reason| reason.trim())
+        .filter(|reason| !reason.is_empty())
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     arguments::{
         action::{id, no_id},
+        internal_action::COMMENT,
         schema::{Kind, Member, read_secret},
     },
     failure::Failure,
@@ -16,7 +17,7 @@ use crate::{
 /// `--input` first, then the flags, which win.
 pub(crate) fn collect(matches: &ArgMatches, members: &[Member]) -> Result<Map<String, Value>, Failure> {
     let mut input = match matches.get_one::<String>("input") {
-        Some(given) => whole(given)?,
+        Some(given) => whole(given, flag(matches))?,
         None => Map::new(),
     };
     for member in members {
@@ -51,18 +52,23 @@ fn typed(matches: &ArgMatches, member: &Member) -> Option<Value> {
     }
 }
 
+/// How the whole input is given: a command that takes actions by their names calls it otherwise.
+fn flag(matches: &ArgMatches) -> &'static str {
+    if matches.try_contains_id(COMMENT).is_ok() { "--payload" } else { "--input" }
+}
+
 /// `JSON`, `@FILE` or `-`.
-fn whole(given: &str) -> Result<Map<String, Value>, Failure> {
+fn whole(given: &str, flag: &str) -> Result<Map<String, Value>, Failure> {
     let (text, place) = match given.strip_prefix('@') {
         Some(path) => {
             let text = fs::read_to_string(path);
-            (text.map_err(|error| Failure::usage(format!("--input: {path}: {error}")))?, path)
+            (text.map_err(|error| Failure::usage(format!("{flag}: {path}: {error}")))?, path)
         }
         None if given == "-" => {
             let text = std::io::read_to_string(std::io::stdin());
-            (text.map_err(|error| Failure::usage(format!("--input: {error}")))?, "standard input")
+            (text.map_err(|error| Failure::usage(format!("{flag}: {error}")))?, "standard input")
         }
-        None => (given.to_owned(), "--input"),
+        None => (given.to_owned(), flag),
     };
     serde_json::from_str(&text)
         .map_err(|error| Failure::usage(format!("{place} is not a JSON object: {error}")))

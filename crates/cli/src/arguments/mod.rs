@@ -10,6 +10,7 @@ pub(crate) mod example;
 pub(crate) mod globals;
 mod help;
 pub(crate) mod input;
+pub(crate) mod internal_action;
 pub(crate) mod nearest;
 pub(crate) mod prescan;
 pub(crate) mod schema;

@@ -55,6 +55,12 @@ fn of_clap(error: &clap::Error) -> Option<String> {
     })
 }
 
+/// `; did you mean …?`, or nothing where none is near.
+pub(crate) fn did_you_mean(typed: &str, names: &[&str]) -> String {
+    let near = nearest(typed, names.iter().map(|name| (*name).to_owned()));
+    near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
 /// The nearest of these: at most one mistake in three letters, and where equal the first.
 fn nearest(typed: &str, names: impl IntoIterator<Item = String>) -> Option<String> {
     let letters = typed.trim_start_matches('-').chars().count();

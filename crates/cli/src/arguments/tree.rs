@@ -9,7 +9,7 @@ use clap::{ColorChoice, Command};
 use guichet_contract::{ActionId, Catalogue};
 
 use crate::{
-    arguments::{action, builtin, globals, help},
+    arguments::{action, builtin, globals, help, internal_action},
     cache::{Entry, Remembered},
     settings::Settings,
 };
@@ -127,6 +127,12 @@ impl Tree {
             .infer_long_args(false);
         root = globals::add(root, settings);
         root = root.subcommands(builtin::commands(settings));
+        if let Some(catalogue) = catalogue {
+            let typed = words.unwrap_or_default();
+            root = root.mut_subcommand(internal_action::NAME, |command| {
+                internal_action::offer(command, catalogue, typed)
+            });
+        }
         let mut groups = Vec::new();
         let mut lacks_an_action = false;
         for (word, node) in &top.below {

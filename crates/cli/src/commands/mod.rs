@@ -7,6 +7,7 @@ mod actions;
 mod approvals;
 mod audit;
 mod context;
+mod internal_action;
 mod login;
 mod logout;
 mod named;
@@ -164,6 +165,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "whoami" => whoami::run(cx, printer),
         "context" => context::run(cx, below, printer),
         "actions" => actions::run(cx, below, printer),
+        "internal-action" => internal_action::run(cx, below, printer),
         "runs" => runs::run(cx, below, printer),
         "approvals" => approvals::run(cx, below, printer),
         "reviews" => reviews::run(cx, below, printer),
@@ -171,7 +173,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "audit" => audit::run(cx, below, printer),
         "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),
-        "providers" => providers::run(cx, printer),
+        "providers" => providers::run(cx, below, printer),
         "completion" => {
             let shell = below.get_one::<String>("shell").map_or("bash", String::as_str);
             printer.raw(&arguments::completion::script(shell)?);

@@ -1,18 +1,34 @@
-//! `guichet providers list`: services that perform the actions, and how they are.
+//! `guichet providers …`: services that perform the actions, how they are, and freeing the name of one that is gone.
 
+use clap::ArgMatches;
 use serde_json::json;
 
 use crate::{
-    commands::Cx,
+    commands::{Cx, subcommand, text},
     exit::Exit,
     failure::Failure,
     printer::{
         Printer, Row,
-        text::{cell, moment},
+        text::{cell, moment, plain},
     },
 };
 
-pub(crate) fn run(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    match subcommand(matches)? {
+        ("remove", matches) => remove(cx, text(matches, "name").unwrap_or_default(), printer),
+        _ => list(cx, printer),
+    }
+}
+
+fn remove(cx: &Cx, name: &str, printer: &Printer) -> Result<Exit, Failure> {
+    cx.online(printer, async |client| {
+        client.remove_provider(name).await?;
+        printer.note(&format!("the name {} is nobody's again", plain(name)));
+        Ok(Exit::Done)
+    })
+}
+
+fn list(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
     cx.online(printer, async |client| {
         let providers = client.list_providers().await?;
         let row = |provider: &guichet_client::ProviderStatus| {
@@ -27,6 +43,7 @@ pub(crate) fn run(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
                 ("state".to_owned(), json!(provider.state)),
                 ("operations".to_owned(), provider.operations.clone()),
                 ("since".to_owned(), json!(since)),
+                ("instances".to_owned(), json!(provider.owner.as_ref().map(|_| provider.instances.len()))),
                 ("warnings".to_owned(), json!(provider.warnings.len())),
                 ("problem".to_owned(), json!(problem)),
             ])

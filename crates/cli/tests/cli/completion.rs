@@ -36,6 +36,11 @@ fn words_flags_and_values_are_offered_from_the_cache() {
         has(&["guichet", "rds", "cancel-query", "--"], "--pid");
         has(&["guichet", "rds", "cancel-query", "--"], "--plan");
         has(&["guichet", "demo", "echo", "--size", ""], "large");
+        let execute = ["guichet", "internal-action", "execute", "--service"];
+        has(&[&execute[..], &[""]].concat(), "postgres");
+        has(&[&execute[..], &["postgres", "--action", ""]].concat(), "cancel-query");
+        let others = offered(&fake, shell, &[&execute[..], &["demo", "--action", ""]].concat());
+        assert!(!others.iter().any(|line| line.contains("cancel-query")), "{shell}: {others:?}");
         has(&["guichet", "context", "use", ""], "staging");
         has(&["guichet", "--context", ""], "staging");
         assert!(!offered(&fake, shell, &["guichet", "rds", ""]).iter().any(|line| line.contains("echo")));

@@ -15,6 +15,7 @@ mod contexts;
 mod errors;
 mod fake;
 mod help;
+mod internal_action;
 mod offered;
 mod policy;
 mod reads;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State, routing::get};
+use guichet_contract::Instance;
 use guichet_operations::read_catalogue;
 use http::Method;
 use jiff::Timestamp;
@@ -21,7 +22,8 @@ use crate::{
 pub struct ProviderRow {
     /// Its name.
     name: String,
-    /// `ready`, `unreachable`, `refused` (its document), `resting` (after failures).
+    /// `ready`, `unreachable`, `refused` (its document), `resting` (after failures),
+    /// `absent` (it registers itself, and no instance is there).
     state: String,
     /// How many operations it offers.
     operations: usize,
@@ -32,6 +34,11 @@ pub struct ProviderRow {
     problem: Option<String>,
     /// What is odd in its document.
     warnings: Vec<String>,
+    /// Who registers it; absent for one that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    /// The instances that are there, of one that registers itself.
+    instances: Vec<Instance>,
 }
 
 pub(crate) fn endpoint() -> Endpoint {
@@ -53,6 +60,8 @@ async fn handle(
             since: provider.since,
             problem: provider.problem,
             warnings: provider.warnings,
+            owner: provider.owner,
+            instances: provider.instances,
         })
         .collect();
     Ok(Json(List::whole(rows)))

@@ -27,7 +27,9 @@ pub mod read_keys;
 pub mod read_ledger;
 pub mod read_run;
 pub mod read_schedules;
+pub mod register_instance;
 pub mod reject_run;
+pub mod remove_provider;
 pub mod revoke_token;
 pub mod sign_in;
 pub mod sign_out;
@@ -91,6 +93,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         who_can_approve::endpoint(),
         simulate_policy::endpoint(),
         list_providers::endpoint(),
+        register_instance::endpoint(),
+        remove_provider::instance(),
+        remove_provider::provider(),
         read_keys::endpoint(),
         openapi::endpoint(),
         probes::healthz(),

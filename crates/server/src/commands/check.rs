@@ -50,8 +50,9 @@ pub fn check(file: &Path, asking: &Asking) -> anyhow::Result<ExitCode> {
 
 /// The documents of the configured providers, and what is wrong with them.
 pub(super) async fn gather(config: &Config, asking: &Asking) -> anyhow::Result<(Documents, Vec<String>)> {
-    let strict: BTreeMap<String, bool> =
-        config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
+    let expects = &config.registration.expects;
+    let mut strict: BTreeMap<String, bool> = expects.iter().map(|name| (name.clone(), false)).collect();
+    strict.extend(config.providers.iter().map(|p| (p.name.clone(), p.strict)));
     let mut faults = Vec::new();
     let mut providers = Vec::new();
     let documents = if let Some(folder) = &asking.documents {
@@ -111,7 +112,7 @@ async fn check_config(config: &Config, asking: &Asking) -> anyhow::Result<ExitCo
     if let Err(error) = Notifier::open(&config.channels, Arc::new(SystemClock)) {
         faults.push(format!("{}: {error}", config.file.display()));
     }
-    match reload::read_sources(config, &documents) {
+    match reload::read_sources(config, &documents, config.registration.expects.clone()) {
         Err(more) => faults.extend(more),
         Ok(sources) => match reload_settings::build_world(&sources) {
             Err(more) => faults.extend(more),

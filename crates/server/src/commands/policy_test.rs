@@ -38,7 +38,7 @@ pub fn test(file: &Path, asking: &Asking) -> anyhow::Result<ExitCode> {
     if !faults.is_empty() {
         return Ok(told(&faults));
     }
-    Ok(match reload::read_sources(&config, &documents) {
+    Ok(match reload::read_sources(&config, &documents, config.registration.expects.clone()) {
         Err(faults) => told(&faults),
         Ok(sources) => test_sources(&sources, &config.policy, programs(&config)),
     })
@@ -69,6 +69,7 @@ pub fn test_folders(
             faults.extend(more);
             std::collections::BTreeMap::new()
         }),
+        registered: Vec::new(),
         absent: BTreeSet::new(),
         approval_expires_seconds: EXPIRES_SECONDS,
     };

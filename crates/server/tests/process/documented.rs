@@ -6,15 +6,22 @@ use std::{fs, path::PathBuf, process::Command, time::Duration};
 use guichet_contract::{Clock as _, SystemClock};
 use guichet_testkit::patience::output_within;
 use jiff::{SignedDuration, tz::TimeZone};
+use reqwest::Method;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use crate::{gateway::Gateway, person::Person};
+use crate::{
+    gateway::{Gateway, password_hash},
+    person::Person,
+};
 
 /// How many inputs each operation gets of each sort.
 const EXAMPLES: usize = 20;
 /// How long one trial may take; some minutes on a busy machine.
 const TRIED_WITHIN: Duration = Duration::from_mins(30);
+/// Service accounts register as anything.
+const SERVICES: &str = "@id(\"services-register\")
+permit (principal is ServiceAccount, action == Action::\"register_instance\", resource);";
 /// What is held against the document; also that what it does not allow is refused. Not asked: that all is taken that it allows
 /// (a random run id is none that there is).
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
@@ -73,7 +80,13 @@ async fn every_answer_is_documented() {
     let program = schemathesis();
     // It asks faster than any person may.
     let limits = "[limits]\nrequests_per_second = 0\nrefusals_per_second = 0\n";
-    let gateway = Gateway::started("", limits).await;
+    let service = format!(
+        "[[user]]\nname = \"greeter\"\nkind = \"service_account\"\npassword_hash = \"{}\"\n",
+        password_hash()
+    );
+    let mut gateway = Gateway::prepared("", &format!("{limits}{service}")).await;
+    gateway.write("policy/services.cedar", SERVICES);
+    gateway.start().await;
     let (dana, omar) = (gateway.sign_in("dana").await, gateway.sign_in("omar").await);
     let done = dana.submitted("things.change-item", json!({"name": "plate"})).await;
     schedule(&dana, "active", "things.change-item").await;
@@ -95,6 +108,15 @@ async fn every_answer_is_documented() {
     let known = [("run", waiting.as_str()), ("action", "things.destroy-item"), ("schedule", "waiting")];
     trial.of(&omar, &all, &known).await;
     trial.of(&dana, &["--include-operation-id", "delete_schedule"], &[("schedule", "active")]).await;
+    let greeter = gateway.sign_in("greeter").await;
+    let registering: Vec<&str> = ["register_instance", "drain_instance", "remove_provider"]
+        .iter()
+        .flat_map(|operation| ["--include-operation-id", operation])
+        .collect();
+    let there = json!({"instance": "0", "url": "http://127.0.0.1:9"});
+    let came = greeter.call(Method::PUT, "/v1/providers/greeter", Some(&there), &[]).await.unwrap();
+    assert_eq!(came.status, 200, "{}", came.body);
+    trial.of(&greeter, &registering, &[("provider", "greeter"), ("instance", "0")]).await;
     assert_eq!(dana.get("/healthz").await.status, 200);
     // What there was to be found was found: routes of runs and of schedules did more than answer that there is none.
     let mut never = Vec::new();
@@ -106,6 +128,8 @@ async fn every_answer_is_documented() {
         &["resume_schedule"],
         &["approve_schedule", "reject_schedule"],
         &["delete_schedule"],
+        &["register_instance"],
+        &["remove_provider"],
     ] {
         let mut found = 0;
         for verb in verbs {

@@ -44,6 +44,8 @@ mod record_export;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod registering;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod replica;

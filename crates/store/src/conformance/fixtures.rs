@@ -3,9 +3,9 @@
 use std::future::Future;
 
 use guichet_contract::{
-    ActionId, Clock as _, Decision, Digest, Effect, Fired, JobId, Missed, Outcome, Plan, Principal, Record,
-    RecordVerdict, Run, RunId, RunState, Schedule, ScheduleId, ScheduleState, Surface, SystemClock, TokenId,
-    Verb, Verdict,
+    ActionId, Clock as _, Decision, Digest, Effect, Fired, Instance, JobId, Missed, Outcome, Plan, Principal,
+    PrincipalKind, Record, RecordVerdict, Registration, Run, RunId, RunState, Schedule, ScheduleId,
+    ScheduleState, Surface, SystemClock, TokenId, Verb, Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 // With the fixtures come the verbs: a case may ask a store anything.
 use crate::{Change, CommitError, Job, JobKind, PageRequest, Token, TokenKind, UnitOfWork};
 pub use crate::{
-    Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Notices as _, Records as _, Runs as _,
-    Schedules as _, Store as _, Tokens as _, Wakes as _,
+    Checkpoints as _, Events as _, Idempotency as _, Jobs as _, Notices as _, Records as _,
+    Registrations as _, Runs as _, Schedules as _, Store as _, Tokens as _, Wakes as _,
 };
 pub use crate::{Reviews, Room};
 
@@ -122,6 +122,26 @@ pub fn schedule_named(name: &str) -> Schedule {
     };
     schedule.binding = schedule.compute_binding();
     schedule
+}
+
+/// A provider that registered itself, with one instance.
+pub fn registration_of(provider: &str) -> Registration {
+    let instance = Instance {
+        id: "one".into(),
+        url: "http://10.0.0.1:7100".into(),
+        document: Some("\"sha256:1\"".into()),
+        since: second(0),
+        until: second(30),
+    };
+    Registration {
+        provider: provider.into(),
+        owner_kind: PrincipalKind::ServiceAccount,
+        owner: "shop-service".into(),
+        revision: 1,
+        registered_at: second(0),
+        left_at: None,
+        instances: vec![instance],
+    }
 }
 
 pub fn record(verb: Verb) -> Record {

@@ -18,6 +18,7 @@ pub mod idempotency;
 pub mod jobs;
 pub mod notices;
 pub mod records;
+pub mod registrations;
 pub mod reviews;
 pub mod runs;
 pub mod schedules;
@@ -80,6 +81,13 @@ macro_rules! conformance_suite {
                 schedules_are_listed_by_name
                 a_deleted_schedule_frees_its_name
                 a_schedules_job_is_one_of_those_that_move_runs
+            }
+            registrations {
+                a_registration_reads_as_it_was_written
+                of_many_who_take_a_name_one_wins
+                registrations_are_listed_by_provider
+                a_removed_registration_frees_its_name
+                whoever_waits_for_registrations_is_woken
             }
             jobs {
                 no_job_is_claimed_twice

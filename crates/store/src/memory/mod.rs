@@ -14,6 +14,7 @@ mod idempotency;
 mod jobs;
 mod notices;
 mod records;
+mod registrations;
 mod reviews;
 mod runs;
 mod schedules;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use guichet_contract::{Digest, JobId, Notice, Review, Run, RunEvent, RunId, Schedule, ScheduleId, TokenId};
+use guichet_contract::{
+    Digest, JobId, Notice, Registration, Review, Run, RunEvent, RunId, Schedule, ScheduleId, TokenId,
+};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -17,6 +19,8 @@ pub(super) struct State {
     pub(super) events: BTreeMap<(RunId, u64), RunEvent>,
     pub(super) reviews: BTreeMap<RunId, Review>,
     pub(super) schedules: BTreeMap<ScheduleId, Schedule>,
+    /// By provider.
+    pub(super) registrations: BTreeMap<String, Registration>,
     pub(super) jobs: BTreeMap<JobId, KeptJob>,
     /// By event, channel and recipient.
     pub(super) deliveries: BTreeMap<(Uuid, String, String), Delivery>,

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use guichet_contract::RunId;
 
 use super::{
-    checkpoints, events, idempotency, jobs, notices, records, reviews, runs, schedules, state::State, tokens,
+    checkpoints, events, idempotency, jobs, notices, records, registrations, reviews, runs, schedules,
+    state::State, tokens,
 };
 use crate::{Change, CommitError, JobKind, Wake};
 
@@ -25,6 +26,7 @@ pub(super) struct Woken {
     job: bool,
     notice: bool,
     record: bool,
+    registration: bool,
     runs: BTreeSet<RunId>,
 }
 
@@ -34,7 +36,9 @@ impl Woken {
         let job = self.job.then_some(Wake::Job);
         let notice = self.notice.then_some(Wake::Notice);
         let record = self.record.then_some(Wake::Record);
-        job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)).collect()
+        let registration = self.registration.then_some(Wake::Registration);
+        let ours = job.into_iter().chain(notice).chain(record).chain(registration);
+        ours.chain(self.runs.into_iter().map(Wake::Run)).collect()
     }
 }
 
@@ -86,6 +90,10 @@ impl<'a> Writing<'a> {
         }
     }
 
+    pub(super) fn wake_registration(&mut self) {
+        self.woken.registration = true;
+    }
+
     pub(super) fn wake_run(&mut self, run: RunId) {
         self.woken.runs.insert(run);
     }
@@ -105,6 +113,10 @@ impl<'a> Writing<'a> {
             Change::InsertSchedule(schedule) => schedules::insert(self, *schedule),
             Change::ReplaceSchedule(schedule) => schedules::replace(self, *schedule),
             Change::DeleteSchedule { schedule, revision } => schedules::delete(self, schedule, revision),
+            Change::PutRegistration(registration) => registrations::put(self, *registration),
+            Change::DeleteRegistration { provider, revision } => {
+                registrations::delete(self, provider, revision)
+            }
             Change::PruneRecords { before } => records::prune(self, before),
             Change::EnqueueJob(job) => jobs::enqueue(self, job),
             Change::EnqueueNotice { job, notice } => notices::enqueue(self, &job, notice),

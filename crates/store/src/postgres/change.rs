@@ -4,7 +4,8 @@ use guichet_contract::{EventKind, RunId};
 use jiff::Timestamp;
 
 use super::{
-    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, schedules, tokens, unit::Unit,
+    events, fault::Fault, idempotency, jobs, notices, records, registrations, reviews, runs, schedules,
+    tokens, unit::Unit,
 };
 use crate::Change;
 
@@ -53,6 +54,10 @@ fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
         Change::InsertSchedule(schedule) => schedules::insert(unit, schedule)?,
         Change::ReplaceSchedule(schedule) => schedules::replace(unit, schedule)?,
         Change::DeleteSchedule { schedule, revision } => schedules::delete(unit, *schedule, *revision),
+        Change::PutRegistration(registration) => registrations::put(unit, registration)?,
+        Change::DeleteRegistration { provider, revision } => {
+            registrations::delete(unit, provider, *revision);
+        }
         Change::PruneRecords { before } => records::prune(unit, *before),
         Change::EnqueueJob(job) => jobs::enqueue(unit, job),
         Change::EnqueueNotice { job, notice } => notices::enqueue(unit, job, notice)?,

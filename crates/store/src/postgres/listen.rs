@@ -30,10 +30,8 @@ pub(super) fn payload(sender: Uuid, woken: &Woken) -> Option<String> {
     let mut runs = woken.runs.clone();
     runs.sort_unstable();
     runs.dedup();
-    let words: String = [(woken.job, 'j'), (woken.notice, 'n'), (woken.record, 'r')]
-        .into_iter()
-        .filter_map(|(woken, word)| woken.then_some(word))
-        .collect();
+    let words = [(woken.job, 'j'), (woken.notice, 'n'), (woken.record, 'r'), (woken.registration, 'g')];
+    let words: String = words.into_iter().filter_map(|(woken, word)| woken.then_some(word)).collect();
     if words.is_empty() && runs.is_empty() {
         return None;
     }
@@ -54,6 +52,7 @@ fn wakes_of(payload: &str, own: Uuid) -> Vec<Wake> {
         'j' => Some(Wake::Job),
         'n' => Some(Wake::Notice),
         'r' => Some(Wake::Record),
+        'g' => Some(Wake::Registration),
         _ => None,
     });
     let runs = runs.split(',').filter_map(|run| run.parse().ok()).map(|run| Wake::Run(RunId(run)));
@@ -156,10 +155,19 @@ mod tests {
     #[test]
     fn what_is_told_is_heard_by_others_alone() {
         let (ours, theirs) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let woken = Woken { job: true, notice: false, record: true, runs: vec![run(7), run(5), run(7)] };
+        let woken = Woken {
+            job: true,
+            record: true,
+            registration: true,
+            notice: false,
+            runs: vec![run(7), run(5), run(7)],
+        };
         let told = payload(ours, &woken).unwrap();
         assert_eq!(wakes_of(&told, ours), []);
-        assert_eq!(wakes_of(&told, theirs), [Wake::Job, Wake::Record, Wake::Run(run(5)), Wake::Run(run(7))]);
+        assert_eq!(
+            wakes_of(&told, theirs),
+            [Wake::Job, Wake::Record, Wake::Registration, Wake::Run(run(5)), Wake::Run(run(7))]
+        );
         assert_eq!(payload(ours, &Woken::default()), None);
     }
 

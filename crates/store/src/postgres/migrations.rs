@@ -20,6 +20,7 @@ pub(super) const SCHEMA: &[(&str, &str)] = &[
     ("0053_bulkheads", include_str!("schema/0053_bulkheads.sql")),
     ("0054_given_back", include_str!("schema/0054_given_back.sql")),
     ("0055_moves", include_str!("schema/0055_moves.sql")),
+    ("0056_registrations", include_str!("schema/0056_registrations.sql")),
 ];
 
 const LIST: &str = "

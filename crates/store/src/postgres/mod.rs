@@ -27,6 +27,7 @@ mod merge;
 mod migrations;
 mod notices;
 mod records;
+mod registrations;
 mod reviews;
 mod runs;
 mod schedules;

@@ -88,6 +88,7 @@ pub(super) struct Woken {
     pub(super) job: bool,
     pub(super) notice: bool,
     pub(super) record: bool,
+    pub(super) registration: bool,
     pub(super) runs: Vec<RunId>,
 }
 
@@ -228,6 +229,7 @@ impl Woken {
         self.job |= other.job;
         self.notice |= other.notice;
         self.record |= other.record;
+        self.registration |= other.registration;
         self.runs.extend(&other.runs);
     }
 
@@ -243,6 +245,8 @@ impl Woken {
         let job = self.job.then_some(Wake::Job);
         let notice = self.notice.then_some(Wake::Notice);
         let record = self.record.then_some(Wake::Record);
-        job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)).collect()
+        let registration = self.registration.then_some(Wake::Registration);
+        let ours = job.into_iter().chain(notice).chain(record).chain(registration);
+        ours.chain(self.runs.into_iter().map(Wake::Run)).collect()
     }
 }

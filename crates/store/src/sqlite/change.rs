@@ -1,8 +1,8 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
 use super::{
-    events, fault::Fault, idempotency, jobs, notices, records, reviews, runs, schedules, tokens,
-    writing::Writing,
+    events, fault::Fault, idempotency, jobs, notices, records, registrations, reviews, runs, schedules,
+    tokens, writing::Writing,
 };
 use crate::Change;
 
@@ -23,6 +23,10 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::InsertSchedule(schedule) => schedules::insert(writing, schedule),
         Change::ReplaceSchedule(schedule) => schedules::replace(writing, schedule),
         Change::DeleteSchedule { schedule, revision } => schedules::delete(writing, *schedule, *revision),
+        Change::PutRegistration(registration) => registrations::put(writing, registration),
+        Change::DeleteRegistration { provider, revision } => {
+            registrations::delete(writing, provider, *revision)
+        }
         Change::PruneRecords { before } => records::prune(writing, *before),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
         Change::EnqueueNotice { job, notice } => notices::enqueue(writing, job, notice),

@@ -25,6 +25,7 @@ mod ownership;
 mod probe;
 mod readers;
 mod records;
+mod registrations;
 mod reviews;
 mod runs;
 mod schedules;

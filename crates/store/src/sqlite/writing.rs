@@ -22,6 +22,7 @@ pub(super) struct Woken {
     job: bool,
     notice: bool,
     record: bool,
+    registration: bool,
     runs: Vec<RunId>,
 }
 
@@ -45,6 +46,10 @@ impl<'a> Writing<'a> {
         }
     }
 
+    pub(super) fn wake_registration(&mut self) {
+        self.woken.registration = true;
+    }
+
     pub(super) fn wake_run(&mut self, run: RunId) {
         self.woken.runs.push(run);
     }
@@ -57,12 +62,12 @@ impl<'a> Writing<'a> {
     ) -> Result<(), Fault> {
         self.connection.prepare_cached("SAVEPOINT unit")?.execute([])?;
         let (next_index, record, runs) = (self.next_index, self.woken.record, self.woken.runs.len());
-        let (job, notice) = (self.woken.job, self.woken.notice);
+        let (job, notice, registration) = (self.woken.job, self.woken.notice, self.woken.registration);
         if !work(self)? {
             self.connection.prepare_cached("ROLLBACK TO unit")?.execute([])?;
             self.next_index = next_index;
             self.woken.record = record;
-            (self.woken.job, self.woken.notice) = (job, notice);
+            (self.woken.job, self.woken.notice, self.woken.registration) = (job, notice, registration);
             self.woken.runs.truncate(runs);
         }
         self.connection.prepare_cached("RELEASE unit")?.execute([])?;
@@ -101,7 +106,9 @@ impl Woken {
         let job = self.job.then_some(Wake::Job);
         let notice = self.notice.then_some(Wake::Notice);
         let record = self.record.then_some(Wake::Record);
-        for wake in job.into_iter().chain(notice).chain(record).chain(self.runs.into_iter().map(Wake::Run)) {
+        let registration = self.registration.then_some(Wake::Registration);
+        let ours = job.into_iter().chain(notice).chain(record).chain(registration);
+        for wake in ours.chain(self.runs.into_iter().map(Wake::Run)) {
             wakes.wake(wake);
         }
     }

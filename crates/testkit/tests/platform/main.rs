@@ -15,6 +15,7 @@ mod notices;
 mod odd_streams;
 mod policy;
 mod recorded;
+mod registering;
 mod rest;
 mod rude_providers;
 mod schedules;

@@ -11,13 +11,13 @@ use std::{
 
 use async_trait::async_trait;
 use guichet_contract::{
-    Digest, JobId, Notice, PrincipalKind, Record, Review, Run, RunEvent, RunId, RunState, Schedule,
-    ScheduleId, TokenId, record::LedgerRecord,
+    Digest, JobId, Notice, PrincipalKind, Record, Registration, Review, Run, RunEvent, RunId, RunState,
+    Schedule, ScheduleId, TokenId, record::LedgerRecord,
 };
 use guichet_store::{
     Change, Checkpoints, CommitError, Delivery, Events, Idempotency, Job, Jobs, Lane, Notices, Page,
-    PageRequest, Records, RecordsFilter, Reviews, Room, RunWakes, Runs, RunsFilter, Schedules, Store,
-    StoreError, Token, Tokens, UnitOfWork, Wake, Wakes,
+    PageRequest, Records, RecordsFilter, Registrations, Reviews, Room, RunWakes, Runs, RunsFilter, Schedules,
+    Store, StoreError, Token, Tokens, UnitOfWork, Wake, Wakes,
     memory::{Memory, MemoryStore},
 };
 use guichet_testkit::Dice;
@@ -333,6 +333,10 @@ reads! {
         fn schedule(&self, id: ScheduleId) -> Result<Option<Schedule>, StoreError>;
         fn schedule_by_name(&self, name: &str) -> Result<Option<Schedule>, StoreError>;
         fn schedules(&self, after: Option<&str>, limit: usize) -> Result<Vec<Schedule>, StoreError>;
+    }
+    Registrations {
+        fn registration(&self, provider: &str) -> Result<Option<Registration>, StoreError>;
+        fn registrations(&self, limit: usize) -> Result<Vec<Registration>, StoreError>;
     }
     Events {
         fn events(&self, run: RunId, after: u64, limit: usize) -> Result<Vec<RunEvent>, StoreError>;

@@ -1,0 +1,121 @@
+//! Providers that registered themselves, as all gateways that use the store see them: who they are, and where their
+//! instances answer. Nothing is fetched here, so that one that hangs keeps no other from being known.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use guichet_contract::{Clock, Reach, Registration};
+use guichet_dispatch::{Dispatch, Instances, Limits, Provider, Transport, transport::HttpClient};
+use guichet_operations::register_instance::PROVIDERS_MAX;
+use guichet_store::{Store, StoreError, Wake};
+use tokio::{
+    sync::{Notify, broadcast::error::RecvError},
+    time::{self, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked when nobody told of a change: a wake can be lost.
+const LOOK: Duration = Duration::from_secs(10);
+/// Those that come together are looked at once.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Looks who is registered.
+#[derive(Clone)]
+pub(crate) struct Lookout {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// A guarded one.
+    pub(crate) client: HttpClient,
+    pub(crate) reach: Reach,
+    /// Names that are configured, which nobody can register.
+    pub(crate) configured: BTreeSet<String>,
+    /// Told when somebody has come or gone, or serves another document.
+    pub(crate) changed: Arc<Notify>,
+}
+
+impl Lookout {
+    /// Those that are registered, as providers that can be called.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn providers(&self) -> Result<Vec<Provider>, StoreError> {
+        Ok(self.look().await?.into_values().map(|registration| self.provider(registration)).collect())
+    }
+
+    async fn look(&self) -> Result<BTreeMap<String, Arc<Registration>>, StoreError> {
+        let all = self.store.registrations(PROVIDERS_MAX).await?;
+        let of_others = all.into_iter().filter(|one| !self.configured.contains(&one.provider));
+        Ok(of_others.map(|one| (one.provider.clone(), Arc::new(self.in_reach(one)))).collect())
+    }
+
+    /// What may be called can be less than when it was registered, and other than where another gateway looks.
+    fn in_reach(&self, mut registration: Registration) -> Registration {
+        registration.instances.retain(|instance| {
+            let checked = instance.url.parse().and_then(|address| self.reach.check(&address));
+            if let Err(why) = &checked {
+                let (provider, url) = (registration.provider.as_str(), instance.url.as_str());
+                tracing::warn!(provider, url, why, "an instance is registered where nothing is called");
+            }
+            checked.is_ok()
+        });
+        registration
+    }
+
+    fn provider(&self, registration: Arc<Registration>) -> Provider {
+        let name = registration.provider.clone();
+        let instances = Instances::new(registration, self.client.clone(), Arc::clone(&self.clock));
+        Provider::new(name, Transport::Instances(Arc::new(instances)), Limits::default())
+    }
+
+    /// Tells `dispatch` of every change, until `stop`.
+    pub(crate) async fn work(self, dispatch: Arc<Dispatch>, stop: CancellationToken) {
+        let mut wakes = self.store.wakes();
+        let mut looks = time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                heard = wakes.recv() => match heard {
+                    Ok(Wake::Registration | Wake::Anything) | Err(RecvError::Lagged(_)) => {}
+                    Ok(_) => continue,
+                    Err(RecvError::Closed) => return,
+                },
+                _ = looks.tick() => {}
+            }
+            time::sleep(GATHER).await;
+            // What was told meanwhile is seen by the look that follows.
+            wakes = wakes.resubscribe();
+            match self.look().await {
+                Ok(registered) => self.tell(&dispatch, registered),
+                Err(error) => tracing::warn!(%error, "it cannot be looked which providers are registered"),
+            }
+        }
+    }
+
+    fn tell(&self, dispatch: &Dispatch, mut registered: BTreeMap<String, Arc<Registration>>) {
+        let now = self.clock.now();
+        let mut providers = dispatch.providers();
+        let before = providers.len();
+        providers
+            .retain(|provider| provider.instances().is_none() || registered.contains_key(&provider.name));
+        let mut changed = providers.len() != before;
+        for provider in &providers {
+            let Some(instances) = provider.instances() else { continue };
+            let Some(registration) = registered.remove(&provider.name) else { continue };
+            let was_absent = instances.absent_since(now).is_some();
+            provider.note_registration(registration);
+            let serves = instances.document(now);
+            changed |= serves.is_some() && serves != provider.etag()
+                || was_absent && instances.absent_since(now).is_none();
+        }
+        let fresh = registered.into_values().map(|registration| Arc::new(self.provider(registration)));
+        providers.extend(fresh);
+        if changed || providers.len() > before {
+            dispatch.replace(providers);
+            self.changed.notify_one();
+        }
+    }
+}
