@@ -8,16 +8,22 @@
 
 pub mod answer;
 pub mod breaker;
+pub mod client_credentials;
+pub mod credentials;
 pub mod dispatch;
 pub mod document;
+mod foreign;
 pub mod provider;
 pub mod request;
 pub mod story;
 pub mod token;
 pub mod transport;
+mod written;
 
+pub use client_credentials::{ClientCredentials, TokenRequest};
+pub use credentials::Credentials;
 pub use dispatch::Dispatch;
 pub use document::{Document, DocumentError};
-pub use provider::{Limits, Provider};
+pub use provider::{DocumentPlace, Foreign, Limits, Provider};
 pub use token::{Claims, SignTokens};
 pub use transport::{AnswerBody, Carry, NoAnswer, Transport};

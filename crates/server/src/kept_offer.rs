@@ -13,7 +13,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use guichet_contract::{Action, Digest};
+use guichet_contract::{Action, Digest, openapi::Finding};
 use guichet_operations::offer::Offer;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,10 @@ struct Head {
     /// Of the document.
     document: Digest,
     odd: Vec<String>,
+    #[serde(default)]
+    refused: Vec<Finding>,
+    #[serde(default)]
+    server: Option<String>,
 }
 
 /// A file as it was written: one of other bytes has another.
@@ -74,8 +78,16 @@ pub(crate) fn write(
 ) -> io::Result<()> {
     let kept = Stamp::of(&document_of(folder, name));
     let (Some(program), Some(kept)) = (program(), kept) else { return Ok(()) };
-    let (document, odd) = (document.clone(), offer.odd.clone());
-    let mut lines = serde_json::to_vec(&Head { program, strict, kept, document, odd })?;
+    let head = Head {
+        program,
+        strict,
+        kept,
+        document: document.clone(),
+        odd: offer.odd.clone(),
+        refused: offer.refused.clone(),
+        server: offer.server.clone(),
+    };
+    let mut lines = serde_json::to_vec(&head)?;
     for action in &offer.actions {
         lines.write_all(b"\n")?;
         serde_json::to_writer(&mut lines, &**action)?;
@@ -101,7 +113,8 @@ pub(crate) fn read(folder: &Path, name: &str, strict: bool) -> Option<(Digest, O
         let parts: Vec<_> = lines.chunks(part).map(|lines| scope.spawn(|| actions(lines))).collect();
         parts.into_iter().map(|part| part.join().ok()?).collect::<Option<Vec<_>>>()
     })?;
-    Some((head.document, Offer { actions: actions.concat(), odd: head.odd }))
+    let Head { document, odd, refused, server, .. } = head;
+    Some((document, Offer { actions: actions.concat(), odd, refused, server }))
 }
 
 fn actions(lines: &[&str]) -> Option<Vec<Arc<Action>>> {
