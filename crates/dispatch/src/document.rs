@@ -122,13 +122,45 @@ impl Provider {
     }
 }
 
-/// JSON, or YAML.
-fn parse(place: &str, text: &[u8]) -> Result<Value, DocumentError> {
+/// A document's text, JSON or YAML.
+///
+/// # Errors
+/// Why it is neither, with the place of the first mistake.
+pub fn parse_text(text: &[u8]) -> Result<Value, String> {
     let is_json = text.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte == b'{');
     if is_json {
-        return serde_json::from_slice(text)
-            .map_err(|error| DocumentError::Unusable(format!("{place} is no JSON: {error}")));
+        return serde_json::from_slice(text).map_err(|error| format!("this is no JSON: {error}"));
     }
-    serde_saphyr::from_slice(text)
-        .map_err(|error| DocumentError::Unusable(format!("{place} is neither JSON nor YAML: {error}")))
+    // The usual limits are for configuration; documents of a thousand operations have a million values. Anchors keep theirs.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_events: 20_000_000, max_nodes: 10_000_000, max_depth: 128 },
+    };
+    let read = serde_saphyr::from_slice_with_options(text, options);
+    read.map_err(|error| format!("this is neither JSON nor YAML: {}", error.without_snippet()))
+}
+
+fn parse(place: &str, text: &[u8]) -> Result<Value, DocumentError> {
+    parse_text(text).map_err(|why| DocumentError::Unusable(format!("{place}: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn documents_are_json_or_yaml() {
+        for (text, expected) in [
+            (&b" {\"openapi\": \"3.1.0\"}"[..], json!({"openapi": "3.1.0"})),
+            (
+                b"---\nswagger: '2.0'\nresponses:\n  200: {a: 1.5}\n  '404': [no, 1]\n",
+                json!({"swagger": "2.0", "responses": {"200": {"a": 1.5}, "404": ["no", 1]}}),
+            ),
+        ] {
+            assert_eq!(parse_text(text), Ok(expected));
+        }
+        assert!(parse_text(b"a: [").unwrap_err().contains("neither JSON nor YAML"));
+        assert!(parse_text(b"{").unwrap_err().contains("no JSON"));
+    }
 }

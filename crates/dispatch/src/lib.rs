@@ -23,7 +23,7 @@ mod written;
 pub use client_credentials::{ClientCredentials, TokenRequest};
 pub use credentials::Credentials;
 pub use dispatch::Dispatch;
-pub use document::{Document, DocumentError};
+pub use document::{Document, DocumentError, parse_text};
 pub use provider::{DocumentPlace, Foreign, Limits, Provider};
 pub use token::{Claims, SignTokens};
 pub use transport::{AnswerBody, Carry, NoAnswer, Transport};

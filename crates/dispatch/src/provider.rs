@@ -133,6 +133,11 @@ impl Provider {
         self
     }
 
+    /// Whether its document is read from a file, which nobody tells of when it changes.
+    pub fn has_document_in_file(&self) -> bool {
+        self.foreign.as_ref().is_some_and(|foreign| matches!(foreign.document, DocumentPlace::File(_)))
+    }
+
     /// Who answers a call, by its own address or by the one that the operation names.
     pub(crate) fn base_of(&self, server: Option<&str>) -> Result<String, ProviderError> {
         let base = self.transport.base();

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use async_trait::async_trait;
 use guichet_admission::Door;
 use guichet_contract::{Clock, RecordVerdict, Surface, SystemClock, Verb};
-use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport, transport};
+use guichet_dispatch::{Claims, Dispatch, Provider, SignTokens, transport};
 use guichet_gateway::{self as gateway, Gateway, Info, Itinerary, ServeSettings, Tracer};
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
 use guichet_jobs::{Perform, Worker, WorkerSettings};
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, ProviderConfig, Reached},
     documents::Documents,
-    embedded, keys, memory,
+    keys, memory,
+    providers::{Manner, Wiring},
     record_export::RecordExport,
     reload::{self, Reloader},
     store,
@@ -88,12 +89,12 @@ pub async fn assemble(
 
     // One for all: making it reads the system's certificates.
     let client = transport::http_client().context("the HTTP client cannot be made")?;
-    let providers = providers(config, &ring, &client)?;
+    let wiring = Arc::new(Wiring::new(Some(&ring), client.clone(), Arc::clone(&clock))?);
+    let providers = config.providers.iter().map(|provider| wiring.provider(provider));
+    let providers = providers.collect::<anyhow::Result<Vec<Provider>>>()?;
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
-    let strict: BTreeMap<String, bool> =
-        config.providers.iter().map(|p| (p.name.clone(), p.strict)).collect();
-    let mut documents = Documents::kept(&config.data, strict);
+    let mut documents = Documents::kept(&config.data, Manner::of_all(config));
     documents.refresh(&asked_first(config, &documents, &dispatch), &*clock).await;
 
     let sources = reload::read_sources(config, &documents).map_err(|faults| anyhow!(faults.join("\n")))?;
@@ -120,6 +121,7 @@ pub async fn assemble(
         platform: Arc::clone(&platform),
         dispatch: Arc::clone(&dispatch),
         documents,
+        wiring,
         clock: Arc::clone(&clock),
         registered: BTreeMap::new(),
     };
@@ -238,35 +240,6 @@ impl Assembled {
         }
         store.close().await;
     }
-}
-
-fn providers(
-    config: &Config,
-    ring: &KeyRing,
-    client: &transport::HttpClient,
-) -> anyhow::Result<Vec<Provider>> {
-    let embedded_keys = Arc::new(guichet_provider_sdk::KeyRing::new());
-    embedded_keys
-        .replace(ring.public_keys().iter().map(|(_, public)| public))
-        .context("the gateway's own keys")?;
-    config
-        .providers
-        .iter()
-        .map(|provider| {
-            let transport = match &provider.reached {
-                Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
-                Reached::Embedded { kind, settings } => {
-                    Transport::Embedded(embedded::router(kind, &provider.name, settings, &embedded_keys)?)
-                }
-            };
-            let limits = Limits {
-                at_once: provider.calls_at_once,
-                answer_bytes: provider.answer_bytes,
-                ..Limits::default()
-            };
-            Ok(Provider::new(&provider.name, transport, limits))
-        })
-        .collect()
 }
 
 /// Those that are asked for their document before anything is served: whose document is not kept, and who are built in. The

@@ -13,7 +13,7 @@ use super::{
     body, command, effect_of_method,
     extension::{self, OperationExtension},
     finding::Findings,
-    merge, parameters,
+    merge, parameters, paths,
     place::At,
     schema::{Schemas, Shared},
     servers, template, version,
@@ -66,12 +66,13 @@ pub(super) fn read<'a>(
     findings: &mut Findings,
 ) -> (Draft, usize) {
     let at = &found.at;
+    let path = paths::sent(found.path);
     let said = at
         .member("x-guichet")
         .map_or_else(OperationExtension::default, |said| extension::operation(&said, findings));
 
     let mut schemas = Schemas::new(shared, room);
-    let mut members = parameters::members(document, &found.path_item, at, found.path, &mut schemas, findings);
+    let mut members = parameters::members(document, &found.path_item, at, path, &mut schemas, findings);
     let body = body::read(document, at, found.method, &mut schemas, findings);
     members.extend(body.members);
     let (definitions, values) = schemas.definitions(findings);
@@ -130,7 +131,7 @@ pub(super) fn read<'a>(
         options,
         http: HttpBinding {
             method: found.method.to_owned(),
-            path: found.path.to_owned(),
+            path: path.to_owned(),
             parameters,
             media_type: body.media_type,
             server: servers::of_operation(at, &found.path_item),

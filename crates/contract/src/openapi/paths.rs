@@ -163,6 +163,11 @@ fn is_id(id: &str) -> bool {
     !id.trim().is_empty() && id.len() <= 200 && !id.chars().any(char::is_control)
 }
 
+/// What of a path is sent.
+pub(super) fn sent(path: &str) -> &str {
+    path.split('#').next().unwrap_or(path)
+}
+
 fn check_path(path: &str, pointer: &str, findings: &mut Findings) {
     if path.contains('?') {
         findings.doubt(
@@ -172,13 +177,19 @@ fn check_path(path: &str, pointer: &str, findings: &mut Findings) {
             ),
         );
     }
+    if path.contains('#') {
+        findings.doubt(
+            pointer,
+            format!("`{path}` is no path: what follows `#` is not sent, and only tells operations of one path apart"),
+        );
+    }
+    let path = sent(path);
     let mut fault = |why: &str| findings.fault(pointer, format!("`{path}` is no path: {why}"));
     if !path.starts_with('/') {
         fault("a path begins with `/`");
     }
-    if path.contains(['#', '\\']) || path.chars().any(|letter| letter.is_control() || letter.is_whitespace())
-    {
-        fault("`#`, `\\` and white space do not belong in one");
+    if path.contains('\\') || path.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+        fault("`\\` and white space do not belong in one");
     }
     if path.split('/').any(|part| part == "." || part == "..") {
         fault("`.` and `..` would lead to another path");

@@ -175,6 +175,7 @@ fn paths_are_checked() {
     for (path, words) in [
         ("things", "begins with `/`"),
         ("/things?x=1", "query parameters"),
+        ("/things#2", "tells operations of one path apart"),
         ("/a/../b", "another path"),
         ("/a/{b", "`}`"),
         ("/a/{b/c}", "same part"),
