@@ -153,7 +153,9 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
     }
     for parameter in action.action.http.parameters.iter().filter(|p| p.place == Place::Query) {
         let schema_of = member(&parameter.name);
-        if let Some(object) = object_of(schema, schema_of, parameter, &mut by_name) {
+        if let Some(object) =
+            object_of(schema, schema_of, (parameter, &action.action.http.parameters), &mut by_name)
+        {
             input.insert(parameter.name.clone(), object);
         }
     }
@@ -186,17 +188,20 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
 fn object_of(
     root: &Value,
     schema: &Value,
-    parameter: &Parameter,
+    (parameter, parameters): (&Parameter, &[Parameter]),
     by_name: &mut BTreeMap<&str, Vec<&str>>,
 ) -> Option<Value> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let is_deep = parameter.style == Style::DeepObject;
-    if !is_deep && !(parameter.explode && parameter.style == Style::Usual && properties.is_some()) {
+    let is_spread = parameter.explode && parameter.style == Style::Usual && properties.is_some();
+    if !(is_deep || is_spread) {
         return None;
     }
     let key_of = |name: &str| -> Option<Vec<String>> {
         if !is_deep {
-            return properties?.contains_key(name).then(|| vec![name.to_owned()]);
+            let is_another =
+                parameters.iter().any(|other| other.place == Place::Query && other.wire_name == name);
+            return (properties?.contains_key(name) && !is_another).then(|| vec![name.to_owned()]);
         }
         let rest = name.strip_prefix(parameter.wire_name.as_str())?.strip_prefix('[')?.strip_suffix(']')?;
         Some(rest.split("][").map(str::to_owned).collect())

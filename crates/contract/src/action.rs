@@ -288,7 +288,6 @@ pub enum Style {
 
 impl Style {
     /// Whether nothing need be said of it.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     pub fn is_usual(&self) -> bool {
         *self == Self::Usual
     }

@@ -4,8 +4,10 @@
 //! Each action names its places with a JSONPath (RFC 9535). A path that finds nothing is a warning, since documents change; whatever
 //! cannot be understood is a fault, since what was not applied might be an approval.
 
+use std::cmp::Reverse;
+
 use serde_json::{Map, Value};
-use serde_json_path::JsonPath;
+use serde_json_path::{JsonPath, NormalizedPath};
 
 /// Actions that one overlay may have.
 const MOST_ACTIONS: usize = 1_000;
@@ -50,11 +52,9 @@ impl Overlay {
         match fields.get("overlay").and_then(Value::as_str) {
             Some(version) if version == "1.0" || version.starts_with("1.0.") => {}
             Some(version) => {
-                faults.push(format!("/overlay: this is an overlay of version {version}, and 1.0 is read"))
+                faults.push(format!("/overlay: this is an overlay of version {version}, and 1.0 is read"));
             }
-            None => faults.push(
-                "/overlay: `overlay: 1.0.0` is missing, in quotation marks or with three numbers".to_owned(),
-            ),
+            None => faults.push("/overlay: `overlay: 1.0.0` is missing".to_owned()),
         }
         unknown(fields, "", &OF_OVERLAY, &mut faults);
         let mut actions = Vec::new();
@@ -81,7 +81,7 @@ impl Overlay {
             let target = &action.target;
             let found = action.path.query_located(document);
             let mut places: Vec<String> =
-                found.locations().take(MOST_PLACES + 1).map(|place| place.to_json_pointer()).collect();
+                found.locations().take(MOST_PLACES + 1).map(NormalizedPath::to_json_pointer).collect();
             let mut fault =
                 |why: &str| faults.push(format!("overlay: /actions/{position}: `{target}`: {why}"));
             if places.is_empty() {
@@ -97,15 +97,16 @@ impl Overlay {
                 Change::Nothing => {}
                 Change::Update(update) => {
                     for place in &places {
-                        match document.pointer_mut(place).map(|found| merge(found, update)) {
-                            Some(Err(why)) => fault(why),
-                            Some(Ok(())) | None => {}
+                        let merged = document.pointer_mut(place).map(|found| merge(found, update));
+                        if let Some(Err(why)) = merged {
+                            fault(why);
                         }
                     }
                 }
                 Change::Remove => {
-                    // The last first, so that the numbers of those before it stay.
-                    places.reverse();
+                    // The last first, so that the numbers of those before it stay; each once.
+                    places.sort_by_cached_key(|place| Reverse(order(place)));
+                    places.dedup();
                     for place in &places {
                         if place.is_empty() {
                             fault("the whole document cannot be removed");
@@ -184,6 +185,11 @@ fn merge(into: &mut Value, update: &Value) -> Result<(), &'static str> {
     }
 }
 
+/// Where a place stands among others: items of a list by their number.
+fn order(pointer: &str) -> Vec<(usize, String)> {
+    pointer.split('/').map(|token| (token.parse().unwrap_or_default(), token.to_owned())).collect()
+}
+
 fn remove(document: &mut Value, pointer: &str) {
     let Some((parent, last)) = pointer.rsplit_once('/') else { return };
     match document.pointer_mut(parent) {
@@ -205,6 +211,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "tables of JSON read best when they are handed over")]
     fn overlay(actions: Value) -> Value {
         json!({"overlay": "1.0.0", "info": {"title": "T", "version": "1"}, "actions": actions})
     }
@@ -246,6 +253,23 @@ mod tests {
                 "/status": {},
             })
         );
+    }
+
+    #[test]
+    fn items_are_removed_by_the_numbers_they_had() {
+        let numbers = || json!({"list": (0..12).collect::<Vec<_>>()});
+        for (target, left) in [
+            ("$.list[2, 0, 2, 10]", vec![1, 3, 4, 5, 6, 7, 8, 9, 11]),
+            ("$.list[?@ > 1]", vec![0, 1]),
+            ("$.list[-1]", (0..11).collect()),
+        ] {
+            let mut document = numbers();
+            Overlay::read(&overlay(json!([{"target": target, "remove": true}])))
+                .unwrap()
+                .apply(&mut document)
+                .unwrap();
+            assert_eq!(document, json!({"list": left}), "{target}");
+        }
     }
 
     #[test]

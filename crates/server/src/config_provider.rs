@@ -236,9 +236,12 @@ struct RawAuth {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTls {
-    ca_file: Option<Spanned<PathBuf>>,
-    certificate_file: Option<Spanned<PathBuf>>,
-    key_file: Option<Spanned<PathBuf>>,
+    #[serde(rename = "ca_file")]
+    authorities: Option<Spanned<PathBuf>>,
+    #[serde(rename = "certificate_file")]
+    certificate: Option<Spanned<PathBuf>>,
+    #[serde(rename = "key_file")]
+    key: Option<Spanned<PathBuf>>,
 }
 
 /// What one file says while it is read: paths are relative to its folder, and faults are told with their place.
@@ -369,10 +372,10 @@ impl Reader<'_> {
                 }
             }
         };
-        let certificate_at = raw.certificate_file.as_ref().map(|given| given.span().start);
-        let key_at = raw.key_file.as_ref().map(|given| given.span().start);
-        let authorities = read(raw.ca_file);
-        let identity = read(raw.certificate_file).zip(read(raw.key_file));
+        let certificate_at = raw.certificate.as_ref().map(|given| given.span().start);
+        let key_at = raw.key.as_ref().map(|given| given.span().start);
+        let authorities = read(raw.authorities);
+        let identity = read(raw.certificate).zip(read(raw.key));
         if let (Some(at), None) | (None, Some(at)) = (certificate_at, key_at) {
             (self.fault)(at, "`certificate_file` and `key_file` belong together: give both".to_owned());
         }

@@ -108,7 +108,6 @@ enum Command {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one, once")]
 enum ProviderCommand {
     /// Make a service with an OpenAPI document a provider.
     #[command(
@@ -116,7 +115,7 @@ enum ProviderCommand {
     )]
     Add {
         #[command(flatten)]
-        adding: Adding,
+        adding: Box<Adding>,
         /// The configuration file.
         #[arg(long, default_value = "guichet.toml")]
         config: PathBuf,

@@ -66,7 +66,9 @@ pub(super) fn read<'a>(
     let mut members = if let Some(parts) = parts {
         let mut members = parts.members(document, required, schemas, findings);
         if kind != Kind::Json {
-            members.iter_mut().for_each(|member| as_field(member, kind, &media, findings));
+            for member in &mut members {
+                as_field(member, kind, &media, findings);
+            }
         }
         members
     } else {
@@ -136,9 +138,8 @@ fn as_field(member: &mut Member, kind: Kind, media: &At<'_>, findings: &mut Find
         Some("spaceDelimited") => Style::Spaces,
         Some("pipeDelimited") => Style::Pipes,
         Some("tabDelimited") => Style::Tabs,
-        Some("form") => Style::Usual,
         None if content_type.is_some_and(media::is_json) || is_object => Style::Json,
-        None => Style::Usual,
+        None | Some("form") => Style::Usual,
         Some(style) => {
             let pointer = encoding.as_ref().map_or_else(String::new, |encoding| encoding.below("style"));
             findings.doubt(pointer, format!("style `{style}` is none of a form; its usual one is used"));

@@ -58,10 +58,9 @@ pub(super) fn of(root: &At<'_>) -> Result<Dialect, Finding> {
 pub(super) fn is_old(name: &str, value: &Value) -> bool {
     match name {
         "nullable" | "example" => true,
-        "exclusiveMinimum" | "exclusiveMaximum" => value.is_boolean(),
+        // `required` names members; true and false are an older habit, and say nothing about the value itself.
+        "exclusiveMinimum" | "exclusiveMaximum" | "required" => value.is_boolean(),
         "type" => value == "file",
-        // In 3.0 `required` names members; true and false are an older habit, and say nothing about the value itself.
-        "required" => value.is_boolean(),
         "items" => value.is_array(),
         _ => false,
     }

@@ -211,9 +211,7 @@ impl<'a> Declared<'a> {
         let said = self.at.value.get("style").and_then(serde_json::Value::as_str);
         let is_object = member.types().contains(&"object");
         let (style, is_form) = match (said, place) {
-            (None, Place::Query | Place::Cookie) | (Some("form"), Place::Query | Place::Cookie) => {
-                (Style::Usual, true)
-            }
+            (None | Some("form"), Place::Query | Place::Cookie) => (Style::Usual, true),
             (None, _) | (Some("simple"), Place::Path | Place::Header) => (Style::Usual, false),
             (Some("deepObject"), Place::Query) => (Style::DeepObject, false),
             (Some("spaceDelimited"), Place::Query) => (Style::Spaces, false),
