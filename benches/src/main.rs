@@ -28,6 +28,7 @@ mod machine;
 mod memory_and_start;
 mod nginx;
 mod old_runs;
+mod openapi;
 mod postgres;
 mod reads;
 mod roles;
@@ -41,7 +42,7 @@ use std::{ops::RangeInclusive, process::ExitCode, slice, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "reads",
     "scale",
     "changes",
@@ -51,6 +52,7 @@ const NAMES: [&str; 10] = [
     "cli",
     "ledger",
     "followers",
+    "openapi",
     SOAK,
 ];
 /// It takes ten minutes, so it is measured only when it is named.
@@ -58,7 +60,7 @@ const SOAK: &str = "soak";
 const USAGE: &str = "\
 cargo xtask bench [NAME…] [--seconds N] [--records N] [--runs N]
 
-NAME       reads, scale, changes, approvals, decisions, memory-and-start, cli, ledger, followers; all of them when none is named;
+NAME       reads, scale, changes, approvals, decisions, memory-and-start, cli, ledger, followers, openapi; all of them when none is named;
            soak: everything at once, to see whether memory grows; only when it is named
 --seconds  how long each single measurement takes (2; everything together is then about ten minutes; 600 for soak)
 --records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)
@@ -99,6 +101,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
             "memory-and-start" => memory_and_start::measure(&setting),
             "ledger" => ledger::measure(&setting, records),
             "followers" => followers::measure(&setting),
+            "openapi" => openapi::measure(&setting),
             SOAK => soak::measure(&setting, seconds.unwrap_or(Duration::from_mins(10))),
             _ => cli::measure(&setting),
         };

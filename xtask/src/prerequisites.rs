@@ -1,5 +1,5 @@
 //! What must be on the machine: a PostgreSQL server, for the demo and for the tests that want a real one; a mail server,
-//! for the tests that want a real one; Schemathesis, which tries the gateway's document; a C++ compiler, for libFuzzer.
+//! for the tests that want a real one; Schemathesis, which tries the gateway's document; Alertmanager, which is put behind it; a C++ compiler, for libFuzzer.
 
 use std::{
     path::{Path, PathBuf},
@@ -52,6 +52,19 @@ pub(crate) fn libfaketime() {
     let what = "libfaketime is not on this machine: tests that set a clock are skipped";
     let how = "install it to have them; Debian and Ubuntu: apt-get install faketime";
     if let Err(error) = install(&["faketime"], what, how) {
+        eprintln!("NOTICE: {error:#}");
+    }
+}
+
+/// Sees to it that Alertmanager is there, a program of others that tests put behind the gateway; without it those say that they did
+/// nothing.
+pub(crate) fn alertmanager() {
+    if program("prometheus-alertmanager").is_some() || program("alertmanager").is_some() {
+        return;
+    }
+    let what = "Alertmanager is not on this machine: the test that puts it behind the gateway is skipped";
+    let how = "install it to have that; Debian and Ubuntu: apt-get install prometheus-alertmanager";
+    if let Err(error) = install(&["prometheus-alertmanager"], what, how) {
         eprintln!("NOTICE: {error:#}");
     }
 }
@@ -129,6 +142,8 @@ fn install(packages: &[&str], what: &str, how: &str) -> Result<()> {
     for words in [&["update"][..], &[&["install", "-y", "--no-install-recommends"], packages].concat()] {
         let mut apt = Command::new("apt-get");
         apt.args(["-q"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        // Programs are wanted, not services that begin to run.
+        apt.env("RUNLEVEL", "1");
         apt.stdin(Stdio::null()).stdout(std::io::stderr());
         ensure!(succeeds(&mut apt)?, "apt-get {} failed: {what}; {how}", words.join(" "));
     }

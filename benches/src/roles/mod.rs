@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 
 /// Plays a role until it is ended.
 pub(crate) fn play(role: &str, rest: &[&str]) -> Result<()> {
+    if let ("document", [file]) = (role, rest) {
+        return crate::openapi::read(file);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match (role, rest) {

@@ -30,4 +30,4 @@ pub use refusal::Refusal;
 pub use resolve::{RestCall, RestMatch};
 pub use schedules::describe_schedule;
 pub use unfit::Unfit;
-pub use world::{CompiledAction, CompiledCatalogue, World, check_schema};
+pub use world::{CompiledAction, CompiledCatalogue, World, check_pattern, check_schema};

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use guichet_contract::{Problem, action::Place, code, coerce};
+use guichet_contract::{
+    Problem,
+    action::{Parameter, Place, Style},
+    code, coerce,
+};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -130,6 +134,15 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
                     );
                 }
             }
+            Place::Cookie => {
+                let cookies = (call.header)("cookie").unwrap_or_default().split(';');
+                let mut pairs = cookies.filter_map(|pair| pair.trim().split_once('='));
+                if let Some((_, text)) = pairs.find(|(name, _)| *name == parameter.wire_name) {
+                    let text = percent_decode_str(text).decode_utf8_lossy();
+                    let value = coerce::coerce_text(schema, member(&parameter.name), &text);
+                    input.insert(parameter.name.clone(), value);
+                }
+            }
             Place::Query | Place::Body | Place::BodyMember => {}
         }
     }
@@ -137,6 +150,14 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, value) in &call.query {
         by_name.entry(name).or_default().push(value);
+    }
+    for parameter in action.action.http.parameters.iter().filter(|p| p.place == Place::Query) {
+        let schema_of = member(&parameter.name);
+        if let Some(object) =
+            object_of(schema, schema_of, (parameter, &action.action.http.parameters), &mut by_name)
+        {
+            input.insert(parameter.name.clone(), object);
+        }
     }
     for (wire_name, texts) in by_name {
         let parameter = action
@@ -148,13 +169,58 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
         let name = parameter.map_or(wire_name, |p| p.name.as_str());
         let split: Vec<&str> = match (parameter, texts.as_slice()) {
             (Some(parameter), [one]) if !parameter.explode && takes_array(schema, member(name)) => {
-                one.split(',').collect()
+                let between = match parameter.style {
+                    Style::Spaces => ' ',
+                    Style::Pipes => '|',
+                    Style::Tabs => '\t',
+                    _ => ',',
+                };
+                if parameter.style == Style::Json { vec![*one] } else { one.split(between).collect() }
             }
             _ => texts,
         };
         input.insert(name.to_owned(), coerce::coerce_texts(schema, member(name), &split));
     }
     Ok(RestMatch { action, input })
+}
+
+/// An object that was written as several pairs, taken out of them: `filter[name]=x`, or a pair for each of its members.
+fn object_of(
+    root: &Value,
+    schema: &Value,
+    (parameter, parameters): (&Parameter, &[Parameter]),
+    by_name: &mut BTreeMap<&str, Vec<&str>>,
+) -> Option<Value> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let is_deep = parameter.style == Style::DeepObject;
+    let is_spread = parameter.explode && parameter.style == Style::Usual && properties.is_some();
+    if !(is_deep || is_spread) {
+        return None;
+    }
+    let key_of = |name: &str| -> Option<Vec<String>> {
+        if !is_deep {
+            let is_another =
+                parameters.iter().any(|other| other.place == Place::Query && other.wire_name == name);
+            return (properties?.contains_key(name) && !is_another).then(|| vec![name.to_owned()]);
+        }
+        let rest = name.strip_prefix(parameter.wire_name.as_str())?.strip_prefix('[')?.strip_suffix(']')?;
+        Some(rest.split("][").map(str::to_owned).collect())
+    };
+    let keys: Vec<(&str, Vec<String>)> =
+        by_name.keys().filter_map(|name| Some((*name, key_of(name)?))).collect();
+    let mut object = Map::new();
+    for (name, key) in keys {
+        let texts = by_name.remove(name).unwrap_or_default();
+        let (last, way) = key.split_last()?;
+        let mut here = &mut object;
+        for part in way {
+            let inner = here.entry(part.clone()).or_insert_with(|| Value::Object(Map::new()));
+            here = inner.as_object_mut()?;
+        }
+        let of_member = properties.filter(|_| way.is_empty()).and_then(|properties| properties.get(last));
+        here.insert(last.clone(), coerce::coerce_texts(root, of_member.unwrap_or(&Value::Null), &texts));
+    }
+    (!object.is_empty()).then_some(Value::Object(object))
 }
 
 /// Whether the schema asks for an array: then one comma-separated text stands for several values.

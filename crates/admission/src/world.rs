@@ -128,6 +128,16 @@ pub fn check_schema(action: &Action) -> Result<(), NotOffered> {
     compile_schema(action).map(|_| ())
 }
 
+/// Whether texts can be held against this pattern, in the way they are when an input is checked.
+///
+/// # Errors
+/// Why not: a mistake, or something (such as looking ahead) that takes more than linear time.
+pub fn check_pattern(pattern: &str) -> Result<(), String> {
+    let schema = serde_json::json!({"pattern": pattern});
+    let built = jsonschema::options().offline().with_pattern_options(PatternOptions::regex()).build(&schema);
+    built.map(|_| ()).map_err(|error| error.to_string())
+}
+
 fn compile_schema(action: &Action) -> Result<Validator, NotOffered> {
     // No fetching of anything (the crate is built without its retrievers), and patterns in linear time.
     jsonschema::options()

@@ -232,6 +232,13 @@ pub struct HttpBinding {
     pub path: String,
     /// Each member of the flat input and the place it goes to.
     pub parameters: Vec<Parameter>,
+    /// What the body is written as; `application/json` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Where it is answered when that is not the provider's address: another address, `https://uploads.example.org/v1`, or
+    /// another place on the same machine, `/uploads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// One member of the flat input and the place it goes to.
@@ -246,6 +253,44 @@ pub struct Parameter {
     /// An array is repeated (`?a=1&a=2`) when true, joined by commas when false.
     #[serde(default)]
     pub explode: bool,
+    /// How the value is written there.
+    #[serde(default, skip_serializing_if = "Style::is_usual")]
+    pub style: Style,
+    /// In a body of several parts: the media type of this part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+}
+
+/// How a value is written at its place, where that is not the usual way of the place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Style {
+    /// `form` in a query, a cookie or a form; `simple` in a path or a header; JSON in a JSON body.
+    #[default]
+    Usual,
+    /// As JSON.
+    Json,
+    /// An array joined by spaces.
+    Spaces,
+    /// An array joined by `|`.
+    Pipes,
+    /// An array joined by tabs.
+    Tabs,
+    /// An object as `name[member]=value`, a pair each.
+    DeepObject,
+    /// `.value` in a path.
+    Label,
+    /// `;name=value` in a path.
+    Matrix,
+    /// Base64 in the input, the bytes themselves in the request.
+    Bytes,
+}
+
+impl Style {
+    /// Whether nothing need be said of it.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Usual
+    }
 }
 
 /// The place of a parameter in a request.
@@ -258,6 +303,8 @@ pub enum Place {
     Query,
     /// A header.
     Header,
+    /// A cookie.
+    Cookie,
     /// A member of the JSON body, which is an object.
     BodyMember,
     /// The whole JSON body.

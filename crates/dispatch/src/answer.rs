@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use crate::{provider::Provider, transport::AnswerBody};
+use crate::{foreign, provider::Provider, transport::AnswerBody};
 
 /// Why a body could not be read.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) async fn result(
     }
     match body {
         Ok(body) if body.is_empty() => Ok(Value::Null),
+        // Its own document says of what kind its answers are; that it was done, its status says.
+        Ok(body) if provider.foreign.is_some() => Ok(foreign::result(&head.headers, &body)),
         Ok(body) => parse(&head.headers, &body).map_err(|why| {
             unreadable(
                 provider,
@@ -107,10 +109,11 @@ pub(crate) fn failure(
 ) -> ProviderError {
     let told: Option<Value> = serde_json::from_slice(body).ok().filter(|_| is_json(headers));
     let text = |name: &str| told.as_ref().and_then(|told| told.get(name)).and_then(Value::as_str);
-    let detail =
-        text("detail").or_else(|| text("message")).or_else(|| text("error")).or_else(|| text("title"));
-    let detail = match detail {
+    let detail = match foreign::message(told.as_ref(), headers, body) {
         Some(detail) => detail.chars().take(2_000).collect(),
+        None if status.is_redirection() => {
+            format!("provider {} answered {status}, and redirects are not followed", provider.name)
+        }
         None => format!("provider {} answered {status}", provider.name),
     };
     let mut problem = Problem::new(code::PROVIDER_FAILED, detail);
@@ -124,8 +127,9 @@ pub(crate) fn failure(
         problem.status = status.as_u16();
     }
     if matches!(status.as_u16(), 401 | 407) {
+        let shown = if provider.foreign.is_some() { "credentials" } else { "token" };
         problem.detail =
-            format!("provider {} does not accept this gateway's token: {}", provider.name, problem.detail);
+            format!("provider {} does not accept this gateway's {shown}: {}", provider.name, problem.detail);
     }
     // Only the provider's own "no" says that nothing was done: a 4xx, or a 5xx in the protocol's form. Whatever stands
     // between may say the rest (3xx, 408, a gateway's 5xx) after the call has arrived.

@@ -1,23 +1,28 @@
 //! The way of one call to a provider, top to bottom: room, circuit, token, request, deadline, answer.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use guichet_contract::{Clock, Effect, Plan, Problem, code};
 use guichet_operations::{
     Advanced, Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Remembered, Reporter,
 };
-use http::{Response, header};
-use http_body_util::BodyExt as _;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tracing::Instrument as _;
 
 use crate::{
     answer,
     provider::{Asking, Provider},
-    request::{self, Mode},
+    request::{self, Addressee, Mode},
     story,
     token::{SignTokens, Tokens},
     transport::{AnswerBody, NoAnswer},
@@ -32,6 +37,8 @@ pub struct Dispatch {
     tokens: Tokens,
     clock: Arc<dyn Clock>,
     changed: Arc<Notify>,
+    /// Held by whoever changes the providers.
+    changing: Mutex<()>,
 }
 
 impl Dispatch {
@@ -42,16 +49,21 @@ impl Dispatch {
             tokens: Tokens::new(signer, Arc::clone(&clock)),
             clock,
             changed: Arc::new(Notify::new()),
+            changing: Mutex::default(),
         };
-        dispatch.replace(providers.into_iter().map(Arc::new).collect());
+        dispatch.amend(|none| none.extend(providers.into_iter().map(Arc::new)));
         dispatch
     }
 
-    /// From now on, these providers.
-    pub fn replace(&self, providers: Vec<Arc<Provider>>) {
+    /// From now on, what is made of the providers there are. One after the other, so that nobody undoes what another did.
+    pub fn amend<T>(&self, change: impl FnOnce(&mut Vec<Arc<Provider>>) -> T) -> T {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut providers = self.providers();
+        let told = change(&mut providers);
         self.providers.store(Arc::new(
             providers.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
         ));
+        told
     }
 
     /// All of them, by name.
@@ -87,8 +99,7 @@ impl Dispatch {
         }
         let asking = if mode == Mode::Perform { Asking::Work } else { Asking::Question };
         let room = provider.enter(asking, self.clock.now()).await?;
-        let token = self.tokens.token(call)?;
-        let request = request::build(provider.transport.base(), call, mode, &token)?;
+        let request = self.request(provider, call, mode).await?;
         let span = tracing::info_span!(
             "forward",
             otel.name = %format_args!("forward {} {}", call.action.http.method, call.action.http.path),
@@ -97,7 +108,7 @@ impl Dispatch {
             operation = call.action.operation,
         );
         let effect = if mode == Mode::Perform { call.action.effect } else { Effect::Read };
-        match provider.transport.send(request, effect == Effect::Read).instrument(span).await {
+        match self.answered(provider, call, mode, request).instrument(span).await? {
             Ok(response) => {
                 if response.status() == 503 {
                     provider.failed(self.clock.now());
@@ -121,6 +132,57 @@ impl Dispatch {
                 ))
             }
         }
+    }
+
+    /// Sends. A token that the service no longer believes is replaced once: a 401 says that nothing was done.
+    async fn answered(
+        &self,
+        provider: &Provider,
+        call: &ProviderCall<'_>,
+        mode: Mode,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Result<Response<AnswerBody>, NoAnswer>, ProviderError> {
+        let may_repeat = mode != Mode::Perform || call.action.effect == Effect::Read;
+        let Some(foreign) = &provider.foreign else {
+            return Ok(provider.transport.send(request, may_repeat).await);
+        };
+        let mut shown = Request::new(());
+        shown.headers_mut().extend(
+            request.headers().get(header::AUTHORIZATION).map(|shown| (header::AUTHORIZATION, shown.clone())),
+        );
+        let answer = provider.transport.send(request, may_repeat).await;
+        let is_refused = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED);
+        if is_refused && foreign.credentials.are_refused(&shown) {
+            let again = self.request(provider, call, mode).await?;
+            return Ok(provider.transport.send(again, may_repeat).await);
+        }
+        Ok(answer)
+    }
+
+    /// The request, with what the provider is shown of who calls.
+    async fn request(
+        &self,
+        provider: &Provider,
+        call: &ProviderCall<'_>,
+        mode: Mode,
+    ) -> Result<Request<Full<Bytes>>, ProviderError> {
+        let foreign = provider.foreign.as_ref();
+        let shows_token = foreign.is_none_or(|foreign| foreign.shows_token);
+        let token = if shows_token { Some(self.tokens.token(call)?) } else { None };
+        let own;
+        let base = match call.action.http.server.as_deref() {
+            None => provider.transport.base(),
+            server => {
+                own = provider.base_of(server)?;
+                &own
+            }
+        };
+        let to = Addressee { base, token: token.as_ref(), is_foreign: foreign.is_some() };
+        let mut request = request::build(to, call, mode)?;
+        if let Some(foreign) = foreign {
+            foreign.credentials.write(&mut request).await?;
+        }
+        Ok(request)
     }
 
     fn note_document(&self, provider: &Provider, response: &Response<AnswerBody>) {

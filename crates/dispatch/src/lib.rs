@@ -9,8 +9,11 @@
 
 pub mod answer;
 pub mod breaker;
+pub mod client_credentials;
+pub mod credentials;
 pub mod dispatch;
 pub mod document;
+mod foreign;
 pub mod instances;
 mod names;
 pub mod provider;
@@ -18,10 +21,13 @@ pub mod request;
 pub mod story;
 pub mod token;
 pub mod transport;
+mod written;
 
+pub use client_credentials::{ClientCredentials, TokenRequest};
+pub use credentials::Credentials;
 pub use dispatch::Dispatch;
-pub use document::{Document, DocumentError};
+pub use document::{Document, DocumentError, parse_text};
 pub use instances::Instances;
-pub use provider::{Limits, Provider};
+pub use provider::{DocumentPlace, Foreign, Limits, Provider};
 pub use token::{Claims, SignTokens};
 pub use transport::{AnswerBody, Carry, NoAnswer, Transport};

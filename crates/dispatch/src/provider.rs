@@ -1,6 +1,7 @@
 //! One provider as the gateway sees it: how to reach it, how much it may be asked, how it stands.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use guichet_operations::{ProviderError, ProviderStatus};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{breaker::Breaker, instances::Instances, transport::Transport};
+use crate::{breaker::Breaker, credentials::Credentials, instances::Instances, transport::Transport};
 
 /// Questions at once beyond the calls that a provider may have: an eighth of those, and no more than this.
 const QUESTIONS: usize = 8;
@@ -49,6 +50,37 @@ pub(crate) enum Asking {
     Question,
 }
 
+/// Where a document is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DocumentPlace {
+    /// Asked for over HTTP.
+    Url(String),
+    /// Read from a file.
+    File(PathBuf),
+}
+
+/// A service that has an OpenAPI document and knows nothing of gateways.
+#[derive(Debug)]
+pub struct Foreign {
+    /// Its document, JSON or YAML.
+    pub document: DocumentPlace,
+    /// What it is shown.
+    pub credentials: Credentials,
+    /// It is shown the gateway's token as well: who calls.
+    pub shows_token: bool,
+    /// Addresses beside its own that its document may send calls to.
+    pub servers: Vec<String>,
+}
+
+/// `https://host:port` of an address, in lower case.
+pub fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let scheme = scheme.to_ascii_lowercase();
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    format!("{scheme}://{}", authority.strip_suffix(usual).unwrap_or(&authority))
+}
+
 /// One provider.
 #[derive(Debug)]
 pub struct Provider {
@@ -56,6 +88,7 @@ pub struct Provider {
     pub name: String,
     pub(crate) transport: Transport,
     pub(crate) limits: Limits,
+    pub(crate) foreign: Option<Foreign>,
     room: Arc<Semaphore>,
     /// For questions alone, when there is no other room.
     questions: Arc<Semaphore>,
@@ -73,6 +106,8 @@ pub(crate) struct Standing {
     pub(crate) warnings: Vec<String>,
     pub(crate) document: Option<Digest>,
     pub(crate) etag: Option<String>,
+    /// Digest of the document as it was served last.
+    pub(crate) served: Option<Digest>,
 }
 
 impl Provider {
@@ -82,11 +117,47 @@ impl Provider {
             name: name.into(),
             transport,
             limits,
+            foreign: None,
             room: Arc::new(Semaphore::new(limits.at_once.max(1))),
             questions: Arc::new(Semaphore::new((limits.at_once / 8).clamp(1, QUESTIONS))),
             breaker: Mutex::new(Breaker::default()),
             standing: Mutex::new(Standing::default()),
         }
+    }
+
+    /// One that knows nothing of gateways: its document is elsewhere, it has its own way of knowing who calls, and it is sent
+    /// nothing that only a provider understands.
+    #[must_use]
+    pub fn with_foreign(mut self, foreign: Foreign) -> Self {
+        self.foreign = Some(foreign);
+        self
+    }
+
+    /// Whether its document is read from a file, which nobody tells of when it changes.
+    pub fn has_document_in_file(&self) -> bool {
+        self.foreign.as_ref().is_some_and(|foreign| matches!(foreign.document, DocumentPlace::File(_)))
+    }
+
+    /// Who answers a call, by its own address or by the one that the operation names.
+    pub(crate) fn base_of(&self, server: Option<&str>) -> Result<String, ProviderError> {
+        let base = self.transport.base();
+        let Some(server) = server.filter(|_| !base.is_empty()) else { return Ok(base.to_owned()) };
+        let own = origin(base);
+        if !server.contains("://") {
+            return Ok(format!("{own}/{}", server.trim_start_matches("./").trim_matches('/')));
+        }
+        let listed = self.foreign.iter().flat_map(|foreign| &foreign.servers);
+        if origin(server) == own || listed.into_iter().any(|listed| origin(listed) == origin(server)) {
+            return Ok(server.to_owned());
+        }
+        // A document must not choose who is shown the gateway's credentials.
+        Err(ProviderError::NotSent(
+            Problem::new(
+                code::PROVIDER_UNREACHABLE,
+                format!("the document of provider {} has this answered by {server}, which is not configured", self.name),
+            )
+            .next("nothing was done; add that address to `servers` of this provider in the gateway's configuration"),
+        ))
     }
 
     /// Room for one call, or why there is none.

@@ -1,24 +1,22 @@
 //! From the flat input to the HTTP request. It is built anew from what was validated: nothing a caller sent passes
 //! through, so there is nothing to smuggle and no identity to forge.
 
-use std::borrow::Cow;
-
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use guichet_contract::{
     Plan, Problem,
-    action::{Parameter, Place},
+    action::{HttpBinding, Parameter, Place, Style},
     code,
 };
 use guichet_operations::{ProviderCall, ProviderError};
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-/// What stays as it is in a path segment or a query: the unreserved characters of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::written::{self, text_of};
 
+const JSON: &str = "application/json";
+const AGENT: &str = concat!("guichetd/", env!("CARGO_PKG_VERSION"));
 const DEADLINE: HeaderName = HeaderName::from_static("guichet-deadline-ms");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Room for what an input usually adds to a path, bytes, and for the headers that nearly every request bears.
@@ -38,60 +36,65 @@ pub enum Mode {
     Cancel,
 }
 
-/// The request, with the path and query under `base` (`http://host:port/prefix`, or empty in process).
+/// Who answers, and what it is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Addressee<'a> {
+    /// What paths are appended to: `http://host:port/prefix`, or empty in process.
+    pub base: &'a str,
+    /// The value of `Authorization` that says who calls; none for a service that is not shown it.
+    pub token: Option<&'a HeaderValue>,
+    /// It knows nothing of gateways, so it is sent no headers that only a provider understands.
+    pub is_foreign: bool,
+}
+
+/// The request to whoever performs the action.
 ///
 /// # Errors
 /// A value that no path or header can carry.
 pub fn build(
-    base: &str,
+    to: Addressee<'_>,
     call: &ProviderCall<'_>,
     mode: Mode,
-    token: &HeaderValue,
 ) -> Result<Request<Full<Bytes>>, ProviderError> {
     let binding = &call.action.http;
-    let mut uri = String::with_capacity(base.len() + binding.path.len() + USUAL_VALUES);
-    uri.push_str(base);
+    let mut uri = String::with_capacity(to.base.len() + binding.path.len() + USUAL_VALUES);
+    uri.push_str(to.base);
     add_path(&mut uri, call)?;
-    let mut query = String::new();
-    let mut body_members = Map::new();
-    let mut whole_body = None;
+    let mut query: Vec<(String, String)> = Vec::new();
+    let mut cookies: Vec<(String, String)> = Vec::new();
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for parameter in &binding.parameters {
         let Some(value) = call.input.get(&parameter.name) else { continue };
         match parameter.place {
-            Place::Path => {}
-            Place::Query => add_query(&mut query, parameter, value),
+            Place::Query => query.extend(written::pairs(parameter, value)),
+            Place::Cookie => cookies.extend(written::pairs(parameter, value)),
             Place::Header => {
                 let name = HeaderName::try_from(&parameter.wire_name)
                     .map_err(|_| not_sendable(parameter, "this is no name of a header"))?;
-                let value = HeaderValue::from_str(&text_of(value))
+                let value = HeaderValue::from_str(&written::header_text(parameter, value))
                     .map_err(|_| not_sendable(parameter, "a header cannot carry this text"))?;
                 headers.push((name, value));
             }
-            Place::BodyMember => {
-                body_members.insert(parameter.wire_name.clone(), value.clone());
-            }
-            Place::Body => whole_body = Some(value.clone()),
+            Place::Path | Place::BodyMember | Place::Body => {}
         }
     }
-    let takes_body = binding.parameters.iter().any(|p| matches!(p.place, Place::Body | Place::BodyMember));
-    let body = match whole_body {
-        Some(value) => Bytes::from(value.to_string()),
-        None if takes_body => Bytes::from(Value::Object(body_members).to_string()),
-        None => Bytes::new(),
-    };
+    let Body { bytes: body, content_type } = body(binding, call.input)?;
     // Beside the body, not in it: its members are the action's own.
-    let body = match call.journal {
+    let (body, content_type) = match call.journal {
         Some(journal) if mode == Mode::Perform => {
             let input: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            Bytes::from(json!({"input": input, "journal": journal}).to_string())
+            let body = Bytes::from(json!({"input": input, "journal": journal}).to_string());
+            (body, Some(HeaderValue::from_static(JSON)))
         }
-        _ => body,
+        _ => (body, content_type),
     };
-    let takes_body = takes_body || (call.journal.is_some() && mode == Mode::Perform);
     let method = Method::try_from(binding.method.as_str())
         .map_err(|_| fault(format!("`{}` is no HTTP method", binding.method)))?;
-    uri.push_str(&query);
+    if !query.is_empty() {
+        // A path of somebody else's document may end in a query of its own.
+        uri.push(if uri[to.base.len()..].contains('?') { '&' } else { '?' });
+        uri.push_str(&written::form(&query));
+    }
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     *request.uri_mut() =
@@ -101,11 +104,21 @@ pub fn build(
     let accept =
         if call.action.long { "text/event-stream, application/json" } else { "application/json, */*;q=0.5" };
     sent.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    sent.insert(header::AUTHORIZATION, token.clone());
-    let deadline = u64::try_from(call.timeout.as_millis()).unwrap_or(u64::MAX);
-    sent.insert(DEADLINE, HeaderValue::from(deadline));
-    if takes_body {
-        sent.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(token) = to.token {
+        sent.insert(header::AUTHORIZATION, token.clone());
+    }
+    if to.is_foreign {
+        // Some refuse who does not say what they are.
+        sent.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
+    } else {
+        let deadline = u64::try_from(call.timeout.as_millis()).unwrap_or(u64::MAX);
+        sent.insert(DEADLINE, HeaderValue::from(deadline));
+    }
+    if let Some(content_type) = content_type {
+        sent.insert(header::CONTENT_TYPE, content_type);
+    }
+    if !cookies.is_empty() {
+        sent.insert(header::COOKIE, value_of(&written::form(&cookies).replace('&', "; "))?);
     }
     if let Some(traceparent) = call.traceparent {
         sent.insert(TRACEPARENT, value_of(traceparent)?);
@@ -148,11 +161,7 @@ fn add_path(uri: &mut String, call: &ProviderCall<'_>) -> Result<(), ProviderErr
         let parameter = parameters.find(|p| p.place == Place::Path && p.wire_name == name);
         let filled = parameter.and_then(|parameter| Some((parameter, call.input.get(&parameter.name)?)));
         if let Some((parameter, value)) = filled {
-            let text = text_of(value);
-            if matches!(&*text, "" | "." | "..") {
-                return Err(not_sendable(parameter, "a part of a path cannot be empty, `.` or `..`"));
-            }
-            uri.extend(utf8_percent_encode(&text, ENCODED));
+            written::add_to_path(uri, parameter, value).map_err(|why| not_sendable(parameter, why))?;
         } else {
             uri.extend(["{", name, "}"]);
         }
@@ -166,25 +175,76 @@ fn value_of(text: &str) -> Result<HeaderValue, ProviderError> {
     HeaderValue::from_str(text).map_err(|error| fault(format!("the request could not be built: {error}")))
 }
 
-fn add_query(query: &mut String, parameter: &Parameter, value: &Value) {
-    let mut add = |text: &str| {
-        query.push(if query.is_empty() { '?' } else { '&' });
-        query.extend(utf8_percent_encode(&parameter.wire_name, ENCODED));
-        query.push('=');
-        query.extend(utf8_percent_encode(text, ENCODED));
-    };
-    match value {
-        Value::Array(items) if parameter.explode => items.iter().for_each(|item| add(&text_of(item))),
-        Value::Array(items) => add(&items.iter().map(text_of).collect::<Vec<_>>().join(",")),
-        other => add(&text_of(other)),
-    }
+/// A body, and what it is written as.
+struct Body {
+    bytes: Bytes,
+    content_type: Option<HeaderValue>,
 }
 
-fn text_of(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::String(text) => Cow::Borrowed(text),
-        other => Cow::Owned(other.to_string()),
+fn body(binding: &HttpBinding, input: &Value) -> Result<Body, ProviderError> {
+    let is_of_body = |parameter: &&Parameter| matches!(parameter.place, Place::Body | Place::BodyMember);
+    if !binding.parameters.iter().any(|parameter| is_of_body(&parameter)) {
+        return Ok(Body { bytes: Bytes::new(), content_type: None });
     }
+    let given = || {
+        let parameters = binding.parameters.iter().filter(is_of_body);
+        parameters.filter_map(|parameter| Some((parameter, input.get(&parameter.name)?)))
+    };
+    let media_type = binding.media_type.as_deref().unwrap_or(JSON);
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = matches!(essence.as_str(), "application/json" | "text/json") || essence.ends_with("+json");
+    let whole = given().find(|(parameter, _)| parameter.place == Place::Body);
+    let mut content_type = media_type.to_owned();
+    let bytes = match whole {
+        Some((_, value)) if is_json => Bytes::from(value.to_string()),
+        Some((_, value)) if essence == "application/x-www-form-urlencoded" => {
+            Bytes::from(written::form(&written::form_of(value)))
+        }
+        Some((_, Value::Object(members))) if essence.starts_with("multipart/") => {
+            let mut parts = written::Parts::of(input);
+            content_type = parts.content_type(media_type);
+            for (name, value) in members {
+                let part = Parameter {
+                    name: name.clone(),
+                    wire_name: name.clone(),
+                    place: Place::BodyMember,
+                    explode: true,
+                    style: if value.is_object() { Style::Json } else { Style::Usual },
+                    content_type: None,
+                };
+                parts.add(&part, value).map_err(|why| not_sendable(&part, why))?;
+            }
+            Bytes::from(parts.finish())
+        }
+        Some((parameter, value)) if parameter.style == Style::Bytes => {
+            Bytes::from(written::bytes_of(value).map_err(|why| not_sendable(parameter, why))?)
+        }
+        Some((_, value)) => Bytes::from(text_of(value).into_owned()),
+        // An optional body that is no object: nothing was given, so nothing is sent.
+        None if binding.parameters.iter().any(|parameter| parameter.place == Place::Body) && !is_json => {
+            return Ok(Body { bytes: Bytes::new(), content_type: None });
+        }
+        None if is_json => {
+            let member =
+                |(parameter, value): (&Parameter, &Value)| (parameter.wire_name.clone(), value.clone());
+            let members: Map<String, Value> = given().map(member).collect();
+            Bytes::from(Value::Object(members).to_string())
+        }
+        None if essence.starts_with("multipart/") => {
+            let mut parts = written::Parts::of(input);
+            content_type = parts.content_type(media_type);
+            for (parameter, value) in given() {
+                parts.add(parameter, value).map_err(|why| not_sendable(parameter, why))?;
+            }
+            Bytes::from(parts.finish())
+        }
+        None => {
+            let pairs: Vec<_> =
+                given().flat_map(|(parameter, value)| written::pairs(parameter, value)).collect();
+            Bytes::from(written::form(&pairs))
+        }
+    };
+    Ok(Body { bytes, content_type: Some(value_of(&content_type)?) })
 }
 
 fn not_sendable(parameter: &Parameter, why: &str) -> ProviderError {

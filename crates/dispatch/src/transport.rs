@@ -7,12 +7,18 @@ use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector as Connector},
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use thread_local::ThreadLocal;
 use tower::ServiceExt as _;
 
@@ -87,16 +93,76 @@ pub fn guarded_http_client() -> std::io::Result<HttpClient> {
 }
 
 fn client_with(names: Names) -> std::io::Result<HttpClient> {
-    let mut connector = HttpConnector::new_with_resolver(names);
-    connector.set_nodelay(true);
-    connector.enforce_http(false);
-    connector.set_connect_timeout(Some(CONNECT));
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_provider_and_platform_verifier(rustls::crypto::aws_lc_rs::default_provider())?
         .https_or_http()
         .enable_http1()
-        .wrap_connector(connector);
+        .wrap_connector(tcp(names));
     Ok(HttpClient { connector, pools: Arc::default() })
+}
+
+/// What a connection to one provider is made with, when that is not what all others are made with.
+#[derive(Default)]
+pub struct TlsSettings {
+    /// The authorities to believe, PEM; the system's when absent.
+    pub authorities: Option<Vec<u8>>,
+    /// The gateway's own certificate with what leads to its authority, and its key, PEM both.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// A new pool for one provider, with certificates of its own.
+///
+/// # Errors
+/// Certificates or a key that cannot be read or do not belong together; in words, without the key.
+pub fn http_client_with(tls: &TlsSettings) -> Result<HttpClient, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let begun = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let verified = match &tls.authorities {
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(pem, "authorities")? {
+                roots.add(certificate).map_err(|error| format!("an authority cannot be used: {error}"))?;
+            }
+            begun.with_root_certificates(roots)
+        }
+        None => begun.with_platform_verifier().map_err(|error| error.to_string())?,
+    };
+    let config = match &tls.identity {
+        Some((chain, key)) => {
+            let chain = certificates(chain, "the certificate")?;
+            let key = PrivateKeyDer::from_pem_slice(key)
+                .map_err(|_| "the key is no PEM with an unencrypted private key".to_owned())?;
+            verified
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| format!("certificate and key cannot be used: {error}"))?
+        }
+        None => verified.with_no_client_auth(),
+    };
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp(Names::any()));
+    Ok(HttpClient { connector, pools: Arc::default() })
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err(format!("{what}: there is no certificate in this PEM")),
+        Err(error) => Err(format!("{what}: this is no PEM: {error}")),
+    }
+}
+
+fn tcp(names: Names) -> HttpConnector {
+    let mut connector = HttpConnector::new_with_resolver(names);
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector
 }
 
 impl HttpClient {
@@ -112,6 +178,15 @@ impl HttpClient {
 }
 
 impl HttpClient {
+    /// Sends a request, and follows no redirect: what it shows of the gateway is for whom it was addressed to.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer> {
+        match self.pool().request(request).await {
+            Ok(response) => Ok(boxed(response)),
+            Err(error) if error.is_connect() => Err(NoAnswer::NotConnected(chain(&error))),
+            Err(error) => Err(NoAnswer::Cut(chain(&error))),
+        }
+    }
+
     /// Posts a text and gives the status. For notices that are no calls of an action: no token, no identity.
     ///
     /// # Errors
@@ -154,16 +229,6 @@ impl NoAnswer {
     }
 }
 
-impl HttpClient {
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer> {
-        match self.pool().request(request).await {
-            Ok(response) => Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())),
-            Err(error) if error.is_connect() => Err(NoAnswer::NotConnected(chain(&error))),
-            Err(error) => Err(NoAnswer::Cut(chain(&error))),
-        }
-    }
-}
-
 impl Transport {
     /// What a path is appended to.
     pub(crate) fn base(&self) -> &str {
@@ -184,9 +249,7 @@ impl Transport {
             Self::Instances(instances) => instances.send(request, may_repeat).await,
             Self::Embedded(router) => {
                 match router.clone().oneshot(request.map(axum::body::Body::new)).await {
-                    Ok(response) => {
-                        Ok(response.map(|body| body.map_err(std::io::Error::other).boxed_unsync()))
-                    }
+                    Ok(response) => Ok(boxed(response)),
                     Err(never) => match never {},
                 }
             }
@@ -204,6 +267,14 @@ impl fmt::Debug for Transport {
             Self::Carried(_) => f.write_str("Carried"),
         }
     }
+}
+
+fn boxed<B>(response: Response<B>) -> Response<AnswerBody>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())
 }
 
 /// The error and what caused it, in one line: the outermost alone says "client error".

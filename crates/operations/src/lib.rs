@@ -34,6 +34,7 @@ mod message;
 pub mod messenger;
 mod notices;
 pub mod offer;
+pub mod overlay;
 pub mod perform_read;
 pub mod plan_run;
 pub mod platform;

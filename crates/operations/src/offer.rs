@@ -1,9 +1,9 @@
 //! What a provider offers, as its document was read. A document is read once, when it is new; what was found is shared by
 //! every world that is made of it, and kept for the next start.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use guichet_admission::check_schema;
+use guichet_admission::{check_pattern, check_schema};
 use guichet_contract::{
     Action,
     openapi::{self, Finding, Strictness},
@@ -17,10 +17,15 @@ pub struct Offer {
     pub actions: Vec<Arc<Action>>,
     /// What is odd in the document, and what was left out, each with its place.
     pub odd: Vec<String>,
+    /// Operations that were left out, each with the reason; they are in `odd` as well.
+    pub refused: Vec<Finding>,
+    /// Where the document says that its service answers, if it does: an address, or a path on its own machine.
+    pub server: Option<String>,
 }
 
 impl Offer {
-    /// Reads a document. Our own documents are read strictly (`strict`).
+    /// Reads a document. Our own documents are read strictly (`strict`). In others' what cannot be checked of an input is
+    /// left to their service, with a warning.
     ///
     /// # Errors
     /// Every fault that makes the whole document unusable, with its pointer.
@@ -30,13 +35,70 @@ impl Offer {
         let told = |finding: &Finding| format!("{}: {}", finding.pointer, finding.message);
         let mut odd: Vec<String> = reading.warnings.iter().chain(&reading.refused).map(told).collect();
         let mut actions = Vec::with_capacity(reading.actions.len());
-        for action in reading.actions {
+        let mut patterns = Patterns::default();
+        for mut action in reading.actions {
+            if !strict {
+                // What else a schema can have was looked at when it was rewritten; compiling each would take as long as all
+                // the rest.
+                patterns.drop_unusable(&mut action.input);
+                actions.push(Arc::new(action));
+                continue;
+            }
             match check_schema(&action) {
                 Ok(()) => actions.push(Arc::new(action)),
                 Err(not_offered) => odd.push(not_offered.to_string()),
             }
         }
-        Ok(Self { actions, odd })
+        odd.extend(patterns.told());
+        Ok(Self { actions, odd, refused: reading.refused, server: reading.server })
+    }
+}
+
+/// The patterns of a document, and why each that cannot be used cannot.
+#[derive(Default)]
+struct Patterns(HashMap<String, Option<String>>);
+
+impl Patterns {
+    fn is_unusable(&mut self, pattern: &str) -> bool {
+        if let Some(known) = self.0.get(pattern) {
+            return known.is_some();
+        }
+        let why = check_pattern(pattern).err();
+        let is_unusable = why.is_some();
+        self.0.insert(pattern.to_owned(), why);
+        is_unusable
+    }
+
+    /// Takes those that cannot be used out of a schema. `patternProperties` goes as a whole: the rest of it would mean
+    /// something else.
+    fn drop_unusable(&mut self, schema: &mut Value) {
+        match schema {
+            Value::Object(members) => {
+                if let Some(Value::String(pattern)) = members.get("pattern")
+                    && self.is_unusable(&pattern.clone())
+                {
+                    members.shift_remove("pattern");
+                }
+                if let Some(Value::Object(by_pattern)) = members.get("patternProperties") {
+                    let patterns: Vec<String> = by_pattern.keys().cloned().collect();
+                    if patterns.iter().any(|pattern| self.is_unusable(pattern)) {
+                        members.shift_remove("patternProperties");
+                    }
+                }
+                members.values_mut().for_each(|member| self.drop_unusable(member));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.drop_unusable(item)),
+            _ => {}
+        }
+    }
+
+    fn told(self) -> Vec<String> {
+        let unusable = self.0.into_iter().filter_map(|(pattern, why)| Some((pattern, why?)));
+        let mut told: Vec<String> = unusable
+            .map(|(pattern, why)| format!("the pattern `{pattern}` is not checked here: {why}"))
+            .collect();
+        told.sort();
+        told
     }
 }
 
@@ -53,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_action_whose_inputs_cannot_be_checked_is_left_out_and_named() {
+    fn a_pattern_that_cannot_be_checked_refuses_our_own_action_and_is_left_to_others() {
         let get = |id: &str, pattern: &str| {
             json!({"get": {"operationId": id, "responses": {}, "parameters": [
                 {"name": "n", "in": "query", "schema": {"type": "string", "pattern": pattern}}
@@ -61,10 +123,15 @@ mod tests {
         };
         let paths = json!({"/good": get("good", "^a+$"), "/bad": get("bad", "a(")});
         let document = json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths});
-        let offer = Offer::read("things", &document, false).unwrap();
+        let offer = Offer::read("things", &document, true).unwrap();
         let names: Vec<&str> = offer.actions.iter().map(|action| action.operation.as_str()).collect();
         assert_eq!(names, ["good"]);
         assert!(offer.odd.iter().any(|odd| odd.contains("things.bad")), "{:?}", offer.odd);
+        let offer = Offer::read("things", &document, false).unwrap();
+        let patterns: Vec<Option<&Value>> =
+            offer.actions.iter().map(|action| action.input.pointer("/properties/n/pattern")).collect();
+        assert_eq!(patterns, [Some(&json!("^a+$")), None]);
+        assert!(offer.odd.iter().any(|odd| odd.contains("`a(` is not checked")), "{:?}", offer.odd);
         assert!(Offer::read("things", &json!([]), false).unwrap_err().contains("OpenAPI"));
     }
 }

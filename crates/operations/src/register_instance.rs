@@ -1,7 +1,10 @@
 //! An instance of a provider says that it is there: where it answers, which document it serves, and how long it shall be
 //! believed. The first who says so owns the name.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use guichet_admission::{Admitted, Call, Refusal, registrations::Registering};
 use guichet_contract::{
@@ -30,7 +33,29 @@ pub struct RegistrationRules {
     /// Where they may answer.
     pub reach: Reach,
     /// Names that they cannot have: those of the providers that are configured.
-    pub configured: BTreeSet<String>,
+    pub configured: ConfiguredNames,
+}
+
+/// The names of the providers that are configured, for all who must know them: a configuration is read again while the
+/// gateway runs.
+#[derive(Debug, Clone, Default)]
+pub struct ConfiguredNames(Arc<RwLock<BTreeSet<String>>>);
+
+impl ConfiguredNames {
+    /// These.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self(Arc::new(RwLock::new(names.into_iter().collect())))
+    }
+
+    /// From now on, these.
+    pub fn replace(&self, names: impl IntoIterator<Item = String>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = names.into_iter().collect();
+    }
+
+    /// Whether this is one of them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
 }
 
 /// What an instance says of itself.

@@ -1,16 +1,12 @@
 //! All wiring: which room is handed what. `guichetd serve` and the test bench both start here.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, ensure};
 use async_trait::async_trait;
 use guichet_admission::Door;
 use guichet_contract::{Clock, RecordVerdict, Surface, SystemClock, Verb};
-use guichet_dispatch::{Claims, Dispatch, Limits, Provider, SignTokens, Transport, transport};
+use guichet_dispatch::{Claims, Dispatch, Provider, SignTokens, transport};
 use guichet_gateway::{self as gateway, Gateway, Info, Itinerary, ServeSettings, Tracer};
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
 use guichet_jobs::{Perform, Worker, WorkerSettings};
@@ -18,7 +14,9 @@ use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
     Messages, Platform, Settings, bulkhead, deliver_notice, execute_run, expire_run, fire_schedule,
-    index_records, reconcile_run, register_instance::RegistrationRules, reload_settings, seal_records,
+    index_records, reconcile_run,
+    register_instance::{ConfiguredNames, RegistrationRules},
+    reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Lane, Store};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -27,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, ProviderConfig, Reached},
     documents::Documents,
-    embedded, keys, memory,
+    keys, memory,
+    providers::Wiring,
     record_export::RecordExport,
     registered::Lookout,
     reload::{self, Reloader},
@@ -94,8 +93,10 @@ pub async fn assemble(
 
     // One for all: making it reads the system's certificates.
     let client = transport::http_client().context("the HTTP client cannot be made")?;
-    let mut providers = providers(config, &ring, &client)?;
-    let configured: BTreeSet<String> = config.providers.iter().map(|p| p.name.clone()).collect();
+    let wiring = Arc::new(Wiring::new(Some(&ring), client.clone(), Arc::clone(&clock))?);
+    let providers = config.providers.iter().map(|provider| wiring.provider(provider));
+    let mut providers = providers.collect::<anyhow::Result<Vec<Provider>>>()?;
+    let configured = ConfiguredNames::new(config.providers.iter().map(|provider| provider.name.clone()));
     let lookout = Lookout {
         store: Arc::clone(&store),
         clock: Arc::clone(&clock),
@@ -108,9 +109,7 @@ pub async fn assemble(
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
     let registered = reload::registered(&dispatch);
-    let mut strict: BTreeMap<String, bool> = registered.iter().map(|name| (name.clone(), false)).collect();
-    strict.extend(config.providers.iter().map(|p| (p.name.clone(), p.strict)));
-    let mut documents = Documents::kept(&config.data, strict);
+    let mut documents = Documents::kept(&config.data, reload::manners(config, &dispatch));
     documents.refresh(&asked_first(config, &documents, &dispatch), &*clock).await;
 
     let sources =
@@ -129,7 +128,10 @@ pub async fn assemble(
         settings: Settings {
             open_runs_per_principal: config.limits.open_runs_per_principal,
             review_seconds: config.review_seconds,
-            registration: RegistrationRules { reach: config.registration.reach.clone(), configured },
+            registration: RegistrationRules {
+                reach: config.registration.reach.clone(),
+                configured: configured.clone(),
+            },
         },
     });
     let public_keys: Vec<String> = ledger_keys.verifiers().iter().map(ToString::to_string).collect();
@@ -139,6 +141,8 @@ pub async fn assemble(
         platform: Arc::clone(&platform),
         dispatch: Arc::clone(&dispatch),
         documents,
+        wiring,
+        configured,
         clock: Arc::clone(&clock),
         registered_changed: Arc::clone(&lookout.changed),
         registered: BTreeMap::new(),
@@ -268,35 +272,6 @@ impl Assembled {
         }
         store.close().await;
     }
-}
-
-fn providers(
-    config: &Config,
-    ring: &KeyRing,
-    client: &transport::HttpClient,
-) -> anyhow::Result<Vec<Provider>> {
-    let embedded_keys = Arc::new(guichet_provider_sdk::KeyRing::new());
-    embedded_keys
-        .replace(ring.public_keys().iter().map(|(_, public)| public))
-        .context("the gateway's own keys")?;
-    config
-        .providers
-        .iter()
-        .map(|provider| {
-            let transport = match &provider.reached {
-                Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
-                Reached::Embedded { kind, settings } => {
-                    Transport::Embedded(embedded::router(kind, &provider.name, settings, &embedded_keys)?)
-                }
-            };
-            let limits = Limits {
-                at_once: provider.calls_at_once,
-                answer_bytes: provider.answer_bytes,
-                ..Limits::default()
-            };
-            Ok(Provider::new(&provider.name, transport, limits))
-        })
-        .collect()
 }
 
 /// Those that are asked for their document before anything is served: whose document is not kept, and who are built in. The

@@ -16,9 +16,13 @@ use toml::Spanned;
 
 use crate::{
     config_notify::{self, RawNotify},
+    config_provider::{RawProvider, Reader},
     config_registration::{self, RawRegistration, Registration},
     config_store::{self, RawStore},
+    provider_folder,
 };
+
+pub use crate::config_provider::{Auth, OverlayFile, ProviderConfig, Reached, ServiceConfig, TlsFiles};
 
 /// The whole configuration, paths made absolute.
 #[derive(Debug, Clone)]
@@ -49,41 +53,16 @@ pub struct Config {
     pub ledger: Ledger,
     /// Local people.
     pub users: Vec<User>,
+    /// A folder of providers, a file each; it need not be there.
+    pub provider_folder: PathBuf,
     /// Who performs.
     pub providers: Vec<ProviderConfig>,
+    /// Files that providers depend on: documents, overlays, secrets, certificates. They are looked at for changes.
+    pub provider_files: Vec<PathBuf>,
     /// Providers that register themselves.
     pub registration: Registration,
     /// How people are told what happens to runs.
     pub channels: Vec<ChannelSettings>,
-}
-
-/// One provider.
-#[derive(Debug, Clone)]
-pub struct ProviderConfig {
-    /// Its name.
-    pub name: String,
-    /// How it is reached.
-    pub reached: Reached,
-    /// Unknown `x-guichet` fields are errors.
-    pub strict: bool,
-    /// Calls at once.
-    pub calls_at_once: usize,
-    /// Largest answer, bytes.
-    pub answer_bytes: usize,
-}
-
-/// How a provider is reached.
-#[derive(Debug, Clone)]
-pub enum Reached {
-    /// In this process; the file with its settings.
-    Embedded {
-        /// Which of the providers built in.
-        kind: String,
-        /// Its settings.
-        settings: PathBuf,
-    },
-    /// Over HTTP, `http://host:port/prefix`.
-    Url(String),
 }
 
 /// Something in the configuration that cannot be.
@@ -121,6 +100,8 @@ struct Raw {
     policy: PathBuf,
     #[serde(default = "default_registry")]
     registry: PathBuf,
+    #[serde(default = "default_providers")]
+    providers: PathBuf,
     #[serde(default)]
     store: RawStore,
     #[serde(default)]
@@ -134,7 +115,7 @@ struct Raw {
     #[serde(default)]
     user: Vec<RawUser>,
     #[serde(default)]
-    provider: Vec<RawProvider>,
+    provider: Vec<Spanned<RawProvider>>,
     #[serde(default)]
     registration: RawRegistration,
     #[serde(default)]
@@ -244,18 +225,6 @@ struct RawUser {
     kind: Option<PrincipalKind>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProvider {
-    name: Spanned<String>,
-    url: Option<Spanned<String>>,
-    embedded: Option<Spanned<String>>,
-    settings: Option<PathBuf>,
-    strict: Option<bool>,
-    calls_at_once: Option<usize>,
-    answer_bytes: Option<usize>,
-}
-
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 7070))
 }
@@ -264,6 +233,9 @@ fn default_data() -> PathBuf {
 }
 fn default_policy() -> PathBuf {
     "policy".into()
+}
+fn default_providers() -> PathBuf {
+    "providers".into()
 }
 fn default_registry() -> PathBuf {
     "registry".into()
@@ -342,53 +314,29 @@ impl Config {
             }
         }
         let mut providers = Vec::new();
+        let mut provider_files = Vec::new();
         let mut names = BTreeSet::new();
-        for provider in raw.provider {
-            let at = provider.name.span().start;
-            let name = provider.name.into_inner();
-            if !is_name(&name) {
-                fault(at, "a provider is named with a–z, 0–9 and -, 1–50 characters".into());
-            }
+        for raw in raw.provider {
+            let start = raw.span().start;
+            let mut raw = raw.into_inner();
+            let Some(name) = raw.name.take() else {
+                fault(start, "a [[provider]] has no `name`: give it one".into());
+                continue;
+            };
+            let (at, name) = (name.span().start, name.into_inner());
             if !names.insert(name.clone()) {
                 fault(at, format!("there are two providers called `{name}`: rename or remove one"));
             }
-            let strict = provider.strict.unwrap_or(provider.embedded.is_some());
-            let reached = match (provider.url, provider.embedded) {
-                (Some(url), None) => match check_url(url.get_ref()) {
-                    Ok(url) => Reached::Url(url),
-                    Err(why) => {
-                        fault(url.span().start, why);
-                        continue;
-                    }
-                },
-                (None, Some(kind)) => {
-                    if !crate::embedded::KINDS.contains(&kind.get_ref().as_str()) {
-                        let known = crate::embedded::KINDS.join(", ");
-                        fault(
-                            kind.span().start,
-                            format!("no provider `{}` is built in; there is {known}", kind.get_ref()),
-                        );
-                        continue;
-                    }
-                    let settings = provider.settings.unwrap_or_else(|| format!("{name}.toml").into());
-                    Reached::Embedded { kind: kind.into_inner(), settings: base.join(settings) }
-                }
-                _ => {
-                    fault(at, format!("provider `{name}` needs either `url` or `embedded`, not both"));
-                    continue;
-                }
-            };
-            providers.push(ProviderConfig {
-                name,
-                reached,
-                strict,
-                calls_at_once: provider.calls_at_once.unwrap_or(64).max(1),
-                answer_bytes: provider.answer_bytes.unwrap_or(8 * 1024 * 1024),
-            });
+            let mut reader = Reader { base: &base, fault: &mut fault, files: &mut provider_files };
+            providers.extend(reader.provider(raw, name, at));
         }
         let store = config_store::database(raw.store, &base, &mut fault);
         let registration = config_registration::registration(raw.registration, &mut fault);
         let channels = config_notify::channels(raw.notify, &base, &mut fault);
+        let provider_folder = base.join(raw.providers);
+        let in_folder = provider_folder::read(&provider_folder, &mut names, &mut provider_files);
+        providers.extend(in_folder.providers);
+        faults.extend(in_folder.faults);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -416,8 +364,10 @@ impl Config {
                     kind: user.kind.unwrap_or(PrincipalKind::Person),
                 })
                 .collect(),
+            provider_folder,
             providers,
             registration,
+            provider_files,
             channels,
         })
     }
@@ -429,7 +379,7 @@ impl Config {
 }
 
 /// Line and column, from 1, of a byte.
-fn place(text: &str, at: usize) -> (usize, usize) {
+pub(crate) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -443,7 +393,7 @@ pub(crate) fn is_name(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn check_url(text: &str) -> Result<String, String> {
+pub(crate) fn check_url(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|error| format!("`{text}` is no URL: {error}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
         return Err(format!("`{text}` is not of the form http://host:port or https://host"));

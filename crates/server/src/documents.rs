@@ -8,17 +8,17 @@ use std::{
     sync::Arc,
 };
 
-use guichet_contract::Clock;
+use guichet_contract::{Clock, Digest};
 use guichet_dispatch::{Document, DocumentError, Provider};
 use guichet_operations::reload_settings::Source;
 use serde_json::Value;
 
-use crate::{kept_offer, sources, whole_file::write_whole};
+use crate::{kept_offer, providers::Manner, sources, whole_file::write_whole};
 
 /// The documents in force.
 pub struct Documents {
     folder: PathBuf,
-    strict: BTreeMap<String, bool>,
+    manners: BTreeMap<String, Manner>,
     current: BTreeMap<String, Source>,
     /// Those that are not kept on disk yet.
     unkept: BTreeMap<String, Value>,
@@ -26,42 +26,66 @@ pub struct Documents {
 
 impl Documents {
     /// With those that were kept at the last run, for the providers that are configured.
-    pub fn kept(data: &Path, strict: BTreeMap<String, bool>) -> Self {
+    pub fn kept(data: &Path, manners: BTreeMap<String, Manner>) -> Self {
         let folder = data.join("documents");
-        let (mut current, mut unkept) = (BTreeMap::new(), BTreeMap::new());
-        for (name, strict) in &strict {
-            if let Some((source, document)) = kept_one(&folder, name, *strict) {
-                current.insert(name.clone(), source);
-                unkept.extend(document.map(|document| (name.clone(), document)));
+        let mut documents =
+            Self { folder, manners: BTreeMap::new(), current: BTreeMap::new(), unkept: BTreeMap::new() };
+        documents.configure(manners);
+        documents
+    }
+
+    /// From now on, these providers, whose documents are read so. What was kept of those that are new, or are read otherwise
+    /// now, is read again.
+    pub fn configure(&mut self, manners: BTreeMap<String, Manner>) {
+        let before = std::mem::replace(&mut self.manners, manners);
+        self.current
+            .retain(|name, _| self.manners.contains_key(name) && before.get(name) == self.manners.get(name));
+        for name in self.manners.keys().cloned().collect::<Vec<_>>() {
+            if !self.current.contains_key(&name) {
+                self.take_kept(&name);
             }
         }
-        Self { folder, strict, current, unkept }
+        self.unkept.retain(|name, _| self.manners.contains_key(name));
+    }
+
+    /// Begins with what was kept of a provider's document. Says whether there was something.
+    fn take_kept(&mut self, name: &str) -> bool {
+        let Some(manner) = self.manners.get(name) else { return false };
+        if let Some((digest, offer)) = kept_offer::read(&self.folder, name, manner) {
+            self.current.insert(name.to_owned(), Source { offer: Ok(Arc::new(offer)), digest });
+            return true;
+        }
+        let text = fs::read(kept_offer::document_of(&self.folder, name)).ok();
+        let document = self.unkept.remove(name).or_else(|| serde_json::from_slice::<Value>(&text?).ok());
+        let Some(document) = document else { return false };
+        let source = manner.read(name, &document, &Digest::of_json(&document));
+        self.current.insert(name.to_owned(), source);
+        self.unkept.insert(name.to_owned(), document);
+        true
     }
 
     /// Those of a folder, `NAME.json` each, for the providers that are configured; nobody is asked.
     ///
     /// # Errors
     /// A file that cannot be read, or is no JSON.
-    pub fn saved(folder: &Path, strict: BTreeMap<String, bool>) -> Result<Self, Vec<String>> {
-        let mut current = saved(folder, |name| strict.get(name).copied().unwrap_or(false))?;
-        current.retain(|name, _| strict.contains_key(name));
-        Ok(Self { folder: folder.to_owned(), strict, current, unkept: BTreeMap::new() })
+    pub fn saved(folder: &Path, manners: BTreeMap<String, Manner>) -> Result<Self, Vec<String>> {
+        let mut current = saved(folder, |name| manners.get(name).cloned().unwrap_or_default())?;
+        current.retain(|name, _| manners.contains_key(name));
+        Ok(Self { folder: folder.to_owned(), manners, current, unkept: BTreeMap::new() })
     }
 
     /// From now on, also those of a provider that is new, beginning with the one that was kept. Says whether one was.
     pub fn begin(&mut self, name: &str) -> bool {
-        if self.strict.insert(name.to_owned(), false).is_some() {
+        if self.manners.contains_key(name) {
             return false;
         }
-        let Some((source, unkept)) = kept_one(&self.folder, name, false) else { return false };
-        self.current.insert(name.to_owned(), source);
-        self.unkept.extend(unkept.map(|document| (name.to_owned(), document)));
-        true
+        self.manners.insert(name.to_owned(), Manner::default());
+        self.take_kept(name)
     }
 
     /// Those of a provider that is gone are no longer in force. Says whether one was.
     pub fn end(&mut self, name: &str) -> bool {
-        self.strict.remove(name);
+        self.manners.remove(name);
         self.unkept.remove(name);
         // The name may be another's next time. Without the file there is nothing to begin with, and that is all.
         let _ = fs::remove_file(kept_offer::document_of(&self.folder, name));
@@ -71,7 +95,7 @@ impl Documents {
 
     /// Of whom.
     pub fn names(&self) -> impl Iterator<Item = &String> {
-        self.strict.keys()
+        self.manners.keys()
     }
 
     /// As they stand.
@@ -112,14 +136,14 @@ impl Documents {
                 false
             }
             Ok(Some(document)) => {
-                let strict = self.strict.get(&provider.name).copied().unwrap_or(false);
+                let manner = self.manners.get(&provider.name).cloned().unwrap_or_default();
                 let known = self.current.get(&provider.name).map(|source| &source.digest);
-                let changed = known != Some(&document.digest);
+                let changed = known != Some(&manner.digest(&document.digest));
                 // Also when it is the one that was kept: its operations are noted by the reload.
                 if !changed {
                     return true;
                 }
-                let source = Source::read(&provider.name, &document.value, strict);
+                let source = manner.read(&provider.name, &document.value, &document.digest);
                 if let Err(why) = source.offer {
                     tracing::error!(
                         provider = provider.name,
@@ -148,31 +172,24 @@ impl Documents {
         let Some(Source { offer: Ok(offer), digest }) = self.current.get(name) else { return };
         let Some(document) = self.unkept.remove(name) else { return };
         let (text, kept) = (document.to_string(), kept_offer::document_of(&self.folder, name));
-        let strict = self.strict.get(name).copied().unwrap_or(false);
+        let manner = self.manners.get(name).cloned().unwrap_or_default();
         let written = fs::create_dir_all(&self.folder)
             .and_then(|()| write_whole(&kept, text.as_bytes(), 0o644))
-            .and_then(|()| kept_offer::write(&self.folder, name, strict, digest, offer));
+            .and_then(|()| kept_offer::write(&self.folder, name, &manner, digest, offer));
         if let Err(error) = written {
             tracing::warn!(provider = name, %error, "the document could not be kept for the next start");
         }
     }
 }
 
-/// What was kept of one provider's document; and the document itself, when it had to be read again.
-fn kept_one(folder: &Path, name: &str, strict: bool) -> Option<(Source, Option<Value>)> {
-    if let Some((digest, offer)) = kept_offer::read(folder, name, strict) {
-        return Some((Source { offer: Ok(Arc::new(offer)), digest }, None));
-    }
-    let text = fs::read(kept_offer::document_of(folder, name)).ok()?;
-    let document: Value = serde_json::from_slice(&text).ok()?;
-    Some((Source::read(name, &document, strict), Some(document)))
-}
-
-/// The documents of a folder by provider: every `NAME.json` in it. `strict` tells how each is read.
+/// The documents of a folder by provider: every `NAME.json` in it. `manner` tells how each is read.
 ///
 /// # Errors
 /// A folder or file that cannot be read, or is no JSON.
-pub fn saved(folder: &Path, strict: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Source>, Vec<String>> {
+pub fn saved(
+    folder: &Path,
+    manner: impl Fn(&str) -> Manner,
+) -> Result<BTreeMap<String, Source>, Vec<String>> {
     let files = sources::read_folder(folder, "json").map_err(|why| vec![why])?;
     let (mut found, mut faults) = (BTreeMap::new(), Vec::new());
     for (file, text) in files {
@@ -180,7 +197,7 @@ pub fn saved(folder: &Path, strict: impl Fn(&str) -> bool) -> Result<BTreeMap<St
         match serde_json::from_str::<Value>(&text) {
             Ok(document) => {
                 let name = name.unwrap_or_default();
-                let source = Source::read(&name, &document, strict(&name));
+                let source = manner(&name).read(&name, &document, &Digest::of_json(&document));
                 found.insert(name, source);
             }
             Err(error) => {

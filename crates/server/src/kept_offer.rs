@@ -13,21 +13,28 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use guichet_contract::{Action, Digest};
+use guichet_contract::{Action, Digest, openapi::Finding};
 use guichet_operations::offer::Offer;
 use serde::{Deserialize, Serialize};
 
-use crate::whole_file::write_whole;
+use crate::{providers::Manner, whole_file::write_whole};
 
 /// What it was made of, and what was odd in it.
 #[derive(Serialize, Deserialize)]
 struct Head {
     program: String,
     strict: bool,
+    /// Of the overlay.
+    #[serde(default)]
+    overlay: Option<Digest>,
     kept: Stamp,
-    /// Of the document.
+    /// Of the document, with its overlay.
     document: Digest,
     odd: Vec<String>,
+    #[serde(default)]
+    refused: Vec<Finding>,
+    #[serde(default)]
+    server: Option<String>,
 }
 
 /// A file as it was written: one of other bytes has another.
@@ -69,14 +76,23 @@ pub(crate) fn document_of(folder: &Path, name: &str) -> PathBuf {
 pub(crate) fn write(
     folder: &Path,
     name: &str,
-    strict: bool,
+    manner: &Manner,
     document: &Digest,
     offer: &Offer,
 ) -> io::Result<()> {
     let kept = Stamp::of(&document_of(folder, name));
     let (Some(program), Some(kept)) = (program(), kept) else { return Ok(()) };
-    let (document, odd) = (document.clone(), offer.odd.clone());
-    let mut lines = serde_json::to_vec(&Head { program, strict, kept, document, odd })?;
+    let head = Head {
+        program,
+        strict: manner.strict,
+        overlay: overlay_of(manner),
+        kept,
+        document: document.clone(),
+        odd: offer.odd.clone(),
+        refused: offer.refused.clone(),
+        server: offer.server.clone(),
+    };
+    let mut lines = serde_json::to_vec(&head)?;
     for action in &offer.actions {
         lines.write_all(b"\n")?;
         serde_json::to_writer(&mut lines, &**action)?;
@@ -86,12 +102,12 @@ pub(crate) fn write(
 
 /// The document's digest and what was read in it, if it was this program that read this very file. Takes as many threads as the
 /// machine has cores: nothing is served yet.
-pub(crate) fn read(folder: &Path, name: &str, strict: bool) -> Option<(Digest, Offer)> {
+pub(crate) fn read(folder: &Path, name: &str, manner: &Manner) -> Option<(Digest, Offer)> {
     let lines = fs::read_to_string(path_of(folder, name)).ok()?;
     let (head, lines) = lines.split_once('\n').unwrap_or((&lines, ""));
     let head: Head = serde_json::from_str(head).ok()?;
     if head.program != program()?
-        || head.strict != strict
+        || (head.strict, &head.overlay) != (manner.strict, &overlay_of(manner))
         || head.kept != Stamp::of(&document_of(folder, name))?
     {
         return None;
@@ -102,7 +118,12 @@ pub(crate) fn read(folder: &Path, name: &str, strict: bool) -> Option<(Digest, O
         let parts: Vec<_> = lines.chunks(part).map(|lines| scope.spawn(|| actions(lines))).collect();
         parts.into_iter().map(|part| part.join().ok()?).collect::<Option<Vec<_>>>()
     })?;
-    Some((head.document, Offer { actions: actions.concat(), odd: head.odd }))
+    let Head { document, odd, refused, server, .. } = head;
+    Some((document, Offer { actions: actions.concat(), odd, refused, server }))
+}
+
+fn overlay_of(manner: &Manner) -> Option<Digest> {
+    manner.overlay.as_ref().map(|overlay| overlay.digest.clone())
 }
 
 fn actions(lines: &[&str]) -> Option<Vec<Arc<Action>>> {
@@ -130,8 +151,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (digest, kept) = (Digest::of_json(&document), document_of(folder.path(), "things"));
         fs::write(&kept, document.to_string()).unwrap();
-        write(folder.path(), "things", false, &digest, &offer).unwrap();
-        let read = |name: &str, strict| read(folder.path(), name, strict);
+        write(folder.path(), "things", &Manner::default(), &digest, &offer).unwrap();
+        let read = |name: &str, strict| read(folder.path(), name, &Manner { strict, overlay: None });
         assert_eq!(read("things", false), Some((digest, offer)));
         assert_eq!(read("things", true), None);
         assert_eq!(read("others", false), None);

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use guichet_server::{
     Role,
-    commands::{self, check::Asking},
+    commands::{self, check::Asking, provider::Adding},
 };
 
 /// Many small allocations on two or more threads at once: measured, this is where glibc's allocator costs most.
@@ -60,6 +60,9 @@ enum Command {
         #[arg(long)]
         documents: Option<PathBuf>,
     },
+    /// Add, list and remove providers that have a file of their own.
+    #[command(subcommand)]
+    Provider(ProviderCommand),
     /// Try policies before they are in force.
     Policy {
         #[command(subcommand)]
@@ -101,6 +104,35 @@ enum Command {
         /// Read the password from standard input instead of the terminal.
         #[arg(long)]
         password_stdin: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum ProviderCommand {
+    /// Make a service with an OpenAPI document a provider.
+    #[command(
+        after_help = "Examples:\n  guichetd provider add alertmanager --openapi http://127.0.0.1:9093/api/v2/swagger.json\n  guichetd provider add bao --openapi https://bao.internal/v1/sys/internal/specs/openapi --auth header --header X-Vault-Token --secret-file bao.token"
+    )]
+    Add {
+        #[command(flatten)]
+        adding: Box<Adding>,
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// List all providers that are configured.
+    List {
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
+    },
+    /// Remove a provider that was added.
+    Remove {
+        /// Its name.
+        name: String,
+        /// The configuration file.
+        #[arg(long, default_value = "guichet.toml")]
+        config: PathBuf,
     },
 }
 
@@ -174,6 +206,13 @@ fn main() -> ExitCode {
         }
         Command::Check { config, offline, documents } => {
             commands::check::check(&config, &Asking { offline, documents })
+        }
+        Command::Provider(ProviderCommand::Add { adding, config }) => {
+            commands::provider::add(&config, &adding)
+        }
+        Command::Provider(ProviderCommand::List { config }) => commands::provider::list(&config),
+        Command::Provider(ProviderCommand::Remove { name, config }) => {
+            commands::provider::remove(&config, &name)
         }
         Command::Policy {
             command: PolicyCommand::Test { config, offline, policy, registry, documents, environment },

@@ -1,15 +1,11 @@
 //! Providers that registered themselves, as all gateways that use the store see them: who they are, and where their
 //! instances answer. Nothing is fetched here, so that one that hangs keeps no other from being known.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use guichet_contract::{Clock, Reach, Registration};
 use guichet_dispatch::{Dispatch, Instances, Limits, Provider, Transport, transport::HttpClient};
-use guichet_operations::register_instance::PROVIDERS_MAX;
+use guichet_operations::register_instance::{ConfiguredNames, PROVIDERS_MAX};
 use guichet_store::{Store, StoreError, Wake};
 use tokio::{
     sync::{Notify, broadcast::error::RecvError},
@@ -31,7 +27,7 @@ pub(crate) struct Lookout {
     pub(crate) client: HttpClient,
     pub(crate) reach: Reach,
     /// Names that are configured, which nobody can register.
-    pub(crate) configured: BTreeSet<String>,
+    pub(crate) configured: ConfiguredNames,
     /// Told when somebody has come or gone, or serves another document.
     pub(crate) changed: Arc<Notify>,
 }
@@ -97,24 +93,25 @@ impl Lookout {
 
     fn tell(&self, dispatch: &Dispatch, mut registered: BTreeMap<String, Arc<Registration>>) {
         let now = self.clock.now();
-        let mut providers = dispatch.providers();
-        let before = providers.len();
-        providers
-            .retain(|provider| provider.instances().is_none() || registered.contains_key(&provider.name));
-        let mut changed = providers.len() != before;
-        for provider in &providers {
-            let Some(instances) = provider.instances() else { continue };
-            let Some(registration) = registered.remove(&provider.name) else { continue };
-            let was_absent = instances.absent_since(now).is_some();
-            provider.note_registration(registration);
-            let serves = instances.document(now);
-            changed |= serves.is_some() && serves != provider.etag()
-                || was_absent && instances.absent_since(now).is_none();
-        }
-        let fresh = registered.into_values().map(|registration| Arc::new(self.provider(registration)));
-        providers.extend(fresh);
-        if changed || providers.len() > before {
-            dispatch.replace(providers);
+        let changed = dispatch.amend(|providers| {
+            let before = providers.len();
+            providers
+                .retain(|provider| provider.instances().is_none() || registered.contains_key(&provider.name));
+            let mut changed = providers.len() != before;
+            for provider in providers.iter() {
+                let Some(instances) = provider.instances() else { continue };
+                let Some(registration) = registered.remove(&provider.name) else { continue };
+                let was_absent = instances.absent_since(now).is_some();
+                provider.note_registration(registration);
+                let serves = instances.document(now);
+                changed |= serves.is_some() && serves != provider.etag()
+                    || was_absent && instances.absent_since(now).is_none();
+            }
+            let fresh = registered.into_values().map(|registration| Arc::new(self.provider(registration)));
+            providers.extend(fresh);
+            changed || providers.len() > before
+        });
+        if changed {
             self.changed.notify_one();
         }
     }

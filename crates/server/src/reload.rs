@@ -9,6 +9,7 @@ use guichet_contract::Clock;
 use guichet_dispatch::Dispatch;
 use guichet_operations::{
     Platform,
+    register_instance::ConfiguredNames,
     register_provider::{Registered, register_provider},
     reload_settings::{self, Sources},
 };
@@ -16,7 +17,12 @@ use secrecy::ExposeSecret as _;
 use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, documents::Documents, sources};
+use crate::{
+    config::{Config, ProviderConfig, Reached},
+    documents::Documents,
+    providers::{Manner, Wiring},
+    sources,
+};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,6 +39,10 @@ pub struct Reloader {
     pub dispatch: Arc<Dispatch>,
     /// Their documents.
     pub documents: Documents,
+    /// What providers are made with.
+    pub wiring: Arc<Wiring>,
+    /// Their names, which nobody can register.
+    pub configured: ConfiguredNames,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Told when a provider that registers itself has come or gone, or serves another document.
@@ -107,9 +117,12 @@ impl Reloader {
             }
             let now = self.fingerprint();
             if now != seen {
-                seen = now;
                 self.reload_config().await;
+                self.refresh_files().await;
                 changed = true;
+                // Other files may count from now on; of those that counted before, a change meanwhile must not be missed.
+                let again = self.fingerprint();
+                seen = if again.len() == now.len() { now } else { again };
             }
             if changed {
                 self.reload().await;
@@ -150,10 +163,22 @@ impl Reloader {
     }
 
     fn fingerprint(&self) -> Vec<impl PartialEq + use<>> {
+        let mut files = vec![self.config.file.clone()];
+        files.extend(self.config.provider_files.iter().cloned());
         sources::fingerprint(
-            std::slice::from_ref(&self.config.file),
-            &[(Path::new(&self.config.policy), "cedar"), (Path::new(&self.config.registry), "yaml")],
+            &files,
+            &[
+                (Path::new(&self.config.policy), "cedar"),
+                (Path::new(&self.config.registry), "yaml"),
+                (Path::new(&self.config.provider_folder), "toml"),
+            ],
         )
+    }
+
+    async fn refresh_files(&mut self) {
+        let mut providers = self.dispatch.providers();
+        providers.retain(|provider| provider.has_document_in_file());
+        self.documents.refresh(&providers, &*self.clock).await;
     }
 
     fn someone_is_unreachable(&self) -> bool {
@@ -171,10 +196,16 @@ impl Reloader {
                 }
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
-                        "listen, data, store, environment, channels, review_seconds, limits, telemetry, ledger, providers and registration take effect at the next start"
+                        "listen, data, store, environment, channels, review_seconds, limits, telemetry, ledger, registration and providers that are built in take effect at the next start"
                     );
                 }
+                if let Err(error) = self.replace_providers(&new).await {
+                    tracing::error!(%error, "the providers were not reloaded; the old ones stay in force");
+                    reload_settings::refuse_settings(&self.platform, &[format!("{error:#}")]).await;
+                }
                 self.config.users = new.users;
+                self.config.provider_folder = new.provider_folder;
+                self.config.provider_files = new.provider_files;
                 self.config.policy = new.policy;
                 self.config.registry = new.registry;
                 self.config.approval_expires_seconds = new.approval_expires_seconds;
@@ -187,6 +218,53 @@ impl Reloader {
                 reload_settings::refuse_settings(&self.platform, &faults).await;
             }
         }
+    }
+
+    /// Takes over providers that are new or told otherwise now, and lets go of those that are gone; but of those that are built in
+    /// the old ones stay. Whoever is as before keeps its connections, and the calls it has under way.
+    async fn replace_providers(&mut self, new: &Config) -> anyhow::Result<()> {
+        let is_embedded = |provider: &&ProviderConfig| matches!(provider.reached, Reached::Embedded { .. });
+        let stay = self.config.providers.iter().filter(is_embedded);
+        let come = new.providers.iter().filter(|provider| !is_embedded(provider));
+        let come = come
+            .filter(|new| self.config.providers.iter().all(|old| !is_embedded(&old) || old.name != new.name));
+        let configured: Vec<ProviderConfig> = stay.chain(come).cloned().collect();
+        if configured == self.config.providers {
+            return Ok(());
+        }
+        let before = self.dispatch.providers();
+        let mut providers = Vec::with_capacity(configured.len());
+        let mut changed = Vec::new();
+        for provider in &configured {
+            let same = self.config.providers.iter().any(|old| old == provider);
+            let known = before.iter().find(|known| same && known.name == provider.name);
+            let provider = match known {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(self.wiring.provider(provider)?),
+            };
+            if known.is_none() {
+                changed.push(Arc::clone(&provider));
+            }
+            providers.push(provider);
+        }
+        self.config.providers = configured;
+        self.configured.replace(self.config.providers.iter().map(|provider| provider.name.clone()));
+        let configured = &self.config.providers;
+        self.dispatch.amend(|all| {
+            // Who registered itself under a name that is configured now is no longer called.
+            all.retain(|known| {
+                known.instances().is_some() && configured.iter().all(|own| own.name != known.name)
+            });
+            all.extend(providers);
+        });
+        self.documents.configure(manners(&self.config, &self.dispatch));
+        self.documents.refresh(&changed, &*self.clock).await;
+        tracing::info!(
+            providers = self.config.providers.len(),
+            changed = changed.len(),
+            "the providers were reloaded"
+        );
+        Ok(())
     }
 
     /// Makes a new world and puts it in force, or keeps the old one.
@@ -233,6 +311,12 @@ impl Reloader {
     }
 }
 
+/// How the documents of all providers are read: as configured, or as anybody's who registered itself.
+pub(crate) fn manners(config: &Config, dispatch: &Dispatch) -> BTreeMap<String, Manner> {
+    let registered = registered(dispatch).into_iter().map(|name| (name, Manner::default()));
+    registered.chain(Manner::of_all(config)).collect()
+}
+
 /// Those that registered themselves, in the order in which they did.
 pub(crate) fn registered(dispatch: &Dispatch) -> Vec<String> {
     let providers = dispatch.providers();
@@ -259,6 +343,8 @@ fn fixed_at_start(config: &Config) -> String {
         channels,
         ..
     } = config;
+    let is_embedded = |provider: &&ProviderConfig| matches!(provider.reached, Reached::Embedded { .. });
+    let providers: Vec<&ProviderConfig> = providers.iter().filter(is_embedded).collect();
     let data = config.data.display();
     // Compared, and never shown.
     let store = store.as_ref().map(|store| (store.url.expose_secret(), &store.ca_file));

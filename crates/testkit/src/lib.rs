@@ -7,6 +7,7 @@ pub mod bench;
 pub mod builder;
 pub mod dice;
 pub mod effects;
+pub mod fetched;
 pub mod front;
 pub mod leaping_clock;
 pub mod mail_server;

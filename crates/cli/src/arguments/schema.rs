@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, fs};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use guichet_contract::{
     Action,
     action::{flag_name, required_members},
@@ -27,6 +28,8 @@ pub(crate) enum Kind {
     Json,
     /// A text as it is.
     Text,
+    /// Bytes, as base64; also `@FILE`, whose bytes they are.
+    Bytes,
     /// A text that does not belong on a command line: `@FILE` or `-` (standard input) only.
     Secret,
 }
@@ -70,6 +73,9 @@ impl Kind {
             Some("integer") => Self::Integer { minimum: bound("minimum"), maximum: bound("maximum") },
             Some("number") => Self::Number,
             Some("boolean") => Self::Boolean,
+            Some("string") if schema.get("contentEncoding").is_some_and(|said| said == "base64") => {
+                Self::Bytes
+            }
             Some("string") => Self::Text,
             Some("array") => match Self::of(root, schema.get("items").unwrap_or(&Value::Null)) {
                 Self::Array(_) => Self::Json,
@@ -89,6 +95,7 @@ impl Kind {
             Self::Array(item) => return item.value_name(),
             Self::Json => "JSON|@FILE",
             Self::Text => "TEXT",
+            Self::Bytes => "@FILE|BASE64",
             Self::Secret => "@FILE|-",
         };
         name.to_owned()
@@ -129,6 +136,13 @@ impl Kind {
                 };
                 serde_json::from_str(&text).map_err(|error| format!("it is not JSON: {error}"))
             }
+            Self::Bytes => match text.strip_prefix('@') {
+                Some(path) => {
+                    let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+                    Ok(STANDARD.encode(bytes).into())
+                }
+                None => Ok(text.into()),
+            },
             // A secret is read later, by `read_secret`: a parser's error would repeat what was typed.
             Self::Text | Self::Secret => Ok(text.into()),
         }

@@ -1,5 +1,5 @@
-//! The body of an operation: the members of a JSON object become members of the input, any other JSON becomes the
-//! one member `body`.
+//! The body of an operation: the members of an object become members of the input, whatever the object is written as (JSON,
+//! a form, several parts); anything else becomes the one member `body`.
 //!
 //! An object is only taken apart when nothing is lost by it: one that allows further members, or that is bound by
 //! `oneOf`, `if` and the like, stays whole.
@@ -8,11 +8,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::action::Place;
+use crate::action::{Place, Style};
 
 use super::{
     finding::Findings,
     keyword::is_annotation,
+    media::{self, Kind},
     member::{Member, Needed},
     place::{At, kind},
     reference,
@@ -22,79 +23,150 @@ use super::{
 /// `allOf` inside `allOf`.
 const DEEPEST: usize = 16;
 
-/// The body as members of the input.
-pub(super) fn members<'a>(
+/// The body as members of the input, and what it is written as when that is not `application/json`.
+#[derive(Default)]
+pub(super) struct Body {
+    pub(super) members: Vec<Member>,
+    pub(super) media_type: Option<String>,
+}
+
+/// Reads the body of an operation.
+pub(super) fn read<'a>(
     document: &'a Value,
     operation: &At<'a>,
     method: &str,
-    schemas: &mut Schemas<'a>,
+    schemas: &mut Schemas<'a, '_>,
     findings: &mut Findings,
-) -> Vec<Member> {
-    let Some(body) = operation.member("requestBody") else { return Vec::new() };
+) -> Body {
+    let Some(body) = operation.member("requestBody") else { return Body::default() };
     let body = match reference::resolve(document, &body) {
         Ok(body) => body,
         Err(fault) => {
-            findings.add(fault);
-            return Vec::new();
+            findings.doubt(fault.pointer, fault.message);
+            return Body::default();
         }
     };
     let required = body.value.get("required") == Some(&Value::Bool(true));
-    if method == "GET" {
-        let message = "a GET with a body means nothing (RFC 9110 §9.3.1)";
+    if matches!(method, "GET" | "HEAD") {
+        let message = format!("a {method} with a body means nothing (RFC 9110 §9.3.1)");
         if required {
-            findings.fault(&body.pointer, format!("{message}; use POST, with `effect: read`"));
+            findings.doubt(&body.pointer, format!("{message}; use POST, with `effect: read`"));
         } else {
             findings.doubt(&body.pointer, format!("{message}; the body is left out of the input"));
+            return Body::default();
         }
-        return Vec::new();
     }
-    let Some(media) = json_media(&body, findings) else { return Vec::new() };
+    let Some((media_type, media)) = chosen(&body, findings) else { return Body::default() };
+    let kind = media::kind(media_type);
     let schema = media.member("schema");
-    let parts = schema.as_ref().and_then(|schema| {
+    let parts = schema.as_ref().filter(|_| kind.has_members()).and_then(|schema| {
         let mut parts = Parts::default();
         (parts.take(document, schema, 0) && parts.is_complete()).then_some(parts)
     });
-    if let Some(parts) = parts {
-        return parts.members(document, required, schemas, findings);
-    }
-    let needed = if required { Needed::Always } else { Needed::No };
-    let mut member = Member::new((Place::Body, "body", needed), &media, schema.as_ref(), schemas, findings);
-    if let Some(description) = body.value.get("description").filter(|value| value.is_string()) {
+    let mut members = if let Some(parts) = parts {
+        let mut members = parts.members(document, required, schemas, findings);
+        if kind != Kind::Json {
+            for member in &mut members {
+                as_field(member, kind, &media, findings);
+            }
+        }
+        members
+    } else {
+        let needed = if required { Needed::Always } else { Needed::No };
+        let mut member =
+            Member::new((Place::Body, "body", needed), &media, schema.as_ref(), schemas, findings);
+        match kind {
+            Kind::Json | Kind::Form | Kind::Parts => {}
+            Kind::Text => member.schema = text(&member),
+            Kind::Bytes => member.take_bytes(),
+        }
+        vec![member]
+    };
+    if let ([member], Some(description)) =
+        (members.as_mut_slice(), body.value.get("description").filter(|value| value.is_string()))
+        && member.place == Place::Body
+    {
         member.schema.entry("description").or_insert_with(|| description.clone());
     }
-    vec![member]
+    let media_type = (kind != Kind::Json || !media::is_plain_json(media_type)).then(|| media_type.to_owned());
+    Body { members, media_type }
 }
 
-/// The JSON among the kinds of body the operation takes.
-fn json_media<'a>(body: &At<'a>, findings: &mut Findings) -> Option<At<'a>> {
+/// A body that is not JSON is written as it is: whatever its schema says of its inside is its service's to check.
+fn text(member: &Member) -> serde_json::Map<String, Value> {
+    let mut schema: serde_json::Map<String, Value> = member
+        .schema
+        .iter()
+        .filter(|(name, _)| is_annotation(name))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
+    for kept in ["x-guichet", "writeOnly"] {
+        schema.extend(member.schema.get(kept).map(|said| (kept.to_owned(), said.clone())));
+    }
+    schema.shift_remove("default");
+    schema.insert("type".to_owned(), Value::from("string"));
+    schema
+}
+
+/// How one field of a form, or one part, is written.
+fn as_field(member: &mut Member, kind: Kind, media: &At<'_>, findings: &mut Findings) {
+    let encoding = media.member("encoding").and_then(|encoding| encoding.member(&member.wire_name));
+    let said = |name: &str| encoding.as_ref().and_then(|encoding| encoding.value.get(name));
+    let content_type = said("contentType").and_then(Value::as_str);
+    let is_object = member.types().contains(&"object") || member.types().is_empty();
+    let is_list = member.types().contains(&"array");
+    let of = |schema: &Value| {
+        schema.get("format").is_some_and(|format| format == "binary")
+            || schema.get("contentMediaType").is_some() && schema.get("contentEncoding").is_none()
+    };
+    let is_binary =
+        of(&Value::Object(member.schema.clone())) || is_list && member.schema.get("items").is_some_and(of);
+    member.explode = said("explode").and_then(Value::as_bool).unwrap_or(true);
+    if kind == Kind::Parts {
+        if is_binary {
+            member.take_bytes();
+        } else if content_type.is_some_and(media::is_json) || content_type.is_none() && is_object {
+            member.style = Style::Json;
+        }
+        // Several names stand for "any of these"; the first is as good as another.
+        member.content_type =
+            content_type.map(|names| names.split(',').next().unwrap_or(names).trim().to_owned());
+        return;
+    }
+    member.style = match said("style").and_then(Value::as_str) {
+        Some("deepObject") => Style::DeepObject,
+        Some("spaceDelimited") => Style::Spaces,
+        Some("pipeDelimited") => Style::Pipes,
+        Some("tabDelimited") => Style::Tabs,
+        None if content_type.is_some_and(media::is_json) || is_object => Style::Json,
+        None | Some("form") => Style::Usual,
+        Some(style) => {
+            let pointer = encoding.as_ref().map_or_else(String::new, |encoding| encoding.below("style"));
+            findings.doubt(pointer, format!("style `{style}` is none of a form; its usual one is used"));
+            Style::Usual
+        }
+    };
+    if !said("explode").is_some_and(Value::is_boolean) && member.style != Style::Usual {
+        member.explode = false;
+    }
+}
+
+/// Which of the kinds of body the operation takes is written: JSON when there is a choice.
+fn chosen<'a>(body: &At<'a>, findings: &mut Findings) -> Option<(&'a str, At<'a>)> {
     let Some(content) = body.member("content").filter(|content| content.value.is_object()) else {
-        findings.fault(&body.pointer, "a request body has `content`, an object of media types");
+        findings.doubt(&body.pointer, "a request body has `content`, an object of media types");
         return None;
     };
-    let essence = |media: &str| media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let found = ["application/json", "application/*", "*/*"]
-        .iter()
-        .find_map(|wanted| content.members().find(|(media, _)| essence(media) == *wanted));
+    let found = content.members().min_by_key(|(name, _)| media::rank(name));
     match found {
-        Some((_, media)) if media.value.is_object() => Some(media),
+        Some((name, media)) if media.value.is_object() => Some((name, media)),
         Some((_, media)) => {
             findings
-                .fault(&media.pointer, format!("a media type is an object; this is {}", kind(media.value)));
+                .doubt(&media.pointer, format!("a media type is an object; this is {}", kind(media.value)));
             None
         }
         None => {
-            let offered: Vec<&str> = content.members().map(|(media, _)| media).collect();
-            findings.fault(
-                &content.pointer,
-                format!(
-                    "the body is {}, and only `application/json` can be an input; offer that as well",
-                    if offered.is_empty() {
-                        "of no kind".to_owned()
-                    } else {
-                        format!("`{}`", offered.join("` or `"))
-                    }
-                ),
-            );
+            findings.doubt(&content.pointer, "the body is of no kind; say `application/json` or another");
             None
         }
     }
@@ -164,7 +236,7 @@ impl<'a> Parts<'a> {
         self,
         document: &'a Value,
         required: bool,
-        schemas: &mut Schemas<'a>,
+        schemas: &mut Schemas<'a, '_>,
         findings: &mut Findings,
     ) -> Vec<Member> {
         let needed = |name: &str| match (self.required.contains(name), required) {

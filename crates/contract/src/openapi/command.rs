@@ -1,6 +1,10 @@
 //! The words of a command when the document does not choose them: provider, tag, operation.
 
+use std::collections::HashSet;
+
 use crate::action::flag_name;
+
+use super::operation::Draft;
 
 /// `kafka`, `Topics`, `listTopics` → `["kafka", "topics", "list"]`: words that the provider or the tag already said
 /// are dropped from the operation, unless nothing would be left of it.
@@ -12,6 +16,45 @@ pub(super) fn words(provider: &str, tag: Option<&str>, operation: &str) -> Vec<S
     let rest: Vec<&str> = whole.split('-').filter(|word| !said.contains(word)).collect();
     let last = if rest.is_empty() { whole.clone() } else { rest.join("-") };
     [Some(provider), tag, Some(last)].into_iter().flatten().filter(|word| !word.is_empty()).collect()
+}
+
+/// Gives a word more to commands that nobody chose and that another has, or that are the beginning of another: `shop users` and
+/// `shop users list` become `shop users get-users` and `shop users list`. Whom the document names keeps its words.
+pub(super) fn tell_apart(drafts: &mut [Draft]) {
+    let mut groups: HashSet<Vec<String>> = HashSet::new();
+    let mut taken: HashSet<Vec<String>> = HashSet::new();
+    for draft in drafts.iter() {
+        let command = &draft.action.command;
+        groups.extend((1..command.len()).map(|length| command[..length].to_vec()));
+        if draft.is_named {
+            taken.insert(command.clone());
+        }
+    }
+    for draft in drafts.iter_mut().filter(|draft| !draft.is_named) {
+        let is_free = |command: &Vec<String>, taken: &HashSet<Vec<String>>| {
+            !taken.contains(command)
+                && !groups.contains(command)
+                && (1..command.len()).all(|length| !taken.contains(&command[..length]))
+        };
+        let mut command = draft.action.command.clone();
+        if !is_free(&command, &taken) {
+            let name = operation_name(&draft.action.http.method, &draft.action.http.path);
+            let is_group = groups.contains(&command);
+            let stem = command[..command.len() - usize::from(!is_group && command.len() > 1)].to_vec();
+            let whole = flag_name(&draft.action.operation);
+            let with = |last: String| [stem.clone(), vec![last]].concat();
+            let numbered = (2..).map(|number| with(format!("{name}-{number}")));
+            let mut candidates = [with(whole), with(name.clone())].into_iter().chain(numbered);
+            if let Some(free) = candidates
+                .find(|candidate| candidate.iter().all(|word| !word.is_empty()) && is_free(candidate, &taken))
+            {
+                groups.extend((1..free.len()).map(|length| free[..length].to_vec()));
+                command = free;
+            }
+        }
+        taken.insert(command.clone());
+        draft.action.command = command;
+    }
 }
 
 /// A name for an operation that has none: `GET /clusters/{cluster}/topics` → `get-clusters-topics`, and

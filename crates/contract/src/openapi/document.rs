@@ -8,11 +8,14 @@ use serde_json::Value;
 use crate::action::flag_name;
 
 use super::{
-    DEEPEST_NESTING, MOST_OPERATIONS, Reading, Strictness, extension,
+    DEEPEST_NESTING, MOST_OPERATIONS, Reading, Strictness, command, dialect, extension,
     finding::{Finding, Findings},
     paths,
     place::{At, escape, kind},
+    schema::Shared,
+    servers,
     sheet::Sheet,
+    swagger,
 };
 
 /// Reads a provider's document.
@@ -28,9 +31,24 @@ pub fn read(provider: &str, document: &Value, strictness: Strictness) -> Result<
             ),
         )]);
     }
+    if !swagger::is_swagger(document) {
+        return read_openapi(provider, document, strictness);
+    }
+    let mut read = read_openapi(provider, &swagger::converted(document), strictness);
+    let findings: Vec<&mut Finding> = match &mut read {
+        Ok(reading) => reading.warnings.iter_mut().chain(&mut reading.refused).collect(),
+        Err(faults) => faults.iter_mut().collect(),
+    };
+    for finding in findings {
+        finding.pointer = swagger::pointer_of(document, &finding.pointer);
+    }
+    read
+}
+
+fn read_openapi(provider: &str, document: &Value, strictness: Strictness) -> Result<Reading, Vec<Finding>> {
     let root = At::new(document, "");
     let mut findings = Findings::new(strictness);
-    check_version(&root).map_err(|fault| vec![fault])?;
+    let dialect = dialect::of(&root).map_err(|fault| vec![fault])?;
     if !is_provider_name(provider) {
         findings.fault(
             "",
@@ -42,6 +60,7 @@ pub fn read(provider: &str, document: &Value, strictness: Strictness) -> Result<
     }
     check_dialect(&root, &mut findings);
     let title = title(&root, provider, &mut findings);
+    let server = servers::of_document(&root);
 
     let paths = declared_paths(&root, &mut findings);
 
@@ -56,47 +75,19 @@ pub fn read(provider: &str, document: &Value, strictness: Strictness) -> Result<
             ),
         )]);
     }
-    let drafts = sheet.drafts(document, provider, &found);
+    let mut shared = Shared::new(document, dialect, strictness);
+    let drafts = sheet.drafts(document, provider, &found, &mut shared);
     let declared: BTreeSet<&str> = found.iter().map(|found| found.id.as_str()).collect();
-    let drafts = sheet.linked(drafts, &declared);
+    let mut drafts = sheet.linked(drafts, &declared);
+    if strictness == Strictness::Lenient {
+        command::tell_apart(&mut drafts);
+    }
     if found.is_empty() {
         sheet.warn("/paths", "the document has no operations, so the provider offers nothing");
     }
     let (warnings, refused) = sheet.close()?;
     let actions = drafts.into_iter().map(|draft| draft.action).collect();
-    Ok(Reading { title, actions, warnings, refused })
-}
-
-fn check_version(root: &At<'_>) -> Result<(), Finding> {
-    if !root.value.is_object() {
-        return Err(Finding::new(
-            "",
-            format!("an OpenAPI document is an object; this is {}", kind(root.value)),
-        ));
-    }
-    if root.value.get("swagger").is_some() {
-        return Err(Finding::new(
-            "/swagger",
-            "this is a Swagger 2.0 document, and 3.1 is read; convert it to OpenAPI 3.1",
-        ));
-    }
-    match root.value.get("openapi").and_then(Value::as_str) {
-        Some(version) if version == "3.1" || version.starts_with("3.1.") => Ok(()),
-        Some(version) if version == "3.0" || version.starts_with("3.0.") => Err(Finding::new(
-            "/openapi",
-            format!(
-                "this is an OpenAPI {version} document, and 3.1 is read (its schemas mean other things); convert it to 3.1"
-            ),
-        )),
-        Some(version) => Err(Finding::new(
-            "/openapi",
-            format!("this is an OpenAPI `{version}` document, and 3.1 is read; offer a 3.1 document"),
-        )),
-        None => Err(Finding::new(
-            "",
-            "`openapi` is missing: an OpenAPI 3.1 document says `openapi: 3.1.0` at its top",
-        )),
-    }
+    Ok(Reading { title, server, actions, warnings, refused })
 }
 
 fn check_dialect(root: &At<'_>, findings: &mut Findings) {
@@ -108,7 +99,7 @@ fn check_dialect(root: &At<'_>, findings: &mut Findings) {
     if let Some(said) = root.member("jsonSchemaDialect")
         && !said.value.as_str().is_some_and(known)
     {
-        findings.fault(
+        findings.doubt(
             said.pointer,
             "only JSON Schema 2020-12 is read; write the schemas in it and take this field out",
         );

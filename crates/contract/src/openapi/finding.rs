@@ -64,6 +64,12 @@ impl Findings {
         self.strictness == Strictness::Strict
     }
 
+    /// Takes over what was found elsewhere.
+    pub(super) fn take(&mut self, others: &Self) {
+        others.faults.iter().for_each(|fault| push_new(&mut self.faults, fault.clone()));
+        others.warnings.iter().for_each(|warning| push_new(&mut self.warnings, warning.clone()));
+    }
+
     pub(super) fn add(&mut self, fault: Finding) {
         push_new(&mut self.faults, fault);
     }

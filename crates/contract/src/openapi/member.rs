@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::action::Place;
+use crate::action::{Place, Style};
 
 use super::{
     extension::MemberExtension,
@@ -29,6 +29,9 @@ pub(super) struct Member {
     pub(super) place: Place,
     pub(super) needed: Needed,
     pub(super) explode: bool,
+    pub(super) style: Style,
+    /// The media type of a part.
+    pub(super) content_type: Option<String>,
     pub(super) schema: Map<String, Value>,
     pub(super) extension: MemberExtension,
 }
@@ -40,7 +43,7 @@ impl Member {
         (place, wire_name, needed): (Place, &str, Needed),
         declared: &At<'a>,
         schema: Option<&At<'a>>,
-        schemas: &mut Schemas<'a>,
+        schemas: &mut Schemas<'a, '_>,
         findings: &mut Findings,
     ) -> Self {
         let mut extension = MemberExtension::default();
@@ -56,6 +59,8 @@ impl Member {
             place,
             needed,
             explode: false,
+            style: Style::Usual,
+            content_type: None,
             schema,
             extension,
         };
@@ -65,11 +70,37 @@ impl Member {
         member
     }
 
+    /// A part of the path that nothing declares: a text.
+    pub(super) fn undeclared(name: &str, operation: &At<'_>) -> Self {
+        Self {
+            pointer: operation.pointer.clone(),
+            wire_name: name.to_owned(),
+            place: Place::Path,
+            needed: Needed::Always,
+            explode: false,
+            style: Style::Usual,
+            content_type: None,
+            schema: Map::from_iter([("type".to_owned(), json!("string"))]),
+            extension: MemberExtension::default(),
+        }
+    }
+
     /// Says in the schema whether the value is to be hidden wherever it is shown.
     pub(super) fn mark_sensitive(&mut self, sensitive: bool) {
         self.extension.sensitive = Some(sensitive);
         self.schema.insert("x-guichet".to_owned(), json!({"sensitive": sensitive}));
         keep_marks_of_secrecy(&mut self.schema);
+    }
+
+    /// Takes bytes, which stand in the input as base64.
+    pub(super) fn take_bytes(&mut self) {
+        self.style = Style::Bytes;
+        let is_list = self.schema.get("type") == Some(&json!("array"));
+        if is_list && let Some(items) = self.schema.get_mut("items").and_then(Value::as_object_mut) {
+            as_base64(items);
+        } else {
+            as_base64(&mut self.schema);
+        }
     }
 
     /// The types its values may have, as far as its schema says so plainly.
@@ -84,12 +115,21 @@ impl Member {
     }
 }
 
+fn as_base64(schema: &mut Map<String, Value>) {
+    for said in ["format", "minLength", "maxLength", "pattern", "contentMediaType"] {
+        schema.shift_remove(said);
+    }
+    schema.insert("type".to_owned(), json!("string"));
+    schema.insert("contentEncoding".to_owned(), json!("base64"));
+}
+
 /// The word for a place in a name that was taken: `body_name`.
 pub(super) fn place_word(place: Place) -> &'static str {
     match place {
         Place::Path => "path",
         Place::Query => "query",
         Place::Header => "header",
+        Place::Cookie => "cookie",
         Place::BodyMember | Place::Body => "body",
     }
 }

@@ -16,6 +16,9 @@ use super::{
     member::{Member, Needed, place_word},
 };
 
+/// Members that may bear one name, each with a number behind it.
+const MOST_OF_ONE_NAME: usize = 1_000;
+
 /// The names of the members, in their order. `None` in place of one that could not be named.
 pub(super) fn names(members: &[Member], findings: &mut Findings) -> Vec<Option<String>> {
     // Flag → name and pointer of who has it.
@@ -49,31 +52,28 @@ pub(super) fn names(members: &[Member], findings: &mut Findings) -> Vec<Option<S
         let bare = member.wire_name.clone();
         let placed = format!("{}_{bare}", place_word(member.place));
         if flag_name(&bare).is_empty() {
-            findings.fault(
+            findings.doubt(
                 &member.pointer,
                 format!(
                     "`{bare}` has no letter or digit for a flag; give it one with `x-guichet: {{name: …}}`"
                 ),
             );
-            continue;
         }
         let is_free = |name: &String| {
             let flag = flag_name(name);
-            !OWN_FLAGS.contains(&flag.as_str()) && !taken.contains_key(&flag)
+            !flag.is_empty() && !OWN_FLAGS.contains(&flag.as_str()) && !taken.contains_key(&flag)
         };
-        if let Some(name) = [bare, placed].into_iter().find(is_free) {
+        let free = [&bare, &placed].into_iter().find(|name| is_free(name)).cloned();
+        let name = free.or_else(|| {
+            findings.doubt(
+                &member.pointer,
+                format!("`{bare}` and `{placed}` are both taken in this input; name one of them with `x-guichet: {{name: …}}`"),
+            );
+            (2..=MOST_OF_ONE_NAME).map(|number| format!("{placed}_{number}")).find(is_free)
+        });
+        if let Some(name) = name {
             taken.insert(flag_name(&name), (name.clone(), member.pointer.clone()));
             *slot = Some(name);
-        } else {
-            findings.fault(
-                &member.pointer,
-                format!(
-                    "`{}` and `{}_{}` are both taken in this input; name one of them with `x-guichet: {{name: …}}`",
-                    member.wire_name,
-                    place_word(member.place),
-                    member.wire_name
-                ),
-            );
         }
     }
     names
@@ -105,6 +105,8 @@ pub(super) fn input(
             wire_name: member.wire_name,
             place: member.place,
             explode: member.explode,
+            style: member.style,
+            content_type: member.content_type,
         });
     }
     let mut input = json!({

@@ -1,4 +1,4 @@
-//! How an OpenAPI 3.1 document becomes actions.
+//! How an OpenAPI document (2.0, 3.0, 3.1) becomes actions.
 //!
 //! [`read`] takes a provider's document and gives one [`Action`] per operation, or everything that is wrong with
 //! the document at once, each fault with a JSON pointer to its place. It works on documents that never heard of
@@ -12,12 +12,15 @@
 mod body;
 mod clashes;
 mod command;
+mod dialect;
+mod discriminator;
 mod document;
 mod extension;
 mod fields;
 mod finding;
 mod keyword;
 mod links;
+mod media;
 mod member;
 mod merge;
 mod operation;
@@ -26,7 +29,9 @@ mod paths;
 mod place;
 mod reference;
 mod schema;
+mod servers;
 mod sheet;
+mod swagger;
 mod template;
 mod version;
 
@@ -95,6 +100,9 @@ pub enum Strictness {
 pub struct Reading {
     /// The document's title.
     pub title: String,
+    /// Where the document says that its service answers: `https://api.example.org/v1`, or a path on the machine that the
+    /// document came from, `/v1`. The first of several; nothing decides by it but whoever adds a provider.
+    pub server: Option<String>,
     /// One per operation, in the order of the document.
     pub actions: Vec<Action>,
     /// What was understood but deserves a look.
@@ -103,10 +111,10 @@ pub struct Reading {
     pub refused: Vec<Finding>,
 }
 
-/// What a method does to the world when nothing else is said: `GET` and `HEAD` read, `DELETE` destroys, the others
-/// change (RFC 9110 §9.2.1 calls the first two safe).
+/// What a method does to the world when nothing else is said: `GET`, `HEAD` and `OPTIONS` read, `DELETE` destroys, the others
+/// change (RFC 9110 §9.2.1 calls the first three safe).
 pub fn effect_of_method(method: &str) -> Effect {
-    if method.eq_ignore_ascii_case("GET") || method.eq_ignore_ascii_case("HEAD") {
+    if ["GET", "HEAD", "OPTIONS"].iter().any(|safe| method.eq_ignore_ascii_case(safe)) {
         Effect::Read
     } else if method.eq_ignore_ascii_case("DELETE") {
         Effect::Destroy

@@ -13,10 +13,10 @@ use super::{
     body, command, effect_of_method,
     extension::{self, OperationExtension},
     finding::Findings,
-    merge, parameters,
+    merge, parameters, paths,
     place::At,
-    schema::Schemas,
-    template, version,
+    schema::{Schemas, Shared},
+    servers, template, version,
 };
 
 /// Seconds a call may take when the document does not say.
@@ -39,6 +39,8 @@ pub(super) struct Draft {
     pub(super) pointer: String,
     /// Where the options of a member are declared.
     pub(super) options_at: BTreeMap<String, String>,
+    /// Its document chose the words of its command.
+    pub(super) is_named: bool,
 }
 
 impl Found<'_> {
@@ -55,21 +57,24 @@ impl Draft {
     }
 }
 
-/// Reads one operation; also says how many values its input schema consists of.
-pub(super) fn read(
-    document: &Value,
+/// Reads one operation, whose input may consist of `room` values; also says of how many it does.
+pub(super) fn read<'a>(
+    document: &'a Value,
     provider: &str,
-    found: &Found<'_>,
+    found: &Found<'a>,
+    (shared, room): (&mut Shared<'a>, usize),
     findings: &mut Findings,
 ) -> (Draft, usize) {
     let at = &found.at;
+    let path = paths::sent(found.path);
     let said = at
         .member("x-guichet")
         .map_or_else(OperationExtension::default, |said| extension::operation(&said, findings));
 
-    let mut schemas = Schemas::new(document);
-    let mut members = parameters::members(document, &found.path_item, at, found.path, &mut schemas, findings);
-    members.extend(body::members(document, at, found.method, &mut schemas, findings));
+    let mut schemas = Schemas::new(shared, room);
+    let mut members = parameters::members(document, &found.path_item, at, path, &mut schemas, findings);
+    let body = body::read(document, at, found.method, &mut schemas, findings);
+    members.extend(body.members);
     let (definitions, values) = schemas.definitions(findings);
     let values = values + members.len();
 
@@ -94,6 +99,7 @@ pub(super) fn read(
     }
     let text = |name: &str| at.value.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
     let tag = at.value.pointer("/tags/0").and_then(Value::as_str);
+    let is_named = said.command.is_some();
     let mut action = Action {
         id: ActionId::new(provider, &found.id),
         provider: provider.to_owned(),
@@ -123,10 +129,16 @@ pub(super) fn read(
         examples: said.examples,
         input,
         options,
-        http: HttpBinding { method: found.method.to_owned(), path: found.path.to_owned(), parameters },
+        http: HttpBinding {
+            method: found.method.to_owned(),
+            path: path.to_owned(),
+            parameters,
+            media_type: body.media_type,
+            server: servers::of_operation(at, &found.path_item),
+        },
     };
     action.version = version::digest(&action);
-    (Draft { action, pointer: at.pointer.clone(), options_at }, values)
+    (Draft { action, pointer: at.pointer.clone(), options_at, is_named }, values)
 }
 
 fn check_what_names_members(said: &OperationExtension, at: &At<'_>, input: &Value, findings: &mut Findings) {

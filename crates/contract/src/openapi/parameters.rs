@@ -1,10 +1,11 @@
 //! Parameters of an operation: those of its path and its own, which win over them.
 
-use crate::action::Place;
+use crate::action::{Place, Style};
 
 use super::{
     finding::Findings,
-    member::{Member, Needed},
+    media,
+    member::{Member, Needed, place_word},
     place::{At, kind},
     reference,
     schema::Schemas,
@@ -45,20 +46,20 @@ const NOT_INPUTS: [&str; 26] = [
 ];
 const NOT_INPUT_PREFIXES: [&str; 4] = ["guichet-", "proxy-", "x-forwarded-", "sec-"];
 
-/// The parameters as members: path, then query, then headers. `path_template` names those of the path.
+/// The parameters as members: path, then query, then headers, then cookies. `path_template` names those of the path.
 pub(super) fn members<'a>(
     document: &'a serde_json::Value,
     path_item: &At<'a>,
     operation: &At<'a>,
     path_template: &str,
-    schemas: &mut Schemas<'a>,
+    schemas: &mut Schemas<'a, '_>,
     findings: &mut Findings,
 ) -> Vec<Member> {
     let mut declared: Vec<Declared<'a>> = Vec::new();
     for (level, holder) in [path_item, operation].into_iter().enumerate() {
         for parameter in list(document, holder, level, findings) {
             match declared.iter_mut().find(|other| other.same_as(&parameter)) {
-                Some(other) if other.level == level => findings.fault(
+                Some(other) if other.level == level => findings.doubt(
                     &parameter.at.pointer,
                     format!(
                         "there are two parameters `{}` in {}; take one out",
@@ -71,13 +72,14 @@ pub(super) fn members<'a>(
         }
     }
     let placeholders = placeholders(path_template);
+    let mut members = Vec::new();
     for name in placeholders.iter().filter(|name| !declared.iter().any(|other| other.is_path(name))) {
-        findings.fault(
+        findings.doubt(
             &operation.pointer,
             format!("the path `{path_template}` has `{{{name}}}`, but no parameter declares it; add one with `in: path`"),
         );
+        members.push(Member::undeclared(name, operation));
     }
-    let mut members = Vec::new();
     for wanted in ["path", "query", "header", "cookie"] {
         for parameter in declared.iter().filter(|parameter| parameter.place == wanted) {
             members.extend(parameter.member(&placeholders, schemas, findings));
@@ -101,13 +103,13 @@ fn list<'a>(
 ) -> Vec<Declared<'a>> {
     let Some(parameters) = holder.member("parameters") else { return Vec::new() };
     if !parameters.value.is_array() {
-        findings.fault(
+        findings.doubt(
             &parameters.pointer,
             format!("`parameters` is a list; this is {}", kind(parameters.value)),
         );
     }
     if parameters.value.as_array().is_some_and(|list| list.len() > MOST_PARAMETERS) {
-        findings.fault(
+        findings.doubt(
             &parameters.pointer,
             format!("there are more than {MOST_PARAMETERS} parameters; send them as a body instead"),
         );
@@ -118,7 +120,7 @@ fn list<'a>(
         let at = match reference::resolve(document, &at) {
             Ok(at) => at,
             Err(fault) => {
-                findings.add(fault);
+                findings.doubt(fault.pointer, fault.message);
                 continue;
             }
         };
@@ -129,13 +131,13 @@ fn list<'a>(
             (Some(name), Some(place @ ("path" | "query" | "header" | "cookie"))) => {
                 list.push(Declared { name, place, level, at: at.clone() });
             }
-            (Some(name), Some(other)) => findings.fault(
+            (Some(name), Some(other)) => findings.doubt(
                 at.below("in"),
                 format!(
                     "parameter `{name}` is in `{other}`; a parameter is in path, query, header or cookie"
                 ),
             ),
-            _ => findings.fault(&at.pointer, "a parameter is an object with `name` and `in`, both texts"),
+            _ => findings.doubt(&at.pointer, "a parameter is an object with `name` and `in`, both texts"),
         }
     }
     list
@@ -155,7 +157,7 @@ impl<'a> Declared<'a> {
     fn member(
         &self,
         placeholders: &[&str],
-        schemas: &mut Schemas<'a>,
+        schemas: &mut Schemas<'a, '_>,
         findings: &mut Findings,
     ) -> Option<Member> {
         let (at, name) = (&self.at, self.name);
@@ -163,15 +165,15 @@ impl<'a> Declared<'a> {
         let place = match self.place {
             "path" => Place::Path,
             "query" => Place::Query,
-            "header" if is_header_name(name) => Place::Header,
-            "header" => {
-                findings.fault(at.below("name"), format!("`{name}` is no name of a header (RFC 9110 §5.1)"));
+            "header" | "cookie" if !is_header_name(name) => {
+                findings.doubt(
+                    at.below("name"),
+                    format!("`{name}` is no name of a header or a cookie (RFC 9110 §5.1)"),
+                );
                 return None;
             }
-            _ => {
-                self.leave_out(required, "cookies are not sent to providers", findings);
-                return None;
-            }
+            "header" => Place::Header,
+            _ => Place::Cookie,
         };
         if place == Place::Header && is_not_input(name) {
             findings.warn(
@@ -181,7 +183,7 @@ impl<'a> Declared<'a> {
             return None;
         }
         if place == Place::Path && !placeholders.contains(&name) {
-            findings.fault(
+            findings.doubt(
                 &at.pointer,
                 format!("the path has no `{{{name}}}`; correct the name or take the parameter out"),
             );
@@ -190,27 +192,49 @@ impl<'a> Declared<'a> {
         if place == Place::Path && !required {
             findings.warn(&at.pointer, "a path parameter is always required; say `required: true`");
         }
-        let explode = match self.explode(place) {
-            Ok(explode) => explode,
-            Err(why) => {
-                self.leave_out(required || place == Place::Path, &why, findings);
-                return None;
-            }
-        };
         let needed = if required || place == Place::Path { Needed::Always } else { Needed::No };
-        let schema = at.member("schema");
+        let content = at.member("content").and_then(|content| content.members().next());
+        let schema =
+            content.as_ref().map_or_else(|| at.member("schema"), |(_, media)| media.member("schema"));
         let mut member = Member::new((place, name, needed), at, schema.as_ref(), schemas, findings);
-        if member.types().contains(&"object") {
-            self.leave_out(
-                required || place == Place::Path,
-                "an object cannot be written there as one value",
-                findings,
-            );
-            return None;
+        match content {
+            Some((media_type, _)) if media::is_json(media_type) => member.style = Style::Json,
+            Some(_) => {}
+            None => self.manner(place, &mut member, findings),
         }
-        member.explode = explode;
         self.words(&mut member);
         Some(member)
+    }
+
+    /// How the value is written at its place (OpenAPI 3.1, style values).
+    fn manner(&self, place: Place, member: &mut Member, findings: &mut Findings) {
+        let said = self.at.value.get("style").and_then(serde_json::Value::as_str);
+        let is_object = member.types().contains(&"object");
+        let (style, is_form) = match (said, place) {
+            (None | Some("form"), Place::Query | Place::Cookie) => (Style::Usual, true),
+            (None, _) | (Some("simple"), Place::Path | Place::Header) => (Style::Usual, false),
+            (Some("deepObject"), Place::Query) => (Style::DeepObject, false),
+            (Some("spaceDelimited"), Place::Query) => (Style::Spaces, false),
+            (Some("pipeDelimited"), Place::Query) => (Style::Pipes, false),
+            // What Swagger 2.0 had besides.
+            (Some("tabDelimited"), Place::Query) => (Style::Tabs, false),
+            (Some("label"), Place::Path) => (Style::Label, false),
+            (Some("matrix"), Place::Path) => (Style::Matrix, false),
+            (Some(style), _) => {
+                findings.doubt(
+                    self.at.below("style"),
+                    format!("style `{style}` is none of a {}; its usual one is used", place_word(place)),
+                );
+                (Style::Usual, matches!(place, Place::Query | Place::Cookie))
+            }
+        };
+        member.style = style;
+        let explode = self.at.value.get("explode").and_then(serde_json::Value::as_bool).unwrap_or(is_form);
+        // A list in a header, or joined by commas in a path, is written the same either way.
+        let matters = is_form
+            || is_object
+            || matches!(style, Style::Label | Style::Matrix | Style::Spaces | Style::Pipes);
+        member.explode = explode && matters;
     }
 
     /// What the parameter says of itself, into its schema.
@@ -223,30 +247,6 @@ impl<'a> Declared<'a> {
         }
         if let Some(example) = self.at.value.get("example") {
             member.schema.entry("examples").or_insert_with(|| serde_json::json!([example]));
-        }
-    }
-
-    /// Whether an array is repeated. `Err`: it is written in a way the gateway does not speak.
-    fn explode(&self, place: Place) -> Result<bool, String> {
-        if self.at.value.get("content").is_some() {
-            return Err("its value is a document of its own (`content`); use `schema`".to_owned());
-        }
-        let usual = if place == Place::Query { "form" } else { "simple" };
-        match self.at.value.get("style").and_then(serde_json::Value::as_str) {
-            Some(style) if style != usual => Err(format!("style `{style}` is not spoken; use `{usual}`")),
-            // Only `form` repeats; `simple` joins by commas either way (OpenAPI 3.1, style examples).
-            _ if place != Place::Query => Ok(false),
-            _ => Ok(self.at.value.get("explode").and_then(serde_json::Value::as_bool).unwrap_or(true)),
-        }
-    }
-
-    /// An optional parameter can be done without, a required one cannot.
-    fn leave_out(&self, required: bool, why: &str, findings: &mut Findings) {
-        let (name, pointer) = (self.name, &self.at.pointer);
-        if required {
-            findings.fault(pointer, format!("parameter `{name}` is required and cannot be an input: {why}"));
-        } else {
-            findings.doubt(pointer, format!("parameter `{name}` is left out of the input: {why}"));
         }
     }
 }

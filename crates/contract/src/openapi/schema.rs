@@ -1,12 +1,20 @@
 //! Schemas of the document rewritten to stand alone: `#/components/schemas/Topic` becomes `#/$defs/Topic`, and all
 //! that is used comes along. A schema that contains itself stays recursive; one that *is* itself is refused.
+//!
+//! What a reference leads to is rewritten once for the whole document, however many operations use it. In others' documents
+//! what cannot be understood of a schema is left out of the check, with a warning: their service checks it again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    rc::Rc,
+};
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    extension,
+    Strictness,
+    dialect::{self, Dialect},
+    discriminator, extension,
     finding::Findings,
     keyword::{Keyword, is_annotation, is_in_place, keyword},
     place::{At, kind},
@@ -18,14 +26,62 @@ const MOST_VALUES: usize = 100_000;
 /// Definitions one input schema may use; what compiles it walks from one into the next.
 const MOST_DEFINITIONS: usize = 500;
 
-/// The schemas of one operation's input.
-pub(super) struct Schemas<'a> {
+/// What is known of a document's schemas while its operations are read one after the other.
+pub(super) struct Shared<'a> {
     document: &'a Value,
+    dialect: Dialect,
+    strictness: Strictness,
     /// Pointer in the document → name under `$defs`.
-    names: BTreeMap<String, String>,
-    taken: BTreeSet<String>,
-    waiting: Vec<(String, At<'a>)>,
+    names: HashMap<String, Rc<str>>,
+    taken: HashSet<Rc<str>>,
+    rewritten: HashMap<String, Rc<Definition<'a>>>,
+}
+
+/// A schema that something refers to, rewritten.
+struct Definition<'a> {
+    schema: Value,
+    /// What it refers to itself.
+    uses: Vec<At<'a>>,
+    /// How many values it consists of.
     values: usize,
+    findings: Findings,
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(document: &'a Value, dialect: Dialect, strictness: Strictness) -> Self {
+        let (names, taken, rewritten) = Default::default();
+        Self { document, dialect, strictness, names, taken, rewritten }
+    }
+
+    /// The last word of the pointer, in letters that need no escaping in a reference.
+    fn name_of(&mut self, pointer: &str) -> Rc<str> {
+        if let Some(name) = self.names.get(pointer) {
+            return Rc::clone(name);
+        }
+        let last = pointer.rsplit('/').next().unwrap_or_default();
+        let plain: String = last
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '_' })
+            .collect();
+        let mut name: Rc<str> = plain.as_str().into();
+        let mut number = 2;
+        while !self.taken.insert(Rc::clone(&name)) {
+            name = format!("{plain}_{number}").into();
+            number += 1;
+        }
+        self.names.insert(pointer.to_owned(), Rc::clone(&name));
+        name
+    }
+}
+
+/// The schemas of one operation's input.
+pub(super) struct Schemas<'a, 's> {
+    shared: &'s mut Shared<'a>,
+    /// What is referred to, in the order in which it was met.
+    used: Vec<At<'a>>,
+    known: HashSet<String>,
+    values: usize,
+    room: usize,
 }
 
 /// The schema of one member of the input, and where what it says was said: here first, then where references led.
@@ -34,18 +90,20 @@ pub(super) struct MemberSchema<'a> {
     pub(super) sources: Vec<At<'a>>,
 }
 
-impl<'a> Schemas<'a> {
-    pub(super) fn new(document: &'a Value) -> Self {
-        Self { document, names: BTreeMap::new(), taken: BTreeSet::new(), waiting: Vec::new(), values: 0 }
+impl<'a, 's> Schemas<'a, 's> {
+    /// For an input whose schema may consist of so many values, and of no more than any input's.
+    pub(super) fn new(shared: &'s mut Shared<'a>, room: usize) -> Self {
+        Self { shared, used: Vec::new(), known: HashSet::new(), values: 0, room: room.min(MOST_VALUES) }
     }
 
     /// The schema of a member. A reference is replaced by what it names, under what was said beside it: whoever
     /// reads a member (the flag's type, whether it is sensitive) then need not follow it.
     pub(super) fn member(&mut self, at: &At<'a>, findings: &mut Findings) -> MemberSchema<'a> {
+        let document = self.shared.document;
         let mut sources = vec![at.clone()];
         let mut here = at.clone();
         while is_bare_reference(here.value) && sources.len() <= reference::LONGEST_CHAIN {
-            match reference::step(self.document, &here) {
+            match reference::step(document, &here) {
                 Ok(Some(next)) if sources.iter().all(|source| source.pointer != next.pointer) => {
                     sources.push(next.clone());
                     here = next;
@@ -54,8 +112,8 @@ impl<'a> Schemas<'a> {
                 _ => break,
             }
         }
-        if let Err(fault) = reference::resolve(self.document, &here) {
-            findings.add(fault);
+        if let Err(fault) = reference::resolve(document, &here) {
+            findings.doubt(fault.pointer, fault.message);
             return MemberSchema { schema: Map::new(), sources };
         }
         let mut schema = match self.rewrite(&here, false, findings) {
@@ -72,149 +130,201 @@ impl<'a> Schemas<'a> {
     pub(super) fn definitions(mut self, findings: &mut Findings) -> (Map<String, Value>, usize) {
         let mut definitions = Map::new();
         let mut origin: BTreeMap<String, String> = BTreeMap::new();
-        while let Some((name, at)) = self.waiting.pop() {
-            let schema = self.rewrite(&at, true, findings);
-            origin.insert(name.clone(), at.pointer);
-            definitions.insert(name, schema);
+        let mut next = 0;
+        while let Some(at) = self.used.get(next).cloned() {
+            next += 1;
+            let name = self.shared.name_of(&at.pointer).to_string();
+            origin.insert(name.clone(), at.pointer.clone());
+            if next > MOST_DEFINITIONS {
+                findings.doubt(
+                    &at.pointer,
+                    format!(
+                        "the input uses more than {MOST_DEFINITIONS} schemas; make the operation smaller"
+                    ),
+                );
+                definitions.insert(name, unchecked());
+                continue;
+            }
+            let definition = self.definition(&at);
+            if self.values + definition.values > self.room {
+                self.told_too_large(&at.pointer, findings);
+                definitions.insert(name, unchecked());
+                continue;
+            }
+            self.values += definition.values;
+            findings.take(&definition.findings);
+            definition.uses.iter().for_each(|used| self.need(used));
+            definitions.insert(name, definition.schema.clone());
         }
-        for name in endless(&definitions) {
-            let pointer = origin.get(&name).cloned().unwrap_or_default();
-            findings.fault(
-                pointer,
-                "this schema is made of itself (through `$ref`, `allOf`, `anyOf` or the like, with no property or item \
-                 between), so no value can be checked against it; break the circle",
-            );
-        }
+        break_circles(&mut definitions, &origin, findings);
         definitions.sort_keys();
         (definitions, self.values)
+    }
+
+    /// What stands here, rewritten once for all.
+    fn definition(&mut self, at: &At<'a>) -> Rc<Definition<'a>> {
+        if let Some(known) = self.shared.rewritten.get(&at.pointer) {
+            return Rc::clone(known);
+        }
+        let mut findings = Findings::new(self.shared.strictness);
+        let mut alone = Schemas::new(&mut *self.shared, MOST_VALUES);
+        let schema = alone.rewrite(at, true, &mut findings);
+        let (uses, values) = (alone.used, alone.values);
+        let definition = Rc::new(Definition { schema, uses, values, findings });
+        self.shared.rewritten.insert(at.pointer.clone(), Rc::clone(&definition));
+        definition
+    }
+
+    fn need(&mut self, at: &At<'a>) {
+        if self.known.insert(at.pointer.clone()) {
+            self.used.push(at.clone());
+        }
     }
 
     /// `deep`: below a member, where `x-guichet` may still say `sensitive`; a member's own is read by its caller.
     fn rewrite(&mut self, at: &At<'a>, deep: bool, findings: &mut Findings) -> Value {
         if !self.weigh(1, &at.pointer, findings) {
-            return json!({});
+            return unchecked();
         }
         let members = match at.value {
             Value::Bool(said) => return Value::Bool(*said),
             Value::Object(members) => members,
             other => {
-                findings.fault(
+                findings.doubt(
                     &at.pointer,
                     format!("a schema is an object, true or false; this is {}", kind(other)),
                 );
                 return json!({});
             }
         };
+        let is_old = self.shared.dialect == Dialect::V30;
         let mut schema = Map::new();
         for (name, value) in members {
-            let place = At::new(value, at.below(name));
-            match keyword(name) {
+            let keyword = keyword(name);
+            if matches!(keyword, Keyword::Dropped) || is_old && dialect::is_old(name, value) {
+                continue;
+            }
+            let place = || At::new(value, at.below(name));
+            match keyword {
                 Keyword::Schema => {
-                    schema.insert(name.clone(), self.rewrite(&place, true, findings));
+                    schema.insert(name.clone(), self.rewrite(&place(), true, findings));
                 }
                 Keyword::SchemaMap if value.is_object() => {
-                    let each = place
+                    let each = place()
                         .members()
                         .map(|(name, place)| (name.to_owned(), self.rewrite(&place, true, findings)));
                     schema.insert(name.clone(), Value::Object(each.collect()));
                 }
                 Keyword::SchemaList if value.as_array().is_some_and(|list| !list.is_empty()) => {
-                    let each = place.items().map(|place| self.rewrite(&place, true, findings));
+                    let each = place().items().map(|place| self.rewrite(&place, true, findings));
                     schema.insert(name.clone(), Value::Array(each.collect()));
                 }
                 Keyword::SchemaMap => {
-                    findings.fault(place.pointer, format!("`{name}` is an object of schemas"));
+                    findings.doubt(at.below(name), format!("`{name}` is an object of schemas"));
                 }
                 Keyword::SchemaList => {
-                    findings.fault(place.pointer, format!("`{name}` is a list of schemas, with one or more"));
+                    findings
+                        .doubt(at.below(name), format!("`{name}` is a list of schemas, with one or more"));
                 }
                 Keyword::Reference => {
-                    if let Some(target) = self.definition(at, findings) {
+                    if let Some(target) = self.reference(at, findings) {
                         schema.insert(name.clone(), Value::from(target));
                     }
                 }
                 Keyword::Extension if deep => {
-                    if let Some(said) = extension::deep_sensitive(&place, findings) {
+                    if let Some(said) = extension::deep_sensitive(&place(), findings) {
                         schema.insert(name.clone(), json!({"sensitive": said}));
                     }
                 }
                 Keyword::Extension | Keyword::Dropped => {}
-                Keyword::Refused(why) => findings.fault(place.pointer, why),
+                Keyword::Refused(why) => findings.doubt(at.below(name), why),
                 Keyword::Plain(..) if name == "nullable" => findings.warn(
-                    place.pointer,
+                    at.below(name),
                     "`nullable` is OpenAPI 3.0's and means nothing in 3.1; write `type: [string, \"null\"]`",
                 ),
                 Keyword::Plain(fits, _) if fits(value) => {
-                    if self.weigh(weight(value), &place.pointer, findings) {
+                    if self.weigh(weight(value), &at.pointer, findings) {
                         schema.insert(name.clone(), value.clone());
                     }
                 }
                 Keyword::Plain(_, should) => {
-                    findings.fault(
-                        place.pointer,
+                    findings.doubt(
+                        at.below(name),
                         format!("`{name}` should be {should}; this is {}", kind(value)),
                     );
                 }
             }
+        }
+        if members.contains_key("discriminator") {
+            discriminator::narrow(&mut schema, members);
+        }
+        if is_old {
+            dialect::modernise(&mut schema, members);
         }
         keep_marks_of_secrecy(&mut schema);
         Value::Object(schema)
     }
 
     /// `#/$defs/…` for the reference at this place.
-    fn definition(&mut self, at: &At<'a>, findings: &mut Findings) -> Option<String> {
-        let target = match reference::step(self.document, at) {
-            Ok(target) => target?,
-            Err(fault) => {
-                findings.add(fault);
-                return None;
+    fn reference(&mut self, at: &At<'a>, findings: &mut Findings) -> Option<String> {
+        match reference::step(self.shared.document, at) {
+            Ok(target) => {
+                let target = target?;
+                self.need(&target);
+                Some(format!("#/$defs/{}", self.shared.name_of(&target.pointer)))
             }
-        };
-        if let Some(name) = self.names.get(&target.pointer) {
-            return Some(format!("#/$defs/{name}"));
+            Err(fault) => {
+                findings.doubt(fault.pointer, fault.message);
+                None
+            }
         }
-        if self.names.len() == MOST_DEFINITIONS {
-            findings.fault(
-                &at.pointer,
-                format!("the input uses more than {MOST_DEFINITIONS} schemas; make the operation smaller"),
-            );
-            return None;
-        }
-        let name = self.free_name(&target.pointer);
-        self.names.insert(target.pointer.clone(), name.clone());
-        self.waiting.push((name.clone(), target));
-        Some(format!("#/$defs/{name}"))
-    }
-
-    /// The last word of the pointer, in letters that need no escaping in a reference.
-    fn free_name(&mut self, pointer: &str) -> String {
-        let last = pointer.rsplit('/').next().unwrap_or_default();
-        let plain: String = last
-            .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() || "._-".contains(letter) { letter } else { '_' })
-            .collect();
-        let mut name = plain.clone();
-        let mut number = 2;
-        while !self.taken.insert(name.clone()) {
-            name = format!("{plain}_{number}");
-            number += 1;
-        }
-        name
     }
 
     /// Counts; once over the limit, nothing more is taken.
     fn weigh(&mut self, weight: usize, pointer: &str, findings: &mut Findings) -> bool {
         let before = self.values;
         self.values = before.saturating_add(weight);
-        if before <= MOST_VALUES && self.values > MOST_VALUES {
-            findings.fault(
-                pointer,
-                format!(
-                    "the schema of the input has more than {MOST_VALUES} values; make the operation smaller"
-                ),
-            );
+        if before <= self.room && self.values > self.room {
+            self.told_too_large(pointer, findings);
         }
-        self.values <= MOST_VALUES
+        self.values <= self.room
+    }
+
+    fn told_too_large(&self, pointer: &str, findings: &mut Findings) {
+        let message = if self.room == MOST_VALUES {
+            format!("the schema of the input has more than {MOST_VALUES} values; make the operation smaller")
+        } else {
+            "the document is too large to read all of its schemas; split it".to_owned()
+        };
+        findings.doubt(pointer, format!("{message}. What is beyond is not checked, and hidden in records"));
+    }
+}
+
+/// Takes any value. Nobody read whether it is a secret, so it is treated as one.
+fn unchecked() -> Value {
+    json!({"x-guichet": {"sensitive": true}})
+}
+
+/// A schema that is made of itself takes no value at all. In others' documents that is a base that lists what is made of it:
+/// the list goes.
+fn break_circles(
+    definitions: &mut Map<String, Value>,
+    origin: &BTreeMap<String, String>,
+    findings: &mut Findings,
+) {
+    for name in endless(definitions) {
+        findings.doubt(
+            origin.get(&name).cloned().unwrap_or_default(),
+            "this schema is made of itself (through `$ref`, `allOf`, `anyOf` or the like, with no property or item \
+             between), so no value can be checked against it; break the circle",
+        );
+        if let Some(Value::Object(schema)) = definitions.get_mut(&name) {
+            schema.shift_remove("oneOf");
+            schema.shift_remove("anyOf");
+        }
+    }
+    for name in endless(definitions) {
+        definitions.insert(name, unchecked());
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     links,
     operation::{self, Draft, Found},
     paths,
+    schema::Shared,
 };
 
 /// Values all input schemas of a document may consist of together.
@@ -41,6 +42,10 @@ impl Sheet {
 
     pub(super) fn findings(&self) -> Findings {
         Findings::new(self.strictness)
+    }
+
+    pub(super) fn is_lenient(&self) -> bool {
+        self.strictness == Strictness::Lenient
     }
 
     pub(super) fn warn(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
@@ -76,7 +81,13 @@ impl Sheet {
     }
 
     /// Reads each operation for itself.
-    pub(super) fn drafts(&mut self, document: &Value, provider: &str, found: &[Found<'_>]) -> Vec<Draft> {
+    pub(super) fn drafts<'a>(
+        &mut self,
+        document: &'a Value,
+        provider: &str,
+        found: &[Found<'a>],
+        shared: &mut Shared<'a>,
+    ) -> Vec<Draft> {
         // Without regard to case: two ids that differ in nothing else are told apart by no one who types them.
         let mut bearers: BTreeMap<String, Vec<&Found<'_>>> = BTreeMap::new();
         for one in found {
@@ -88,22 +99,14 @@ impl Sheet {
             let mut findings = Findings::new(self.strictness);
             paths::check_operation(one, &bearers, &mut findings);
             let what = one.what();
-            if one.at.value.is_object() && values <= MOST_VALUES {
-                let (draft, used) = operation::read(document, provider, one, &mut findings);
+            if one.at.value.is_object() {
+                let room = MOST_VALUES.saturating_sub(values);
+                let (draft, used) = operation::read(document, provider, one, (shared, room), &mut findings);
                 values += used;
-                if values > MOST_VALUES {
-                    let message = format!(
-                        "up to here the inputs have more than {MOST_VALUES} values in their schemas; split the document"
-                    );
-                    findings.fault(&one.at.pointer, message);
-                }
                 if self.settle(&what, &one.at.pointer, findings) {
                     drafts.push(draft);
                 }
             } else {
-                if values > MOST_VALUES {
-                    findings.fault(&one.at.pointer, "the document is too large to read this one; split it");
-                }
                 self.settle(&what, &one.at.pointer, findings);
             }
         }

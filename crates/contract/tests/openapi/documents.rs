@@ -1,8 +1,8 @@
-//! Whole documents: what never heard of Guichet, what uses all of it, and what is no OpenAPI 3.1.
+//! Whole documents: what never heard of Guichet, what uses all of it, and what is no OpenAPI.
 
 use guichet_contract::{
     Effect,
-    action::{Parameter, Place},
+    action::{Parameter, Place, Style},
     openapi::{Strictness, effect_of_method, read},
 };
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ fn a_document_that_never_heard_of_guichet_works() {
         [
             ("petstore.listPets", "petstore pets list".to_owned(), "List all pets", Effect::Read),
             ("petstore.createPets", "petstore pets create".to_owned(), "Create a pet", Effect::Change),
+            ("petstore.headPets", "petstore head-pets".to_owned(), "Head pets", Effect::Read),
             (
                 "petstore.showPetById",
                 "petstore pets show-pet-by-id".to_owned(),
@@ -106,12 +107,14 @@ fn a_document_that_never_heard_of_guichet_works() {
         wire_name: name.to_owned(),
         place,
         explode: false,
+        style: Style::Usual,
+        content_type: None,
     };
     assert_eq!(
         create.http.parameters,
         [binding("name", Place::BodyMember), binding("tag", Place::BodyMember)]
     );
-    let show = &reading.actions[2];
+    let show = &reading.actions[3];
     assert_eq!((show.http.method.as_str(), show.http.path.as_str()), ("GET", "/pets/{petId}"));
     assert_eq!(show.description.as_deref(), Some("All there is."));
     assert_eq!(show.http.parameters, [binding("petId", Place::Path)]);
@@ -121,12 +124,10 @@ fn a_document_that_never_heard_of_guichet_works() {
 }
 
 #[test]
-fn only_openapi_3_1_is_read() {
+fn only_these_versions_are_read() {
     for (top, pointer, words) in [
-        (json!({"openapi": "3.0.3"}), "/openapi", "OpenAPI 3.0.3 document, and 3.1 is read"),
-        (json!({"openapi": "3.0.3"}), "/openapi", "convert it"),
-        (json!({"swagger": "2.0"}), "/swagger", "convert it"),
-        (json!({"openapi": "3.2.0"}), "/openapi", "`3.2.0`"),
+        (json!({"swagger": "1.2"}), "/swagger", "and 2.0 is read"),
+        (json!({"openapi": "4.0.0"}), "/openapi", "`4.0.0`"),
         (json!({"openapi": "3.10.0"}), "/openapi", "`3.10.0`"),
         (json!({"openapi": 3.1}), "", "`openapi` is missing"),
         (json!({}), "", "`openapi` is missing"),
@@ -135,7 +136,15 @@ fn only_openapi_3_1_is_read() {
     ] {
         one_fault(&top, pointer, words);
     }
-    assert!(strict(&json!({"openapi": "3.1.1", "info": {"title": "t"}, "paths": {}})).actions.is_empty());
+    for (name, version) in [
+        ("openapi", "3.1.1"),
+        ("openapi", "3.1"),
+        ("openapi", "3.0.3"),
+        ("openapi", "3.2.0"),
+        ("swagger", "2.0"),
+    ] {
+        assert!(strict(&json!({name: version, "info": {"title": "t"}, "paths": {}})).actions.is_empty());
+    }
 }
 
 #[test]
@@ -166,6 +175,7 @@ fn paths_are_checked() {
     for (path, words) in [
         ("things", "begins with `/`"),
         ("/things?x=1", "query parameters"),
+        ("/things#2", "tells operations of one path apart"),
         ("/a/../b", "another path"),
         ("/a/{b", "`}`"),
         ("/a/{b/c}", "same part"),

@@ -9,6 +9,7 @@
 mod catalogue;
 mod documents;
 mod extension;
+mod foreign;
 mod lenient;
 mod limits;
 mod members;

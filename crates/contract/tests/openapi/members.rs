@@ -1,7 +1,7 @@
 //! Parameters and bodies as members of the input.
 
 use guichet_contract::{
-    action::Place,
+    action::{Place, Style},
     openapi::{Strictness, read},
 };
 use serde_json::{Value, json};
@@ -61,30 +61,60 @@ fn arrays_are_repeated_in_a_query_and_joined_elsewhere() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_or_left_out() {
-    let pointer = at("/parameters/1");
-    for (parameter, words) in [
-        (json!({"in": "query", "style": "deepObject", "schema": {}}), "`deepObject` is not spoken"),
-        (json!({"in": "query", "style": "pipeDelimited", "schema": {}}), "`pipeDelimited`"),
-        (json!({"in": "query", "content": {"application/json": {}}}), "`content`"),
-        (json!({"in": "query", "schema": {"type": "object"}}), "an object cannot be written"),
-        (json!({"in": "cookie", "schema": {}}), "cookies are not sent"),
+fn values_are_written_as_their_style_says() {
+    let array = json!({"type": "array", "items": {}});
+    let object = json!({"type": "object", "properties": {"a": {}}});
+    for (parameter, place, style, explode) in [
+        (
+            json!({"in": "query", "style": "deepObject", "schema": object}),
+            Place::Query,
+            Style::DeepObject,
+            false,
+        ),
+        (
+            json!({"in": "query", "style": "pipeDelimited", "schema": array}),
+            Place::Query,
+            Style::Pipes,
+            false,
+        ),
+        (
+            json!({"in": "query", "style": "spaceDelimited", "schema": array}),
+            Place::Query,
+            Style::Spaces,
+            false,
+        ),
+        (json!({"in": "query", "content": {"application/json": {}}}), Place::Query, Style::Json, false),
+        (json!({"in": "query", "schema": object}), Place::Query, Style::Usual, true),
+        (json!({"in": "header", "explode": true, "schema": object}), Place::Header, Style::Usual, true),
+        (json!({"in": "cookie", "schema": {"type": "string"}}), Place::Cookie, Style::Usual, true),
     ] {
-        for required in [true, false] {
-            let mut parameter = parameter.clone();
-            parameter["name"] = json!("odd");
-            parameter["required"] = json!(required);
-            let document = with_parameter(parameter);
-            one_fault(&document, &pointer, words);
-            let lenient = read("test", &document, Strictness::Lenient).unwrap();
-            if required {
-                assert_eq!((lenient.actions.len(), lenient.refused.len()), (0, 1));
-                assert!(lenient.refused[0].message.contains(words), "{}", lenient.refused[0]);
-            } else {
-                assert_eq!(members(&lenient.actions[0]), ["thing"]);
-                assert!(lenient.warnings[0].message.contains(words), "{}", lenient.warnings[0]);
-            }
-        }
+        let mut parameter = parameter;
+        parameter["name"] = json!("odd");
+        let action = only(&with_parameter(parameter.clone()));
+        let read = &action.http.parameters[1];
+        assert_eq!((read.place, read.style, read.explode), (place, style, explode), "{parameter}");
+    }
+    for (style, expected) in [("label", Style::Label), ("matrix", Style::Matrix), ("simple", Style::Usual)] {
+        let declared = json!({"name": "thing", "in": "path", "required": true, "style": style, "explode": true,
+            "schema": array});
+        let action = only(&posting(json!({"parameters": [declared]}), json!({})));
+        let read = &action.http.parameters[0];
+        assert_eq!((read.style, read.explode), (expected, style != "simple"), "{style}");
+    }
+    let pointer = at("/parameters/1");
+    for (parameter, below, words) in [
+        (
+            json!({"name": "odd", "in": "header", "style": "form"}),
+            "/style",
+            "style `form` is none of a header",
+        ),
+        (json!({"name": "odd", "in": "body"}), "/in", "`body`"),
+    ] {
+        let document = with_parameter(parameter);
+        one_fault(&document, &format!("{pointer}{below}"), words);
+        let lenient = read("test", &document, Strictness::Lenient).unwrap();
+        assert_eq!(lenient.actions.len(), 1);
+        assert!(lenient.warnings[0].message.contains(words), "{}", lenient.warnings[0]);
     }
 }
 
@@ -220,18 +250,20 @@ fn an_optional_body_is_given_whole_or_not_at_all() {
 }
 
 #[test]
-fn only_json_bodies_are_read() {
-    let multipart = json!({"content": {"multipart/form-data": {"schema": {}}, "text/plain": {}}});
-    let document = posting(json!({"requestBody": multipart}), json!({}));
-    one_fault(&document, &at("/requestBody/content"), "`multipart/form-data` or `text/plain`");
-    let lenient = read("test", &document, Strictness::Lenient).unwrap();
-    assert_eq!(lenient.refused[0].pointer, at(""));
-    assert!(lenient.refused[0].message.starts_with("`POST /things/{thing}` is left out:"));
-
+fn json_is_chosen_where_there_is_a_choice() {
     let both =
         json!({"content": {"multipart/form-data": {}, "application/json": {"schema": {"type": "string"}}}});
-    assert_eq!(members(&only(&posting(json!({"requestBody": both}), json!({})))), ["thing", "body"]);
+    let action = only(&posting(json!({"requestBody": both}), json!({})));
+    assert_eq!((members(&action), action.http.media_type.as_deref()), (vec!["thing", "body"], None));
+    let patches = json!({"content": {"application/json-patch+json": {}, "application/merge-patch+json": {}}});
+    let action = only(&posting(json!({"requestBody": patches}), json!({})));
+    assert_eq!(action.http.media_type.as_deref(), Some("application/merge-patch+json"));
     one_fault(&posting(json!({"requestBody": {}}), json!({})), &at("/requestBody"), "`content`");
+    one_fault(
+        &posting(json!({"requestBody": {"content": {}}}), json!({})),
+        &at("/requestBody/content"),
+        "of no kind",
+    );
     one_fault(
         &posting(json!({"requestBody": {"content": {"application/json": 7}}}), json!({})),
         &at("/requestBody/content/application~1json"),
@@ -242,6 +274,8 @@ fn only_json_bodies_are_read() {
         json!({}),
     );
     one_fault(&get, "/paths/~1a/get/requestBody", "a GET with a body");
+    let lenient = read("test", &get, Strictness::Lenient).unwrap();
+    assert_eq!(members(&lenient.actions[0]), ["body"], "its service knows what it asks for");
 }
 
 #[test]

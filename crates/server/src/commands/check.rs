@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use guichet_contract::SystemClock;
-use guichet_dispatch::{Limits, Provider, Transport, transport};
+use guichet_dispatch::{Provider, transport};
 use guichet_notify::Notifier;
 use guichet_operations::reload_settings;
 
@@ -17,8 +17,8 @@ use super::{fail, policy_test, say};
 use crate::{
     config::{Config, Reached},
     documents::Documents,
-    embedded,
     policy_cases::Around,
+    providers::{Manner, Wiring},
     reload,
 };
 
@@ -50,19 +50,19 @@ pub fn check(file: &Path, asking: &Asking) -> anyhow::Result<ExitCode> {
 
 /// The documents of the configured providers, and what is wrong with them.
 pub(super) async fn gather(config: &Config, asking: &Asking) -> anyhow::Result<(Documents, Vec<String>)> {
-    let expects = &config.registration.expects;
-    let mut strict: BTreeMap<String, bool> = expects.iter().map(|name| (name.clone(), false)).collect();
-    strict.extend(config.providers.iter().map(|p| (p.name.clone(), p.strict)));
+    let mut manners: BTreeMap<String, Manner> =
+        config.registration.expects.iter().map(|name| (name.clone(), Manner::default())).collect();
+    manners.extend(Manner::of_all(config));
     let mut faults = Vec::new();
     let mut providers = Vec::new();
     let documents = if let Some(folder) = &asking.documents {
-        Documents::saved(folder, strict.clone()).unwrap_or_else(|more| {
+        Documents::saved(folder, manners.clone()).unwrap_or_else(|more| {
             faults.extend(more);
             Documents::kept(folder, BTreeMap::new())
         })
     } else {
         providers = reached(config, asking.offline, &mut faults)?;
-        let mut documents = Documents::kept(&config.data, strict);
+        let mut documents = Documents::kept(&config.data, manners);
         documents.refresh(&providers, &SystemClock).await;
         documents
     };
@@ -86,23 +86,22 @@ pub(super) async fn gather(config: &Config, asking: &Asking) -> anyhow::Result<(
 
 fn reached(config: &Config, offline: bool, faults: &mut Vec<String>) -> anyhow::Result<Vec<Arc<Provider>>> {
     let client = transport::http_client().context("the HTTP client cannot be made")?;
-    let keys = Arc::new(guichet_provider_sdk::KeyRing::new());
+    let wiring = Wiring::new(None, client, Arc::new(SystemClock))?;
     let mut providers = Vec::new();
     for provider in &config.providers {
-        let transport = match &provider.reached {
-            Reached::Url(_) if offline => continue,
-            Reached::Url(base) => Transport::Http { base: base.clone(), client: client.clone() },
-            Reached::Embedded { kind, settings } => {
-                match embedded::router(kind, &provider.name, settings, &keys) {
-                    Ok(router) => Transport::Embedded(router),
-                    Err(error) => {
-                        faults.push(format!("{}: {error:#}", settings.display()));
-                        continue;
-                    }
-                }
+        if offline && !matches!(provider.reached, Reached::Embedded { .. }) {
+            continue;
+        }
+        match wiring.provider(provider) {
+            Ok(reached) => providers.push(Arc::new(reached)),
+            Err(error) => {
+                let place = match &provider.reached {
+                    Reached::Embedded { settings, .. } => settings,
+                    Reached::Url(_) | Reached::Service(_) => &config.file,
+                };
+                faults.push(format!("{}: {error:#}", place.display()));
             }
-        };
-        providers.push(Arc::new(Provider::new(&provider.name, transport, Limits::default())));
+        }
     }
     Ok(providers)
 }

@@ -5,6 +5,7 @@ pub mod hash_password;
 pub mod keeping;
 pub mod ledger;
 pub mod policy_test;
+pub mod provider;
 pub mod serve;
 
 use std::process::ExitCode;

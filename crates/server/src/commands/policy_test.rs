@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     documents,
     policy_cases::{self, Around, Tried},
+    providers::Manner,
     reload, sources,
 };
 
@@ -65,7 +66,7 @@ pub fn test_folders(
         environment: environment.to_owned(),
         policies: read(policy, "cedar"),
         registry: read(registry, "yaml"),
-        documents: documents::saved(documents, |_| false).unwrap_or_else(|more| {
+        documents: documents::saved(documents, |_| Manner::default()).unwrap_or_else(|more| {
             faults.extend(more);
             std::collections::BTreeMap::new()
         }),

@@ -181,6 +181,11 @@ impl Gateway {
         output_of(guichetd().args(arguments).arg(self.path("guichet.toml")))
     }
 
+    /// Runs it to its end with the configuration file first: `provider add` and its kind.
+    pub(crate) fn output_with(&self, command: &[&str], arguments: &[&str]) -> Output {
+        output_of(guichetd().args(command).arg("--config").arg(self.path("guichet.toml")).args(arguments))
+    }
+
     pub(crate) fn process_id(&self) -> u32 {
         self.process.as_ref().unwrap().id()
     }

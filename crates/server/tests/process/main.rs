@@ -18,6 +18,8 @@ mod documented;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod kills;
@@ -55,6 +57,8 @@ mod replicas;
 mod rolling;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod services;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]

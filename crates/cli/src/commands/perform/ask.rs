@@ -44,7 +44,7 @@ fn sample(attempt: &Attempt<'_>, member: &Member) -> Value {
         Kind::Enum(values) => values.first().cloned().unwrap_or_default(),
         Kind::Json => json!({}),
         Kind::Secret => json!("@FILE"),
-        Kind::Array(_) | Kind::Text => json!(member.name.to_uppercase()),
+        Kind::Array(_) | Kind::Text | Kind::Bytes => json!(member.name.to_uppercase()),
     })
 }
 
