@@ -16,9 +16,9 @@ use toml::Spanned;
 
 use crate::{
     config_notify::{self, RawNotify},
-    config_provider::{RawProvider, Reader},
     config_store::{self, RawStore},
     provider_folder,
+    provider_text::{RawProvider, Reader},
 };
 
 pub use crate::config_provider::{Auth, OverlayFile, ProviderConfig, Reached, ServiceConfig, TlsFiles};

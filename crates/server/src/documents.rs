@@ -38,10 +38,13 @@ impl Documents {
     /// now, is read again.
     pub fn configure(&mut self, manners: BTreeMap<String, Manner>) {
         let before = std::mem::replace(&mut self.manners, manners);
-        self.current
-            .retain(|name, _| self.manners.contains_key(name) && before.get(name) == self.manners.get(name));
+        let mut old = std::mem::take(&mut self.current);
         for (name, manner) in &self.manners {
-            if self.current.contains_key(name) {
+            let old = old.remove(name);
+            if before.get(name) == Some(manner)
+                && let Some(old) = old
+            {
+                self.current.insert(name.clone(), old);
                 continue;
             }
             if let Some((digest, offer)) = kept_offer::read(&self.folder, name, manner) {
@@ -49,12 +52,23 @@ impl Documents {
                 continue;
             }
             let text = fs::read(kept_offer::document_of(&self.folder, name)).ok();
-            let document = self.unkept.remove(name).or_else(|| serde_json::from_slice::<Value>(&text?).ok());
-            if let Some(document) = document {
-                let source = manner.read(name, &document, &Digest::of_json(&document));
-                self.current.insert(name.clone(), source);
-                self.unkept.insert(name.clone(), document);
-            }
+            let kept = || serde_json::from_slice::<Value>(text.as_ref()?).ok();
+            let Some(document) = self.unkept.remove(name).or_else(kept) else { continue };
+            let source = manner.read(name, &document, &Digest::of_json(&document));
+            self.unkept.insert(name.clone(), document);
+            let source = match old {
+                Some(old) if source.offer.is_err() => {
+                    let why = source.offer.err();
+                    tracing::error!(
+                        provider = name,
+                        why,
+                        "the document cannot be read so; what was offered stays"
+                    );
+                    old
+                }
+                _ => source,
+            };
+            self.current.insert(name.clone(), source);
         }
         self.unkept.retain(|name, _| self.manners.contains_key(name));
     }

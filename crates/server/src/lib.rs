@@ -17,6 +17,7 @@ mod log_writer;
 mod memory;
 pub mod policy_cases;
 mod provider_folder;
+mod provider_text;
 pub mod providers;
 pub mod record_export;
 pub mod reload;
