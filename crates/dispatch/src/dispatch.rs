@@ -309,7 +309,9 @@ impl Providers for Dispatch {
         let limit = provider.limits.answer_bytes;
         // The provider has answered: a reader who takes long over the rest does not hold its room.
         drop(room);
-        if matches!(head.status.as_u16(), 401 | 407) {
+        // A redirect would lead callers around the gateway.
+        let is_elsewhere = provider.foreign.is_some() && head.status.is_redirection();
+        if matches!(head.status.as_u16(), 401 | 407) || is_elsewhere {
             let body = answer::read_body(body, limit).await.unwrap_or_default();
             return Err(answer::failure(&provider, call.action.effect, head.status, &head.headers, &body));
         }

@@ -16,10 +16,10 @@ use toml::Spanned;
 
 use crate::{
     config_notify::{self, RawNotify},
-    config_provider::{RawProvider, Reader},
     config_registration::{self, RawRegistration, Registration},
     config_store::{self, RawStore},
     provider_folder,
+    provider_text::{RawProvider, Reader},
 };
 
 pub use crate::config_provider::{Auth, OverlayFile, ProviderConfig, Reached, ServiceConfig, TlsFiles};

@@ -38,29 +38,45 @@ impl Documents {
     /// now, is read again.
     pub fn configure(&mut self, manners: BTreeMap<String, Manner>) {
         let before = std::mem::replace(&mut self.manners, manners);
-        self.current
-            .retain(|name, _| self.manners.contains_key(name) && before.get(name) == self.manners.get(name));
+        let mut old = std::mem::take(&mut self.current);
         for name in self.manners.keys().cloned().collect::<Vec<_>>() {
-            if !self.current.contains_key(&name) {
-                self.take_kept(&name);
+            match old.remove(&name) {
+                Some(old) if before.get(&name) == self.manners.get(&name) => {
+                    self.current.insert(name, old);
+                }
+                old => {
+                    self.take_kept(&name, old);
+                }
             }
         }
         self.unkept.retain(|name, _| self.manners.contains_key(name));
     }
 
-    /// Begins with what was kept of a provider's document. Says whether there was something.
-    fn take_kept(&mut self, name: &str) -> bool {
+    /// Begins with what was kept of a provider's document; with what was read in it before, if it can no longer be read. Says
+    /// whether there was something.
+    fn take_kept(&mut self, name: &str, old: Option<Source>) -> bool {
         let Some(manner) = self.manners.get(name) else { return false };
         if let Some((digest, offer)) = kept_offer::read(&self.folder, name, manner) {
             self.current.insert(name.to_owned(), Source { offer: Ok(Arc::new(offer)), digest });
             return true;
         }
         let text = fs::read(kept_offer::document_of(&self.folder, name)).ok();
-        let document = self.unkept.remove(name).or_else(|| serde_json::from_slice::<Value>(&text?).ok());
-        let Some(document) = document else { return false };
+        let kept = || serde_json::from_slice::<Value>(text.as_ref()?).ok();
+        let Some(document) = self.unkept.remove(name).or_else(kept) else { return false };
         let source = manner.read(name, &document, &Digest::of_json(&document));
-        self.current.insert(name.to_owned(), source);
         self.unkept.insert(name.to_owned(), document);
+        let source = match (old, &source.offer) {
+            (Some(old), Err(why)) => {
+                tracing::error!(
+                    provider = name,
+                    why,
+                    "the document cannot be read so; what was offered stays"
+                );
+                old
+            }
+            _ => source,
+        };
+        self.current.insert(name.to_owned(), source);
         true
     }
 
@@ -80,7 +96,7 @@ impl Documents {
             return false;
         }
         self.manners.insert(name.to_owned(), Manner::default());
-        self.take_kept(name)
+        self.take_kept(name, None)
     }
 
     /// Those of a provider that is gone are no longer in force. Says whether one was.

@@ -18,6 +18,7 @@ mod log_writer;
 mod memory;
 pub mod policy_cases;
 mod provider_folder;
+mod provider_text;
 pub mod providers;
 pub mod record_export;
 mod registered;

@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     config::{ConfigFault, place},
-    config_provider::{ProviderConfig, RawProvider, Reader},
+    config_provider::ProviderConfig,
+    provider_text::{RawProvider, Reader},
     sources,
 };
 

@@ -248,6 +248,80 @@ proptest! {
     }
 }
 
+/// The same in the words of OpenAPI 3.0, with what only that has, and with bodies that are not JSON.
+fn rich_3_0() -> Value {
+    let mut document = rich();
+    document["openapi"] = json!("3.0.3");
+    document["components"]["schemas"]["Topic"]["properties"]["note"] =
+        json!({"type": "string", "nullable": true, "enum": ["a"], "example": "a"});
+    document["components"]["schemas"]["Pet"] = json!({"oneOf": [{"$ref": "#/components/schemas/Part"},
+        {"$ref": "#/components/schemas/Topic"}], "nullable": true,
+        "discriminator": {"propertyName": "kind", "mapping": {"part": "#/components/schemas/Part"}}});
+    let form = json!({"type": "object", "properties": {"file": {"type": "string", "format": "binary"},
+        "pet": {"$ref": "#/components/schemas/Pet"}, "tags": {"type": "array", "items": {"type": "string"}},
+        "size": {"type": "number", "minimum": 0, "exclusiveMinimum": true}}});
+    let encoding =
+        json!({"tags": {"style": "deepObject", "explode": true}, "file": {"contentType": "image/png"}});
+    document["paths"]["/forms"] = json!({
+        "post": {"requestBody": {"content": {"multipart/form-data": {"schema": form, "encoding": encoding}}}},
+        "put": {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": form, "encoding": encoding}}}},
+        "patch": {"requestBody": {"content": {"application/xml": {"schema": form}}}},
+    });
+    document
+}
+
+/// Swagger 2.0 with something of everything.
+fn rich_2_0() -> Value {
+    json!({
+        "swagger": "2.0", "info": {"title": "Everything", "version": "1"}, "host": "example.org", "basePath": "/v1",
+        "consumes": ["application/json", "multipart/form-data"],
+        "paths": {"/things/{thing}": {
+            "parameters": [{"$ref": "#/parameters/Thing"}, {"name": "note", "in": "formData", "type": "string"}],
+            "get": {"operationId": "show", "parameters": [
+                {"name": "tags", "in": "query", "type": "array", "items": {"type": "string"}, "collectionFormat": "tsv"}]},
+            "post": {"parameters": [{"name": "file", "in": "formData", "type": "file", "required": true}]},
+            "put": {"operationId": "change", "parameters": [{"$ref": "#/parameters/Body"}]},
+        }},
+        "parameters": {
+            "Thing": {"name": "thing", "in": "path", "required": true, "type": "string"},
+            "Body": {"name": "body", "in": "body", "schema": {"$ref": "#/definitions/Thing"}},
+        },
+        "definitions": {"Thing": {"type": "object", "required": ["name"], "discriminator": "kind", "properties": {
+            "name": {"type": "string"}, "kind": {"type": "string"}, "inner": {"$ref": "#/definitions/Thing"}}}},
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn reading_older_documents_never_panics(
+        damages in proptest::collection::vec(any_damage(), 1..5),
+        is_swagger in any::<bool>(),
+    ) {
+        let mut document = if is_swagger { rich_2_0() } else { rich_3_0() };
+        for one in &damages {
+            damage(&mut document, one);
+        }
+        let lenient = read("test", &document, Strictness::Lenient);
+        if let Ok(reading) = &lenient {
+            reading.actions.iter().for_each(check);
+            check_catalogue(&reading.actions);
+            prop_assert_eq!(&read("test", &document, Strictness::Lenient), &lenient);
+        }
+        let _strict = read("test", &document, Strictness::Strict);
+    }
+}
+
+#[test]
+fn older_documents_are_whole_before_they_are_damaged() {
+    for (document, operations) in [(rich_3_0(), 7), (rich_2_0(), 3)] {
+        let reading = read("test", &document, Strictness::Lenient).unwrap();
+        assert_eq!((reading.actions.len(), reading.refused.len()), (operations, 0));
+        reading.actions.iter().for_each(check);
+    }
+}
+
 #[test]
 fn the_document_is_whole_before_it_is_damaged() {
     let reading = read("test", &rich(), Strictness::Strict).unwrap();

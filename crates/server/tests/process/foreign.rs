@@ -175,7 +175,9 @@ async fn a_token_is_asked_for_once_and_renewed_when_it_is_refused_and_ours_is_ne
     let before = shop.seen().len();
     let moved = dana.submit("shop.moved", json!({})).await;
     assert!(moved.body.to_string().contains("redirects are not followed"), "{}", moved.body);
-    assert_eq!(shop.seen().len(), before + 1);
+    let moved = dana.get("/providers/shop/moved").await;
+    assert!(moved.status == 502 && moved.body.to_string().contains("not followed"), "{}", moved.body);
+    assert_eq!(shop.seen().len(), before + 2);
     // Its document may not choose who is shown the token.
     let elsewhere = dana.submit("shop.elsewhere", json!({})).await;
     assert!(elsewhere.body.to_string().contains("which is not configured"), "{}", elsewhere.body);

@@ -325,3 +325,72 @@ async fn openbao_is_shown_a_token_that_callers_never_see() {
     let check = said(&gateway.output(&["check", "--config"]));
     assert!(check.contains("provider bao: ") && !check.contains(SECRET), "{check}");
 }
+
+/// Certificates of an authority that nobody else knows: `ca.pem`, and of each name `NAME.pem` with `NAME.key`.
+fn certificates(names: &[&str]) -> Vec<(String, String)> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&key).unwrap();
+    let mut files = vec![("ca.pem".to_owned(), certificate.pem())];
+    let issuer = rcgen::Issuer::new(authority, key);
+    for name in names {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params =
+            rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned(), (*name).to_owned()]).unwrap();
+        params.extended_key_usages =
+            vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        files.push((format!("{name}.pem"), certificate.pem()));
+        files.push((format!("{name}.key"), key.serialize_pem()));
+    }
+    files
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_wants_a_certificate_of_its_callers_is_shown_ours() {
+    let (program, document) = match alertmanager() {
+        Ok(found) => found,
+        Err(why) => return skipped(&why),
+    };
+    let mut files = certificates(&["server", "guichet"]);
+    let config = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n";
+    let web = "tls_server_config: {cert_file: server.pem, key_file: server.key, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem}\n";
+    files.push(("alertmanager.yml".to_owned(), config.to_owned()));
+    files.push(("web.yml".to_owned(), web.to_owned()));
+    let all: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let real = Running::start(&program, &all, |address, _| {
+        [
+            "--config.file=alertmanager.yml",
+            "--storage.path=data",
+            "--cluster.listen-address=",
+            "--web.config.file=web.yml",
+            &format!("--web.listen-address={address}"),
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    })
+    .await;
+    let gateway = Gateway::started("", "").await;
+    for (name, text) in &files {
+        gateway.write(name, text);
+    }
+    let path = |name: &str| gateway.path(name).display().to_string();
+    let url = format!("{}/api/v2", real.url.replace("http://", "https://"));
+    let (document, ca) = (document.display().to_string(), path("ca.pem"));
+    let (certificate, key) = (path("guichet.pem"), path("guichet.key"));
+    let shown = ["--ca-file", &ca, "--certificate-file", &certificate, "--key-file", &key];
+    for (name, tls) in [("shown", &shown[..]), ("unshown", &shown[..2])] {
+        let arguments = [&[name, "--openapi", &document, "--url", &url][..], tls].concat();
+        let added = gateway.output_with(&["provider", "add"], &arguments);
+        assert!(added.status.success(), "{}", said(&added));
+    }
+    let dana = gateway.sign_in("dana").await;
+    offered(&dana, "shown.getStatus").await;
+    offered(&dana, "unshown.getStatus").await;
+    let status = dana.get("/providers/shown/status").await;
+    assert_eq!(status.status, StatusCode::OK, "{}", status.body);
+    assert!(status.body["versionInfo"].is_object(), "{}", status.body);
+    let refused = dana.get("/providers/unshown/status").await;
+    assert_ne!(refused.status, StatusCode::OK, "{}", refused.body);
+}
