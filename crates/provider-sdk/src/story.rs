@@ -60,8 +60,15 @@ impl Story {
                 let _ = inner.events.pop_front();
                 inner.dropped += 1;
             }
+            let position = inner.dropped + inner.events.len() as u64 + 1;
+            // Before anybody can hear it: who hands the step back at once must not be told it a second time.
+            if let (Some(step), "done") =
+                (data["name"].as_str().filter(|_| name == "step"), data["state"].as_str().unwrap_or_default())
+            {
+                self.journal.told(step, position);
+            }
             inner.events.push_back(Told { name, data });
-            inner.dropped + inner.events.len() as u64
+            position
         };
         self.changes.send_modify(|count| *count += 1);
         position
