@@ -214,7 +214,9 @@ func (a *Action) Example(title string, input map[string]any) *Action {
 }
 
 // Action is the next action; see [Provider.Action].
-func (a *Action) Action(name string, perform Perform) *Action { return a.provider.Action(name, perform) }
+func (a *Action) Action(name string, perform Perform) *Action {
+	return a.provider.Action(name, perform)
+}
 
 // Done is the provider with this action.
 func (a *Action) Done() *Provider { return a.provider }

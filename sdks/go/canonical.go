@@ -29,7 +29,31 @@ func decode(text []byte) (any, error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("there is more behind it")
 	}
+	if loneSurrogate(text) {
+		return nil, errors.New("half a character is no character")
+	}
 	return value, checkNumbers(value)
+}
+
+// loneSurrogate finds an escape such as \ud800 without its other half, which Go would replace unseen. The text is JSON.
+func loneSurrogate(text []byte) bool {
+	high := false
+	for position := 0; position < len(text); position++ {
+		escaped := text[position] == '\\'
+		var unit uint64
+		if escaped && text[position+1] == 'u' {
+			unit, _ = strconv.ParseUint(string(text[position+2:position+6]), 16, 32)
+			position += 5
+		} else if escaped {
+			position++
+		}
+		low := unit >= 0xdc00 && unit < 0xe000
+		if high != low {
+			return true
+		}
+		high = unit >= 0xd800 && unit < 0xdc00
+	}
+	return high
 }
 
 func checkNumbers(value any) error {
