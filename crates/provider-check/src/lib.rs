@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 pub use crate::report::{Case, Failure, Report, Status};
 use crate::{
-    answer::Not,
+    answer::{Answer, Not},
     call::{Call, Signer},
     keys::KeyDesk,
     process::Process,
@@ -187,7 +187,8 @@ impl Kit {
         Ok(Call::new(self, self.own(operation)?, input))
     }
 
-    /// A read that changes nothing whatever becomes of it: the kit's own, or any that needs no input.
+    /// A call that changes nothing whatever becomes of it: the kit's own read, or any with an example or without required
+    /// input, or the plan of an action with an example.
     pub(crate) fn harmless(&self) -> Result<Call<'_>, Not> {
         if let Ok(call) = self.call("conformance-echo", json!({"word": "harmless"})) {
             return Ok(call);
@@ -199,10 +200,25 @@ impl Kit {
             bare.find(|read| guichet_contract::action::required_members(&read.input).next().is_none())
                 .map(|read| (read, json!({})))
         };
-        let (read, input) = example.or_else(bare).ok_or_else(|| {
-            Not::Skipped("the provider has no read with an example or without required input".to_owned())
-        })?;
-        Ok(Call::new(self, read, input))
+        if let Some((read, input)) = example.or_else(bare) {
+            return Ok(Call::new(self, read, input));
+        }
+        let mut plans = self.actions.iter().filter(|action| action.plan);
+        let planned = plans.find_map(|action| action.examples.first().map(|e| (action, e.input.clone())));
+        planned.map(|(action, input)| Call::new(self, action, input).mode("plan")).ok_or_else(|| {
+            Not::Skipped(
+                "the provider has no read with an example or without required input, and no plan with an example".to_owned(),
+            )
+        })
+    }
+
+    /// That a harmless call was believed. Of a provider that is not the kit's own, what an example names may be gone.
+    pub(crate) fn believed(&self, answer: &Answer, why: &str) -> Result<(), Not> {
+        let gone = (400..500).contains(&answer.status) && answer.status != 401;
+        if self.own("conformance-echo").is_err() && gone {
+            return Ok(());
+        }
+        answer.result(why).map(drop)
     }
 
     /// How often the provider says that it did this.

@@ -42,7 +42,7 @@ pub(super) async fn turned(kit: &Kit) -> Ended {
     kit.desk.turn().map_err(|error| Not::Skipped(error.to_string()))?;
     let call = kit.harmless()?;
     let answer = call.send().await?;
-    let _ = answer.result("the result: the key is published at /v1/keys")?;
+    kit.believed(&answer, "the result: the key is published at /v1/keys")?;
     let asked = kit.desk.asked() - before;
     if asked == 1 {
         return Ok(());

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from . import canonical, document, moment, schema
 from .context import Context
 from .declare import Action
 from .errors import ActionError, Mistakes, denied
-from .journal import Answer, Journal, Story, Told
+from .exchange import Exchange, Gone, Receive, Reply, Send, frames, problem_reply, reply_of
+from .journal import Answer, Journal, Story
 from .keys import Keys
 from .replay import Replay
 from .schema import Coerce, Reader
@@ -30,21 +33,9 @@ if TYPE_CHECKING:
     from .provider import Provider
 
 log = logging.getLogger("guichet_provider")
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-#: How long a caller may take to send its body, in seconds.
-BODY_TIME = 30.0
 #: How much larger than the body alone it may be with a journal, in bytes.
 JOURNAL_ROOM = 1 << 20
-#: A stream that has nothing to tell says so this often, in seconds.
-KEEP_ALIVE = 15.0
-_PROBLEM = "application/problem+json"
-_LOST = b"the provider stopped while it performed this run; nobody knows how far it came\n"
-
-
-class Gone(Exception):
-    """The caller went away."""
 
 
 @dataclass
@@ -56,14 +47,6 @@ class _Ready:
     reader: Reader
     has_body: bool
     renamed: dict[str, str]
-
-
-@dataclass
-class _Reply:
-    status: int
-    kind: str
-    body: bytes
-    headers: dict[str, str]
 
 
 @dataclass
@@ -91,6 +74,8 @@ class App:
         self._replay: Replay = Replay(provider.clock)
         self._ready = [_prepare(action) for action in provider.actions]
         self._tasks: set[asyncio.Task[None]] = set()
+        # A plain function may block: each has a thread of its own.
+        self._threads = ThreadPoolExecutor(provider.most_calls, thread_name_prefix="guichet")
         self._busy = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -99,11 +84,11 @@ class App:
             return
         if scope["type"] != "http":
             raise RuntimeError("a provider speaks HTTP alone")
-        exchange = _Exchange(scope, receive, send, self.etag)
+        exchange = Exchange(scope, receive, send, self.etag)
         try:
             await self._answer(exchange)
         except ActionError as error:
-            await exchange.reply(_problem(error.problem))
+            await exchange.reply(problem_reply(error.problem))
         except Gone:
             pass
 
@@ -130,20 +115,20 @@ class App:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _answer(self, exchange: "_Exchange") -> None:
+    async def _answer(self, exchange: Exchange) -> None:
         where = (exchange.method, exchange.path)
         if where == ("GET", "/healthz"):
-            await exchange.reply(_Reply(200, "text/plain", b"ok\n", {}))
+            await exchange.reply(Reply(200, "text/plain", b"ok\n", {}))
         elif where == ("GET", "/openapi.json"):
             known = [tag.strip().removeprefix("W/") for tag in ",".join(exchange.all("if-none-match")).split(",")]
             fresh = "*" in known or self.etag in known
-            reply = _Reply(304, "", b"", {}) if fresh else _Reply(200, "application/json", self._document, {})
+            reply = Reply(304, "", b"", {}) if fresh else Reply(200, "application/json", self._document, {})
             reply.headers["etag"] = self.etag
             await exchange.reply(reply)
         else:
             await self._call(exchange)
 
-    async def _call(self, exchange: "_Exchange") -> None:
+    async def _call(self, exchange: Exchange) -> None:
         ready, members = self._find(exchange)
         action = ready.action
         mode = _mode(action, exchange.one("guichet-mode"))
@@ -182,7 +167,7 @@ class App:
         else:
             await exchange.reply(self._remembered(work, key, digest, mode == "cancel"))
 
-    def _find(self, exchange: "_Exchange") -> tuple[_Ready, dict[str, str]]:
+    def _find(self, exchange: Exchange) -> tuple[_Ready, dict[str, str]]:
         others: list[str] = []
         parts = exchange.raw_path.split("/")
         # A part that is written out goes before one that a member fills.
@@ -223,7 +208,7 @@ class App:
         return flat, canonical.digest(named)
 
     async def _change(
-        self, work: _Work, key: str, digest: str, journal: dict[str, Any], cancelled: bool, exchange: "_Exchange"
+        self, work: _Work, key: str, digest: str, journal: dict[str, Any], cancelled: bool, exchange: Exchange
     ) -> None:
         action = work.ready.action
         story, new = self._replay.enter(action.operation, key, digest, action.is_resumable)
@@ -240,10 +225,10 @@ class App:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if action.is_long:
-            await exchange.stream(_frames(story, position if not new else 0))
+            await exchange.stream(frames(story, position if not new else 0))
         else:
             # No deadline here: an answer "too late" would read as "not done".
-            await exchange.reply(_reply(await exchange.listened(story.wait())))
+            await exchange.reply(reply_of(await exchange.listened(story.wait())))
 
     async def _to_its_end(self, work: _Work, key: str, story: Story) -> None:
         action = work.ready.action
@@ -261,7 +246,7 @@ class App:
 
         async def to_the_end() -> Answer:
             try:
-                done, error = await _perform(action, context, work.input), None
+                done, error = await self._perform(action, context, work.input), None
             except ActionError as refused:
                 done, error = None, refused
             return await context.conclude(done, error)
@@ -284,6 +269,22 @@ class App:
             away.cancel()
             handler.cancel()
 
+    async def _perform(self, action: Action, context: Context, input: Any) -> Any:
+        done = await self._called(action.perform, context, input, action.input_type is not None)
+        return schema.to_json(action.result_type, done)
+
+    async def _called(
+        self, function: Callable[..., Any] | None, context: Context, input: Any, takes_input: bool
+    ) -> Any:
+        if function is None:
+            raise ActionError.failed("nothing performs this")
+        arguments = (context, input) if takes_input else (context,)
+        if inspect.iscoroutinefunction(function):
+            return await function(*arguments)
+        own = contextvars.copy_context()
+        done = await asyncio.get_running_loop().run_in_executor(self._threads, own.run, function, *arguments)
+        return await done if inspect.isawaitable(done) else done
+
     def _context(self, work: _Work, story: Story | None, journal: Journal) -> Context:
         operation = work.ready.action.operation
         return Context(operation, work.claims, work.planned, work.deadline, story, journal, self.provider.clock)
@@ -292,7 +293,7 @@ class App:
         action = work.ready.action
         context = self._context(work, story, story.journal if story else Journal(False))
         try:
-            return Answer("done", await _perform(action, context, work.input))
+            return Answer("done", await self._perform(action, context, work.input))
         except ActionError as error:
             return Answer("problem", problem=error.problem)
         except Exception:
@@ -302,7 +303,7 @@ class App:
         action = work.ready.action
         context = self._context(work, None, Journal(False))
         try:
-            plan = await _invoke(action.planner, context, work)  # type: ignore[arg-type]
+            plan = await self._called(action.planner, context, work.input, action.input_type is not None)
             name = plan.repeated()
             if name is not None:
                 detail = f"the plan has more than one fact called `{name}`, and no gateway takes it"
@@ -313,7 +314,7 @@ class App:
         except Exception:
             return _broken(action.operation)
 
-    async def _look(self, work: _Work, looking: Awaitable[Answer], exchange: "_Exchange") -> _Reply:
+    async def _look(self, work: _Work, looking: Awaitable[Answer], exchange: Exchange) -> Reply:
         """A read or a plan: within the deadline, and only as long as someone listens."""
         if self._busy >= self.provider.most_calls:
             looking.close()  # type: ignore[attr-defined]
@@ -321,13 +322,13 @@ class App:
         self._busy += 1
         try:
             left = work.deadline - asyncio.get_running_loop().time()
-            return _reply(await asyncio.wait_for(exchange.listened(looking), max(0.0, left)))
+            return reply_of(await asyncio.wait_for(exchange.listened(looking), max(0.0, left)))
         except asyncio.TimeoutError:
-            return _problem(_too_late().problem)
+            return problem_reply(_too_late().problem)
         finally:
             self._busy -= 1
 
-    async def _stream_read(self, work: _Work, exchange: "_Exchange") -> None:
+    async def _stream_read(self, work: _Work, exchange: Exchange) -> None:
         story = Story(Journal(False))
 
         async def performed() -> None:
@@ -342,12 +343,12 @@ class App:
         self._busy += 1
         task = asyncio.get_running_loop().create_task(performed())
         try:
-            await exchange.stream(_frames(story, 0))
+            await exchange.stream(frames(story, 0))
         finally:
             task.cancel()
             self._busy -= 1
 
-    def _remembered(self, work: _Work, key: str, digest: str, cancel: bool) -> _Reply:
+    def _remembered(self, work: _Work, key: str, digest: str, cancel: bool) -> Reply:
         """What is known of a change, without doing it; when it is under way, it may be told to stop."""
         story = self._replay.look(work.ready.action.operation, key, digest)
         if story is None:
@@ -361,127 +362,7 @@ class App:
             known = {"known": True, "under_way": True}
             if story.end is not None:
                 known = {"known": True, "outcome": story.end.outcome()}
-        return _reply(Answer("done", known))
-
-
-class _Exchange:
-    """One request and its answer."""
-
-    def __init__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, etag: str) -> None:
-        self.method: str = scope["method"]
-        root = scope.get("root_path", "")
-        path: str = scope["path"]
-        raw: str = (scope.get("raw_path") or quote(path).encode()).decode("ascii", "replace").partition("?")[0]
-        mounted = bool(root) and path.startswith(root)
-        self.path = path[len(root) :] if mounted else path
-        self.raw_path = raw[len(quote(root)) :] if mounted and raw.startswith(quote(root)) else raw
-        self._headers: list[tuple[str, str]] = [
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
-        ]
-        try:
-            text = scope.get("query_string", b"").decode("ascii")
-            self.query = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=10_000) if text else []
-        except ValueError:
-            self.query = []
-            self.wrong_query = True
-        else:
-            self.wrong_query = False
-        #: Headers of the answer, whatever it is.
-        self.more = {"guichet-document": etag}
-        self._receive = receive
-        self._send = send
-        self._read = False
-
-    def all(self, name: str) -> list[str]:
-        """Every value of a header."""
-        return [value for known, value in self._headers if known == name]
-
-    def one(self, name: str) -> str | None:
-        """A header that is there and not empty."""
-        return next((value for value in self.all(name) if value), None)
-
-    async def body(self, limit: int) -> bytes:
-        """All of the body, at most so many bytes."""
-        too_large = ActionError.of("body-too-large", f"the body is larger than the {limit} bytes this provider takes")
-        told = self.one("content-length")
-        if told is not None and told.isdigit() and int(told) > limit:
-            raise too_large
-        chunks: list[bytes] = []
-        size = 0
-
-        async def collect() -> None:
-            nonlocal size
-            while True:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > limit:
-                    raise too_large
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    self._read = True
-                    return
-
-        try:
-            await asyncio.wait_for(collect(), BODY_TIME)
-        except asyncio.TimeoutError:
-            raise ActionError.of("bad-request", "the body did not come within 30 s") from None
-        return b"".join(chunks)
-
-    async def _gone(self) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                return
-
-    async def listened(self, work: Awaitable[Answer]) -> Answer:
-        """Does it as long as the caller listens. Raises `Gone`."""
-        task = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(self._gone())
-        try:
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise Gone
-        finally:
-            task.cancel()
-            gone.cancel()
-
-    async def reply(self, reply: _Reply) -> None:
-        """The whole answer."""
-        headers = {**self.more, **reply.headers, "content-length": str(len(reply.body))}
-        if reply.kind:
-            headers["content-type"] = reply.kind
-        if reply.status in (204, 304):
-            del headers["content-length"]
-        await self._head(reply.status, headers)
-        await self._send({"type": "http.response.body", "body": reply.body})
-
-    async def stream(self, frames: AsyncIterator[bytes]) -> None:
-        """An answer in pieces, as long as the caller listens."""
-        headers = {**self.more, "content-type": "text/event-stream", "cache-control": "no-store"}
-        await self._head(200, headers)
-
-        async def pump() -> None:
-            async for frame in frames:
-                await self._send({"type": "http.response.body", "body": frame, "more_body": True})
-            await self._send({"type": "http.response.body", "body": b""})
-
-        pumping = asyncio.ensure_future(pump())
-        gone = asyncio.ensure_future(self._gone())
-        try:
-            await asyncio.wait({pumping, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if pumping.done():
-                pumping.result()
-        finally:
-            pumping.cancel()
-            gone.cancel()
-
-    async def _head(self, status: int, headers: dict[str, str]) -> None:
-        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+        return reply_of(Answer("done", known))
 
 
 def _prepare(action: Action) -> _Ready:
@@ -566,67 +447,6 @@ def _remaining(said: str | None, timeout: int) -> float:
         return float(timeout)
     # A day is the longest an action may take.
     return min(int(said) / 1_000, 86_400.0)
-
-
-async def _invoke(function: Callable[..., Any], context: Context, work: _Work) -> Any:
-    return await _called(function, context, work.input, work.ready.action.input_type is not None)
-
-
-async def _perform(action: Action, context: Context, input: Any) -> Any:
-    done = await _called(action.perform, context, input, action.input_type is not None)  # type: ignore[arg-type]
-    return schema.to_json(action.result_type, done)
-
-
-async def _called(function: Callable[..., Any], context: Context, input: Any, takes_input: bool) -> Any:
-    arguments = (context, input) if takes_input else (context,)
-    if inspect.iscoroutinefunction(function):
-        return await function(*arguments)
-    # A plain function may block: it has a thread of its own.
-    done = await asyncio.to_thread(function, *arguments)
-    return await done if inspect.isawaitable(done) else done
-
-
-async def _frames(story: Story, position: int) -> AsyncIterator[bytes]:
-    """The story as server-sent events."""
-    while True:
-        try:
-            news, end, position = await asyncio.wait_for(story.next(position), KEEP_ALIVE)
-        except asyncio.TimeoutError:
-            yield b": keep-alive\n\n"
-            continue
-        text = b"".join(_frame(told) for told in news)
-        # A step that must be durable ends the stream: the call that hands it back goes on.
-        done = any(name == "step" and data.get("state") == "done" for name, data in news)
-        outcome = end.outcome() if end is not None else None
-        if end is None and story.journal.kept and done:
-            outcome = {"status": "noted"}
-        if outcome is not None:
-            text += _frame(("outcome", outcome))
-        if text:
-            yield text
-        if end is not None or outcome is not None:
-            # Lost work ends without an outcome: the gateway takes that as unknown.
-            return
-
-
-def _frame(told: Told) -> bytes:
-    return f"event: {told[0]}\ndata: {canonical.dumps(told[1])}\n\n".encode()
-
-
-def _reply(answer: Answer) -> _Reply:
-    if answer.kind == "done":
-        if answer.result is None:
-            return _Reply(204, "", b"", {})
-        return _Reply(200, "application/json", canonical.dumps(answer.result).encode(), {})
-    if answer.kind in ("problem", "cancelled"):
-        return _problem(answer.problem or ActionError.cancelled().problem)
-    # No problem+json: a problem would mean "not done". A bare 504 means that nobody knows.
-    return _Reply(504, "text/plain; charset=utf-8", _LOST, {})
-
-
-def _problem(problem: dict[str, Any]) -> _Reply:
-    headers = {"www-authenticate": "Bearer"} if problem["status"] == 401 else {}
-    return _Reply(problem["status"], _PROBLEM, canonical.dumps(problem).encode(), headers)
 
 
 def _busy(name: str) -> ActionError:

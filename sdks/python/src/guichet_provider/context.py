@@ -121,7 +121,8 @@ class Context:
         journal.take_name(name)
         if name in journal.durable:
             try:
-                return TypeAdapter(result).validate_python(journal.durable[name])
+                known: T = TypeAdapter(result).validate_python(journal.durable[name])
+                return known
             except ValueError as error:
                 raise ActionError.conflict(
                     f"step `{name}` was done by another version of this provider, whose result is another: {error}"
@@ -143,7 +144,7 @@ class Context:
             raise
         value = canonical.loads(TypeAdapter(result).dump_json(done))
         await self._make_durable(name, value)
-        return done  # type: ignore[return-value]
+        return done
 
     async def sleep(self, name: str, time: float | timedelta) -> None:
         """Waits this long (seconds) from the first time it comes here.

@@ -70,12 +70,13 @@ def of_result(kind: Any, definitions: dict[str, Schema]) -> Schema:
 
 
 def _of(kind: Any, mode: Any, definitions: dict[str, Schema]) -> Schema:
-    schema = TypeAdapter(kind).json_schema(
+    schema: Schema = TypeAdapter(kind).json_schema(
         ref_template="#/components/schemas/{model}", schema_generator=_Plain, mode=mode
     )
     for name, definition in schema.pop("$defs", {}).items():
         definitions.setdefault(name, _flat_null(definition))
-    return _flat_null(schema)
+    flat: Schema = _flat_null(schema)
+    return flat
 
 
 def _flat_null(schema: Any) -> Any:
@@ -203,10 +204,10 @@ class Coerce:
     def _list_schema(self, schema: Any, depth: int) -> Schema | None:
         if depth > _DEEPEST or not isinstance(schema, dict):
             return None
-        schema = _resolve(schema, self._definitions)
-        if "array" in _kinds(schema):
-            return schema
-        branches = [b for word in ("anyOf", "oneOf", "allOf") for b in schema.get(word, [])]
+        here: Schema = _resolve(schema, self._definitions)
+        if "array" in _kinds(here):
+            return here
+        branches = [b for word in ("anyOf", "oneOf", "allOf") for b in here.get(word, [])]
         return next((found for b in branches if (found := self._list_schema(b, depth + 1))), None)
 
 
