@@ -1,6 +1,6 @@
 """The conformance kit's own actions (docs/conformance.md), in Python.
 
-    guichet provider check -- python conformance_provider.py
+guichet provider check -- python conformance_provider.py
 """
 
 from __future__ import annotations

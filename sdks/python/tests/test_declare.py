@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
-from guichet_provider import Action, Context, Mistakes, Plan, from_, owner, provider, table, team
 from pydantic import BaseModel, Field
+
+from guichet_provider import Action, Context, Mistakes, Plan, from_, owner, provider, table, team
 
 
 class Size(Enum):
@@ -58,7 +59,10 @@ class Declarations(unittest.TestCase):
     def test_the_whole_of_it_is_in_the_document(self) -> None:
         document = queues().document()
         operation = document["paths"]["/actions/pause"]["post"]
-        self.assertEqual(operation["x-guichet"]["approval"], {"by": "team:mail", "count": 2, "because": "mail stops", "expires": "2h"})
+        self.assertEqual(
+            operation["x-guichet"]["approval"],
+            {"by": "team:mail", "count": 2, "because": "mail stops", "expires": "2h"},
+        )
         self.assertEqual(operation["x-guichet"]["timeout"], "15m")
         self.assertTrue(operation["x-guichet"]["plan"] and operation["x-guichet"]["remembers"])
         body = operation["requestBody"]["content"]["application/json"]["schema"]

@@ -112,7 +112,13 @@ class LongRuns(unittest.IsolatedAsyncioTestCase):
                 await ctx.step(f"step {number}", lambda: None)
 
         bench = Bench(
-            provider("odd").action("twice", twice).resumable().action("large", large).resumable().action("many", many).resumable()
+            provider("odd")
+            .action("twice", twice)
+            .resumable()
+            .action("large", large)
+            .resumable()
+            .action("many", many)
+            .resumable()
         )
         full = LongRun("many", {})
         full.journal = {f"step {number}": None for number in range(1_000)}

@@ -5,6 +5,7 @@ import unittest
 from pathlib import Path
 
 import pyseto
+
 from guichet_provider import Keys, canonical, moment
 from guichet_provider.token import Verifier
 

@@ -159,7 +159,7 @@ cases! {
             "a DELETE with members in path and query is done",
             "its digest is over path and query together, by the names of the flat input: `query_reason`";
     }
-    "Plans" {
+    "An answer" {
         "plan-changes-nothing", plans::changes_nothing, "Guichet-Mode: plan changes nothing", "people have not agreed yet";
         "plan-shape", plans::shape,
             "a plan has a sentence, and facts with names of their own",
@@ -173,7 +173,7 @@ cases! {
             "a plan whose token names another input is 401",
             "what is planned is what was asked for";
     }
-    "Streams" {
+    "An answer" {
         "stream-told", streams::told,
             "a long action tells log, progress and step as the page says, and exactly one outcome, the last",
             "after the outcome nobody listens; without one the end is unknown";
@@ -205,7 +205,7 @@ cases! {
         "steps-cancelled", steps::cancelled, "with Guichet-Cancel nothing new is begun, what was done is undone, and the outcome is `cancelled`", "only that outcome says that it stopped";
         "steps-cancelled-pause", steps::cancelled_pause, "Guichet-Cancel ends a pause", "nobody waits for hours to stop";
     }
-    "Asking" {
+    "Long runs" {
         "outcome-unheard", memory::unheard, "Guichet-Mode: outcome of a run it never heard of says so, and begins nothing", "the question must not be the deed";
         "outcome-ended", memory::ended, "Guichet-Mode: outcome of a run that ended tells its outcome", "the gateway settles the run by it";
         "outcome-under-way", memory::under_way, "Guichet-Mode: outcome of a run under way says so", "the gateway asks again";
@@ -213,8 +213,28 @@ cases! {
         "cancel-unheard", memory::cancel_unheard, "Guichet-Mode: cancel of a run it never heard of begins nothing", "the run might come after its cancel";
         "cancel-under-way", memory::cancel_under_way, "Guichet-Mode: cancel reaches a long action under way, which ends as `cancelled`", "this is how people stop it";
     }
-    "Keys and endings" {
+    "A call" {
         "keys-turned", keys::turned, "a token of a key that is newly published is believed at once", "gateways turn their keys";
+    }
+    "The provider's process" {
         "stop-finishes", ending::finishes, "a provider that is told to stop (SIGTERM) finishes a change under way, and ends", "a deployment must leave nothing unknown";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ALL;
+
+    #[test]
+    fn every_case_has_a_name_of_its_own_and_a_heading_of_the_page() {
+        let page = include_str!("../../../../docs/provider-protocol.md");
+        let names: BTreeSet<&str> = ALL.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for case in ALL {
+            let heading = format!("\n## {}\n", case.section);
+            assert!(page.contains(&heading), "{}: the page has no part «{}»", case.name, case.section);
+        }
     }
 }

@@ -125,12 +125,16 @@ class Bench:
             said["journal"] = canonical.digest(journal)
             sent["guichet-journal"] = "body"
         said = {name: value for name, value in (said | (claims or {})).items() if value is not None}
-        token = pyseto.encode(self._secret, canonical.dumps(said).encode(), canonical.dumps({"kid": self._kid}).encode())
+        token = pyseto.encode(
+            self._secret, canonical.dumps(said).encode(), canonical.dumps({"kid": self._kid}).encode()
+        )
         sent["authorization"] = f"Bearer {token.decode()}"
         sent |= headers or {}
         path, query, content = _spread(action, input)
         if journal:
-            content = canonical.dumps({"input": canonical.loads(content) if content else None, "journal": journal}).encode()
+            content = canonical.dumps(
+                {"input": canonical.loads(content) if content else None, "journal": journal}
+            ).encode()
         sent = {name: value for name, value in sent.items() if value is not None}
         method = action.method_and_path[0]
         return await self.exchange(method, path, query, sent, content if body is None else body)

@@ -228,7 +228,10 @@ class Action:
         return self
 
     def route(self, method: str, path: str) -> "Action":
-        """Its own method and path. Members named in braces travel in the path, the others in the query (GET, DELETE) or the body."""
+        """Its own method and path.
+
+        Members named in braces travel in the path, the others in the query (GET, DELETE) or the JSON body.
+        """
         if method in _METHODS and path.startswith("/"):
             self.own_route = (method, path)
         else:

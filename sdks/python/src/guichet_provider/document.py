@@ -154,7 +154,9 @@ def _of_action(provider: "Provider", action: Action) -> list[str]:
         ]
     for name, member in members.items():
         items = member.get("items", {}) if isinstance(member, dict) else {}
-        nested = schema.takes(member, "object", provider.definitions) or schema.takes(items, "object", provider.definitions)
+        nested = schema.takes(member, "object", provider.definitions) or schema.takes(
+            items, "object", provider.definitions
+        )
         if action.place_of(name) != "body" and nested:
             found.append(f"member `{name}` is an object: it does not fit into a path or query; give the action a body")
         if action.place_of(name) == "path" and schema.takes(member, "array", provider.definitions):

@@ -41,9 +41,7 @@ def _ring(public_keys: Iterable[str]) -> dict[str, Any]:
             key = Key.from_paserk(text)
             keys[key.to_paserk_id()] = key
         except Exception:
-            raise ValueError(
-                f"`{text[:80]}` is no public key of version 4: it must begin with `k4.public.`"
-            ) from None
+            raise ValueError(f"`{text[:80]}` is no public key of version 4: it must begin with `k4.public.`") from None
     return keys
 
 

@@ -292,7 +292,9 @@ class Reader:
                     errors.append({"pointer": _pointer(_within(known, error)), "message": error["msg"]})
         if errors:
             first = errors[0]
-            raise ActionError.of("invalid-input", f"{first['pointer'] or 'the input'}: {first['message']}", errors=errors[:10])
+            raise ActionError.of(
+                "invalid-input", f"{first['pointer'] or 'the input'}: {first['message']}", errors=errors[:10]
+            )
         return value
 
 
