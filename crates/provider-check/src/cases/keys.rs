@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use guichet_contract::{Clock as _, SystemClock};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Ended;
 use crate::{Kit, answer::Not, call::Signer};
@@ -11,10 +11,17 @@ use crate::{Kit, answer::Not, call::Signer};
 /// How seldom a provider asks.
 const ASKS_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-pub(super) async fn asked_seldom(kit: &Kit) -> Ended {
-    if kit.desk.asked() == 0 {
-        return Err(Not::Skipped("the provider does not ask the kit for keys".to_owned()));
+/// When it asked last; it has to, to believe anything.
+async fn last_asked(kit: &Kit) -> Result<Timestamp, Not> {
+    if kit.desk.last_asked().is_none() {
+        let _ = kit.harmless()?.send().await?;
     }
+    let nobody = || Not::Skipped("the provider does not ask the kit for keys".to_owned());
+    kit.desk.last_asked().ok_or_else(nobody)
+}
+
+pub(super) async fn asked_seldom(kit: &Kit) -> Ended {
+    let _ = last_asked(kit).await?;
     let before = kit.desk.asked();
     for _ in 0..20 {
         kit.harmless()?.signed_by(Signer::Stranger).send().await?.denied("no such key is published")?;
@@ -31,9 +38,7 @@ pub(super) async fn asked_seldom(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn turned(kit: &Kit) -> Ended {
-    let Some(last) = kit.desk.last_asked() else {
-        return Err(Not::Skipped("the provider does not ask the kit for keys".to_owned()));
-    };
+    let last = last_asked(kit).await?;
     // It was asked a moment ago, and need not be asked again before 10 s are over.
     let free = last.saturating_add(ASKS_AFTER + SignedDuration::from_millis(500)).unwrap_or(last);
     let wait = free.duration_since(SystemClock.now());
