@@ -19,6 +19,7 @@ mod interrupt;
 mod lint;
 mod prerequisites;
 mod process;
+mod sdks;
 mod test;
 mod torture;
 
@@ -29,7 +30,7 @@ use anyhow::bail;
 const USAGE: &str = "\
 cargo xtask demo             a database with a real problem, and the gateway to solve it; stays up until Ctrl-C
 cargo xtask demo --script    plays the whole story by itself and checks every step of it
-cargo xtask test             all tests, then the story
+cargo xtask test             all tests, those of the SDKs in Python and Go too, then the story
 cargo xtask lint             formatting, lints, licences and banned crates
 cargo xtask fuzz [SECONDS]   gives what reads foreign text rubbish to read, 30 s for each target
 cargo xtask torture [KILLS]  kills gateways, workers and a provider at any instant, 200 times on each store

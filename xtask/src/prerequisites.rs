@@ -71,18 +71,26 @@ pub(crate) fn alertmanager() {
 
 /// Sees to it that Schemathesis is there, in a Python environment of its own beside the build.
 pub(crate) fn schemathesis() -> Result<()> {
-    let place = cargo::build_folder()?.join("schemathesis");
-    let wanted = cargo::root().join("xtask/schemathesis.txt");
+    python(
+        "schemathesis",
+        "xtask/schemathesis.txt",
+        "Schemathesis, which tries the gateway's own OpenAPI document",
+    )
+    .map(drop)
+}
+
+/// Sees to it that a Python environment beside the build has what this list of the repository names; gives its Python.
+pub(crate) fn python(name: &str, listed: &str, what: &str) -> Result<PathBuf> {
+    let place = cargo::build_folder()?.join(name);
+    let wanted = cargo::root().join(listed);
     let list = std::fs::read_to_string(&wanted)?;
+    let python = place.join("bin/python");
     // Written last: what was begun and not ended is begun anew.
     let whole = place.join("whole.txt");
     if std::fs::read_to_string(&whole).is_ok_and(|there| there == list) {
-        return Ok(());
+        return Ok(python);
     }
-    eprintln!(
-        "Installing Schemathesis into {}: it tries the gateway's own OpenAPI document.",
-        place.display()
-    );
+    eprintln!("Installing into {}: {what}.", place.display());
     let make = || {
         let mut python = Command::new("python3");
         python.args(["-m", "venv", "--clear"]).arg(&place).stdin(Stdio::null()).stdout(std::io::stderr());
@@ -94,16 +102,16 @@ pub(crate) fn schemathesis() -> Result<()> {
         install(&["python3-venv"], what, how)?;
         ensure!(make()?, "the package is installed and `python3 -m venv` still fails; {how}");
     }
-    let mut pip = Command::new(place.join("bin/python"));
+    let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"]).arg(&wanted);
     pip.stdin(Stdio::null()).stdout(std::io::stderr());
     ensure!(
         succeeds(&mut pip)?,
-        "pip could not install what xtask/schemathesis.txt lists; its words are above. Without the network, let pip \
-         find a mirror (PIP_INDEX_URL)"
+        "pip could not install what {listed} lists; its words are above. Without the network, let pip find a mirror \
+         (PIP_INDEX_URL)"
     );
     std::fs::write(whole, list)?;
-    Ok(())
+    Ok(python)
 }
 
 /// Sees to it that libFuzzer can be compiled, and tells what it installs.

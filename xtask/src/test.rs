@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests of the workspace, then the story of the demo.
+//! `cargo xtask test`: all tests of the workspace, those of the SDKs in other languages, then the story of the demo.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo::cargo, demo, prerequisites};
+use crate::{cargo::cargo, demo, prerequisites, sdks};
 
 /// Counts of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,13 @@ pub(crate) fn test() -> Result<ExitCode> {
     // A test binary that does not compile or dies counts no test, and must not pass for that.
     if !built && counts.failed == 0 {
         counts.failed = 1;
+    }
+    for part in sdks::test() {
+        counts.passed += part.passed;
+        counts.failed += part.failed;
+        // As a test that is skipped: among those that passed, and told by its name.
+        counts.passed += part.skipped.len() as u64;
+        counts.skipped.extend(part.skipped);
     }
     println!("\nThe story of the demo:\n");
     let (steps, failed) = match demo::play() {

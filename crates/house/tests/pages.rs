@@ -24,6 +24,7 @@ const TOP: &[&str] = &[
     "examples",
     "policies",
     "providers",
+    "sdks",
     "walks",
     "xtask",
 ];

@@ -176,11 +176,9 @@ impl Context {
         if journal.is_kept() {
             journal.fits(name, &result)?;
         }
-        let Some(position) = self.tell_step(name, "done", Some(result)) else { return Ok(()) };
-        if !journal.is_kept() {
+        if self.tell_step(name, "done", Some(result)).is_none() || !journal.is_kept() {
             return Ok(());
         }
-        journal.told(name, position);
         tokio::select! {
             biased;
             () = journal.until_durable(name) => Ok(()),

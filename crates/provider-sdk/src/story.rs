@@ -60,8 +60,15 @@ impl Story {
                 let _ = inner.events.pop_front();
                 inner.dropped += 1;
             }
+            let position = inner.dropped + inner.events.len() as u64 + 1;
+            // Before anybody can hear it: who hands the step back at once must not be told it a second time.
+            if let (Some(step), "done") =
+                (data["name"].as_str().filter(|_| name == "step"), data["state"].as_str().unwrap_or_default())
+            {
+                self.journal.told(step, position);
+            }
             inner.events.push_back(Told { name, data });
-            inner.dropped + inner.events.len() as u64
+            position
         };
         self.changes.send_modify(|count| *count += 1);
         position
@@ -135,6 +142,14 @@ impl Story {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_hands_a_step_back_at_once_is_not_told_it_again() {
+        let story = Story::new(Arc::new(Journal::new(true, Arc::new(guichet_contract::SystemClock))));
+        let position = story.tell("step", json!({"name": "a", "state": "done", "result": 1}));
+        let handed = json!({"a": 1}).as_object().cloned().unwrap();
+        assert_eq!((story.journal.hand_over(&handed, false), position), (1, 1));
+    }
 
     #[tokio::test]
     async fn who_comes_late_hears_what_is_kept_and_the_end() {

@@ -1,5 +1,7 @@
 //! The built-in commands. Names and flags only; what they do is in `commands/`, one file each.
 
+use std::net::SocketAddr;
+
 use clap::{Arg, ArgAction, Command};
 use guichet_contract::{RunState, Verb};
 
@@ -27,6 +29,7 @@ pub(crate) const NAMES: [&str; 17] = [
     "policy",
     "tokens",
     "providers",
+    "provider",
     "completion",
     "version",
     "help",
@@ -86,6 +89,7 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
                 command("remove", "Free the name of one that registered itself")
                     .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the provider")),
             ),
+        provider(),
         command("completion", "Print the script that makes TAB work in your shell").arg(
             Arg::new("shell")
                 .value_name("SHELL")
@@ -345,6 +349,37 @@ fn policy() -> Command {
                         .value_parser(clap::value_parser!(u16).range(1..=366)),
                 ),
         )
+}
+
+fn provider() -> Command {
+    let check = command("check", "Hold a provider to the protocol: plays the gateway and tries every case")
+        .arg(
+            Arg::new("url")
+                .value_name("URL")
+                .required_unless_present("command")
+                .help("A provider that was started with GUICHET_GATEWAY=http:// and the address of --keys"),
+        )
+        .arg(
+            text("keys", "ADDRESS", "Where the provider asks for keys meanwhile [default: 127.0.0.1:7099]")
+                .value_parser(clap::value_parser!(SocketAddr)),
+        )
+        .arg(text("name", "NAME", "What the provider is called, where its document does not say it"))
+        .arg(text("only", "WORD", "Only cases whose name contains this"))
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .num_args(1..)
+                .last(true)
+                .conflicts_with("url")
+                .help("Start the provider with this instead, and end it afterwards"),
+        )
+        .after_help(
+            "Examples:\n  guichet provider check -- ./my-provider\n  GUICHET_GATEWAY=http://127.0.0.1:7099 ./my-provider &\n  \
+             guichet provider check http://127.0.0.1:7100 --only token\n\n\
+             What a case needs and the provider does not declare is told as skipped; docs/conformance.md has the actions\n\
+             that make all of them run.",
+        );
+    group("provider", "For whoever writes a provider: hold it to the protocol").subcommand(check)
 }
 
 fn tokens() -> Command {

@@ -24,6 +24,10 @@ impl Prescan {
         let mut seen = Self::default();
         let mut rest = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
         while let Some(argument) = rest.next() {
+            // What follows is another program's.
+            if argument == "--" {
+                break;
+            }
             let (flag, mut value) = match argument.split_once('=') {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.to_owned())),
                 _ => (&*argument, None),
@@ -69,5 +73,6 @@ mod tests {
         assert!(seen.needs_catalogue());
         assert!(!of("guichet --context=prod runs list").needs_catalogue());
         assert!(of("guichet --help").needs_catalogue());
+        assert_eq!(of("guichet provider check -- prog -o json").output, Format::Table);
     }
 }

@@ -6,6 +6,7 @@
 mod actions;
 mod approvals;
 mod audit;
+mod check_provider;
 mod context;
 mod internal_action;
 mod login;
@@ -174,6 +175,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),
         "providers" => providers::run(cx, below, printer),
+        "provider" => check_provider::run(below, printer),
         "completion" => {
             let shell = below.get_one::<String>("shell").map_or("bash", String::as_str);
             printer.raw(&arguments::completion::script(shell)?);

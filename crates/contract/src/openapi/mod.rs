@@ -47,7 +47,7 @@ pub const MOST_OPERATIONS: usize = 10_000;
 pub const DEEPEST_NESTING: usize = 64;
 
 /// First words of commands that belong to the command line itself.
-pub const RESERVED: [&str; 18] = [
+pub const RESERVED: [&str; 19] = [
     "login",
     "logout",
     "whoami",
@@ -58,6 +58,7 @@ pub const RESERVED: [&str; 18] = [
     "context",
     "contexts",
     "policy",
+    "provider",
     "providers",
     "tokens",
     "completion",

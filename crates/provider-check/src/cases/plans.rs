@@ -1,0 +1,98 @@
+//! Plans: what would be done, without doing it.
+
+use std::collections::BTreeSet;
+
+use guichet_contract::Plan;
+use serde_json::{Value, json};
+
+use super::Ended;
+use crate::{
+    Kit,
+    answer::{Answer, Not},
+};
+
+async fn plan(kit: &Kit, name: &str) -> Result<(Answer, Plan), Not> {
+    let call = kit.call("conformance-add", json!({"name": name, "amount": 2}))?;
+    let answer = call.mode("plan").send().await?;
+    let told = answer.result("a plan")?;
+    match serde_json::from_value(told) {
+        Ok(plan) => Ok((answer, plan)),
+        Err(error) => Err(answer.not(&format!("a plan with `sentence`, `facts`, `bound` ({error})"))),
+    }
+}
+
+pub(super) async fn changes_nothing(kit: &Kit) -> Ended {
+    let name = kit.fresh("plan");
+    let (answer, _) = plan(kit, &name).await?;
+    kit.done(&name, 0, &answer.sent).await?;
+    // The run has no id while it is only planned.
+    let call = kit.call("conformance-add", json!({"name": name, "amount": 2}))?.mode("plan");
+    let bare = call.claim("run", Value::Null).header("idempotency-key", "").send().await?;
+    let _ = bare.result("a plan: before it is submitted there is no run")?;
+    kit.done(&name, 0, &bare.sent).await?;
+    // The plan's call is not the run's: it is done afterwards all the same.
+    let call = kit.call("conformance-add", json!({"name": name, "amount": 2}))?;
+    let _ = call.clone().mode("plan").send().await?.result("a plan")?;
+    let done = call.send().await?;
+    let _ = done.result("its result: the key was only planned with")?;
+    kit.done(&name, 1, &done.sent).await
+}
+
+pub(super) async fn shape(kit: &Kit) -> Ended {
+    let (answer, plan) = plan(kit, &kit.fresh("plan")).await?;
+    let names: BTreeSet<&str> = plan.facts.iter().map(|fact| fact.name.as_str()).collect();
+    if plan.sentence.trim().is_empty() {
+        return Err(answer.not("a sentence"));
+    }
+    if names.len() != plan.facts.len() || names.contains("") {
+        return Err(answer.not("facts with names of their own"));
+    }
+    let count = plan.facts.iter().find(|fact| fact.name == "count");
+    if !count.is_some_and(|fact| fact.moves) {
+        return Err(answer.not("the fact `count`, which `moves`"));
+    }
+    Ok(())
+}
+
+pub(super) async fn same_twice(kit: &Kit) -> Ended {
+    let name = kit.fresh("plan");
+    let (_, first) = plan(kit, &name).await?;
+    let done = kit.call("conformance-add", json!({"name": name, "amount": 2}))?.send().await?;
+    let _ = done.result("its result")?;
+    let (answer, second) = plan(kit, &name).await?;
+    let drift = first.drift(&second);
+    if drift.is_empty() {
+        Ok(())
+    } else {
+        Err(answer.not(&format!("no drift from the first; there is: {}", drift.join("; "))))
+    }
+}
+
+pub(super) async fn refused(kit: &Kit) -> Ended {
+    let call = kit.call("conformance-add", json!({"name": kit.fresh("refused"), "amount": 2}))?;
+    let answer = call.mode("plan").send().await?;
+    answer.problem(&[409], "why it cannot be done").map(drop)
+}
+
+pub(super) async fn bound(kit: &Kit) -> Ended {
+    let name = kit.fresh("plan");
+    let (answer, plan) = plan(kit, &name).await?;
+    let bound = plan.bound.ok_or_else(|| answer.not("`bound`, what the plan is about exactly"))?;
+    let done =
+        kit.call("conformance-add", json!({"name": name, "amount": 2}))?.planned(&bound).send().await?;
+    if done.result("its result")?["planned"] != bound {
+        return Err(done.not(&format!("`planned`: {bound}, as Guichet-Plan says")));
+    }
+    let free = kit.call("conformance-add", json!({"name": name, "amount": 2}))?.send().await?;
+    if free.result("its result")?["planned"].is_null() {
+        Ok(())
+    } else {
+        Err(free.not("`planned`: null, without Guichet-Plan"))
+    }
+}
+
+pub(super) async fn other_input(kit: &Kit) -> Ended {
+    let call = kit.call("conformance-add", json!({"name": kit.fresh("plan"), "amount": 2}))?.mode("plan");
+    let digest = guichet_contract::Digest::of_json(&json!({}));
+    call.claim("input", json!(digest)).send().await?.denied("`input` is the digest of another input")
+}

@@ -1,0 +1,43 @@
+"""Serving over HTTP, and ending well: what is under way is finished."""
+
+from __future__ import annotations
+
+import logging
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .provider import Provider
+
+log = logging.getLogger("guichet_provider")
+
+
+def serve(provider: "Provider", settings: Settings) -> None:
+    """See `Provider.serve`."""
+    try:
+        import uvicorn
+    except ModuleNotFoundError:
+        raise RuntimeError("serving needs uvicorn: pip install 'guichet-provider[serve]'") from None
+    app = provider.app(settings.keys)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Handlers that wait for their step to be durable would keep their callers for minutes.
+            app.stop()
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )
+    logging.basicConfig(level=logging.INFO)
+    log.info("provider %s serves at %s:%s", provider.name, settings.host, settings.port)
+    Server(config).run()
