@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 17] = [
+pub(crate) const NAMES: [&str; 18] = [
     "login",
     "logout",
     "whoami",

@@ -54,12 +54,12 @@ impl<'a> Statement<'a> {
 fn joined(first: &Step, others: &[&Step]) -> Option<Vec<Value>> {
     let mine = columns(first)?;
     let others: Vec<&[Box<dyn Column>]> = others.iter().map(|step| columns(step)).collect::<Option<_>>()?;
-    let join = |(place, column): (usize, &Box<dyn Column>)| {
+    let join = |(place, column): (usize, &dyn Column)| {
         let rest: Vec<&dyn Column> =
             others.iter().map(|row| row.get(place).map(|column| &**column)).collect::<Option<_>>()?;
         column.and(&rest)
     };
-    mine.iter().enumerate().map(join).collect()
+    mine.iter().map(|column| &**column).enumerate().map(join).collect()
 }
 
 /// The statements of these units, in an order that is as good as one unit after the other.
