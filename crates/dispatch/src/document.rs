@@ -133,6 +133,7 @@ pub fn parse_text(text: &[u8]) -> Result<Value, String> {
     }
     // The usual limits are for configuration; documents of a thousand operations have a million values. Anchors keep theirs.
     let options = serde_saphyr::options! {
+        strict_booleans: true,
         budget: serde_saphyr::budget! { max_events: 20_000_000, max_nodes: 10_000_000, max_depth: 128 },
     };
     let read = serde_saphyr::from_slice_with_options(text, options);

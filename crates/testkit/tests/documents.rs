@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
-use std::{fs, thread};
+use std::{fs, process::Command, thread};
 
 use guichet_admission::check_schema;
 use guichet_contract::openapi::check_catalogue;
@@ -19,7 +19,12 @@ fn all_of_it_is_usable(name: &str, package: (&str, &str, &str), operations: usiz
         Ok(files) => files[0].clone(),
         Err(why) => return skipped(&why),
     };
-    let document: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let text = if file.extension().is_some_and(|ending| ending == "gz") {
+        Command::new("gzip").arg("-dc").arg(&file).output().unwrap().stdout
+    } else {
+        fs::read(file).unwrap()
+    };
+    let document: Value = serde_json::from_slice(&text).unwrap();
     let offer = Offer::read(name, &document, false).unwrap();
     assert_eq!(offer.refused, [], "{name}");
     assert_eq!(offer.actions.len(), operations, "{name}");
@@ -42,6 +47,15 @@ fn github() {
 #[test]
 fn kubernetes() {
     all_of_it_is_usable("kubernetes", (ARCHIVE.0, ARCHIVE.1, "api/kubernetes.io.json"), 845);
+}
+
+#[test]
+fn kubernetes_in_swagger_2_0() {
+    all_of_it_is_usable(
+        "kubernetes",
+        ("kubernetes-client", "9.0.0", "lib/specs/swagger-1.13.json.gz"),
+        1_014,
+    );
 }
 
 #[test]
