@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Kit,
     answer::{Answer, Not},
+    keys,
 };
 
 /// What stays as it is in a path segment or a query: the unreserved characters of RFC 3986.
@@ -56,7 +57,7 @@ impl<'k> Call<'k> {
             action,
             claims: Map::new(),
             headers: Vec::new(),
-            signer: kit.signer(),
+            signer: Signer::Current,
             journal: None,
             body: None,
             input: input.clone(),
@@ -73,15 +74,17 @@ impl<'k> Call<'k> {
             ("iat", json!(now)),
             ("nbf", json!(now)),
             ("exp", json!(seconds_after(now, 60))),
-            ("jti", json!(kit.desk.id())),
+            ("jti", json!(keys::fresh_id())),
         ] {
             call = call.claim(name, value);
         }
         if action.effect == Effect::Read {
             return call;
         }
-        let run = kit.desk.id();
-        call.claim("input", json!(Digest::of_json(&input))).claim("approved_by", json!(["omar"])).as_run(&run)
+        let run = keys::fresh_id();
+        call.claim("input", json!(Digest::of_json(&input)))
+            .claim("approved_by", json!(["omar"]))
+            .for_run(&run)
     }
 
     /// Sets a claim; `null` removes it.
@@ -103,7 +106,7 @@ impl<'k> Call<'k> {
         self
     }
 
-    pub(crate) fn as_run(self, run: &str) -> Self {
+    pub(crate) fn for_run(self, run: &str) -> Self {
         self.claim("run", json!(run)).header("idempotency-key", run)
     }
 

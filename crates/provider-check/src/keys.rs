@@ -122,11 +122,11 @@ impl KeyDesk {
     pub(crate) fn last_asked(&self) -> Option<Timestamp> {
         *self.served.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// An id nobody had.
-    pub(crate) fn id(&self) -> String {
-        SystemClock.new_uuid().to_string()
-    }
+/// An id nobody had.
+pub(crate) fn fresh_id() -> String {
+    SystemClock.new_uuid().to_string()
 }
 
 fn published(keys: &[&Key]) -> String {

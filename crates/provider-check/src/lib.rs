@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 pub use crate::report::{Case, Failure, Report, Status};
 use crate::{
     answer::{Answer, Not},
-    call::{Call, Signer},
+    call::Call,
     keys::KeyDesk,
     process::Process,
 };
@@ -236,13 +236,9 @@ impl Kit {
         }
         Err(Not::held(after, &format!("`{name}` done {times} times"), &format!("it was done {count} times")))
     }
+}
 
-    /// A name that no other case uses.
-    pub(crate) fn fresh(&self, what: &str) -> String {
-        format!("{what}-{}", self.desk.id())
-    }
-
-    pub(crate) fn signer(&self) -> Signer {
-        Signer::Current
-    }
+/// A name that no other case uses.
+pub(crate) fn fresh(what: &str) -> String {
+    format!("{what}-{}", keys::fresh_id())
 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::CheckError;
 
 /// How long it may take until it listens: it may be compiled first.
-const START_TIME: Duration = Duration::from_secs(120);
+const START_TIME: Duration = Duration::from_mins(2);
 /// How often it is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 

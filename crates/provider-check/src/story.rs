@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use guichet_contract::sse::SseParser;
 use serde_json::{Map, Value, json};
 
-use crate::{Kit, answer::Not, call::Call};
+use crate::{Kit, answer::Not, call::Call, keys};
 
 /// All that one call told.
 #[derive(Debug)]
@@ -94,10 +94,10 @@ pub(crate) struct Run<'k> {
 impl<'k> Run<'k> {
     pub(crate) fn new(kit: &'k Kit, input: Value) -> Self {
         let (journal, done) = (Map::new(), Vec::new());
-        Self { kit, input, id: kit.desk.id(), journal, cancelled: false, calls: 0, done }
+        Self { kit, input, id: keys::fresh_id(), journal, cancelled: false, calls: 0, done }
     }
 
-    pub(crate) fn as_run(mut self, id: &str) -> Self {
+    pub(crate) fn for_run(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
         self
     }
@@ -108,7 +108,7 @@ impl<'k> Run<'k> {
 
     /// The next call, not yet made.
     pub(crate) fn next(&self) -> Result<Call<'k>, Not> {
-        let call = self.kit.call("conformance-build", self.input.clone())?.as_run(&self.id);
+        let call = self.kit.call("conformance-build", self.input.clone())?.for_run(&self.id);
         let call = call.handing(&self.journal);
         Ok(if self.cancelled { call.header("guichet-cancel", "asked") } else { call })
     }
@@ -135,7 +135,7 @@ impl<'k> Run<'k> {
     }
 
     /// Calls until it is no longer only noted.
-    pub(crate) async fn to_its_end(&mut self) -> Result<Story, Not> {
+    pub(crate) async fn finish(&mut self) -> Result<Story, Not> {
         loop {
             let before = self.journal.len();
             let story = self.call().await?;

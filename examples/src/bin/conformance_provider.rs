@@ -105,7 +105,7 @@ struct Bound {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Added {
+struct Sum {
     added: u32,
     count: u64,
     run: Option<String>,
@@ -128,14 +128,14 @@ async fn plan_add(effects: Effects, _: Context, add: Add) -> Result<Plan, Action
         .bound_to(serde_json::json!({"name": add.name, "amount": add.amount})))
 }
 
-async fn add(effects: Effects, context: Context, add: Add) -> Result<Added, ActionError> {
+async fn add(effects: Effects, context: Context, add: Add) -> Result<Sum, ActionError> {
     may_be_added(&add.name)?;
     if add.name.starts_with("slow") {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
     let count = effects.happened(&add.name);
     assert!(!add.name.starts_with("broken"), "it breaks off half-way, as the kit asks");
-    Ok(Added {
+    Ok(Sum {
         added: add.amount,
         count,
         run: context.run().map(str::to_owned),

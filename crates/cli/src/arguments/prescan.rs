@@ -24,8 +24,8 @@ impl Prescan {
         let mut seen = Self::default();
         let mut rest = arguments.iter().skip(1).map(|argument| argument.to_string_lossy());
         while let Some(argument) = rest.next() {
-            // What follows is another program's.
-            if argument == "--" {
+            // What follows is another program's. Elsewhere it is not: the shell's completion writes `--` before the line.
+            if argument == "--" && seen.words.first().is_some_and(|word| word == "provider") {
                 break;
             }
             let (flag, mut value) = match argument.split_once('=') {

@@ -10,6 +10,7 @@ mod actions;
 mod approvals;
 mod audit;
 mod changes;
+mod check_provider;
 mod completion;
 mod contexts;
 mod errors;

@@ -8,7 +8,7 @@ use super::Ended;
 use crate::{Kit, answer::Not};
 
 pub(super) async fn unknown_mode(kit: &Kit) -> Ended {
-    let name = kit.fresh("mode");
+    let name = crate::fresh("mode");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?.mode("rehearse");
     let answer = call.send().await?;
     kit.done(&name, 0, &answer.sent).await?;
@@ -16,7 +16,7 @@ pub(super) async fn unknown_mode(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn done(kit: &Kit) -> Ended {
-    let name = kit.fresh("done");
+    let name = crate::fresh("done");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 3, "note": null}))?;
     let answer = call.send().await?;
     let told = answer.result("its result")?;
@@ -29,7 +29,7 @@ pub(super) async fn done(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn null(kit: &Kit) -> Ended {
-    let answer = kit.call("conformance-remove", json!({"name": kit.fresh("null")}))?.send().await?;
+    let answer = kit.call("conformance-remove", json!({"name": crate::fresh("null")}))?.send().await?;
     match answer.result("null")? {
         serde_json::Value::Null => Ok(()),
         _ => Err(answer.not("204, or 200 with `null`")),
@@ -37,7 +37,7 @@ pub(super) async fn null(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn again(kit: &Kit) -> Ended {
-    let name = kit.fresh("again");
+    let name = crate::fresh("again");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?;
     let first = call.send().await?;
     let told = first.result("its result")?;
@@ -48,13 +48,13 @@ pub(super) async fn again(kit: &Kit) -> Ended {
         }
     }
     // A token of its own each time, as the gateway makes them.
-    let anew = kit.call("conformance-add", json!({"name": name, "amount": 1}))?.as_run(&call.run());
+    let anew = kit.call("conformance-add", json!({"name": name, "amount": 1}))?.for_run(&call.run());
     let third = anew.send().await?;
     if third.result("the same result")? != told {
         return Err(third.not(&format!("the same as before: {told}")));
     }
     kit.done(&name, 1, "the same call four times").await?;
-    let refused = kit.fresh("refused");
+    let refused = crate::fresh("refused");
     let call = kit.call("conformance-add", json!({"name": refused, "amount": 1}))?;
     let (first, second) = (call.send().await?, call.send().await?);
     if first.status == second.status && first.body == second.body {
@@ -65,7 +65,7 @@ pub(super) async fn again(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn again_meanwhile(kit: &Kit) -> Ended {
-    let name = kit.fresh("slow");
+    let name = crate::fresh("slow");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?;
     let (first, second) = tokio::join!(call.send(), call.send());
     let (first, second) = (first?, second?);
@@ -77,17 +77,17 @@ pub(super) async fn again_meanwhile(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn conflict(kit: &Kit) -> Ended {
-    let name = kit.fresh("conflict");
+    let name = crate::fresh("conflict");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?;
     let _ = call.send().await?.result("its result")?;
-    let other = kit.call("conformance-add", json!({"name": name, "amount": 2}))?.as_run(&call.run());
+    let other = kit.call("conformance-add", json!({"name": name, "amount": 2}))?.for_run(&call.run());
     let answer = other.send().await?;
     let _ = answer.problem(&[409], "the key was used with another input")?;
     kit.done(&name, 1, &answer.sent).await
 }
 
 pub(super) async fn goes_on(kit: &Kit) -> Ended {
-    let name = kit.fresh("slow");
+    let name = crate::fresh("slow");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?;
     if let Ok(early) = tokio::time::timeout(Duration::from_millis(400), call.send()).await {
         return Err(early?.not("no answer within 400 ms: names that begin with `slow` take 1.5 s"));
@@ -98,7 +98,7 @@ pub(super) async fn goes_on(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn refused(kit: &Kit) -> Ended {
-    let name = kit.fresh("refused");
+    let name = crate::fresh("refused");
     let answer = kit.call("conformance-add", json!({"name": name, "amount": 1}))?.send().await?;
     let problem = answer.problem(&[409], "why it was not done")?;
     if problem["next"].as_str().is_none_or(str::is_empty)
@@ -110,7 +110,7 @@ pub(super) async fn refused(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn broken(kit: &Kit) -> Ended {
-    let name = kit.fresh("broken");
+    let name = crate::fresh("broken");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?;
     let Ok(answer) = call.heard().await else { return kit.done(&name, 1, &call.told()).await };
     if !answer.is_unknown() {
@@ -127,7 +127,7 @@ pub(super) async fn broken(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn destroys(kit: &Kit) -> Ended {
-    let name = format!("{}/é %", kit.fresh("destroys"));
+    let name = format!("{}/é %", crate::fresh("destroys"));
     let input = json!({"name": name, "reason": "no longer needed; 100%"});
     let answer = kit.call("conformance-remove", input)?.send().await?;
     let _ = answer.result("null")?;

@@ -13,7 +13,7 @@ pub(super) async fn finishes(kit: &Kit) -> Ended {
             "the kit did not start this provider: `guichet provider check -- COMMAND`".to_owned(),
         ));
     };
-    let call = kit.call("conformance-add", json!({"name": kit.fresh("slow"), "amount": 1}))?;
+    let call = kit.call("conformance-add", json!({"name": crate::fresh("slow"), "amount": 1}))?;
     let stopping = async {
         tokio::time::sleep(Duration::from_millis(400)).await;
         process.ask_to_stop().await

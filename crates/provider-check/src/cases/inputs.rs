@@ -36,7 +36,7 @@ pub(super) async fn characters(kit: &Kit) -> Ended {
         // No path has a part that is empty or dots alone.
         let path = if word == "." { "dot" } else { word };
         echoed(kit, &json!({"word": path, "tags": [word, ""]})).await?;
-        let name = kit.fresh("characters");
+        let name = crate::fresh("characters");
         let input = json!({"name": name, "amount": 1, "note": word});
         let answer = kit.call("conformance-add", input)?.send().await?;
         let _ = answer.result("its result: the digest of the body is that of the token")?;
@@ -45,7 +45,7 @@ pub(super) async fn characters(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn numbers(kit: &Kit) -> Ended {
-    let name = kit.fresh("numbers");
+    let name = crate::fresh("numbers");
     for details in [
         json!({"b": 1, "a": {"d": [1, [2, {"f": null, "e": true}]], "c": ""}}),
         json!({"whole": [0, -1, 9_007_199_254_740_993_i64, i64::MIN, u64::MAX]}),
@@ -81,7 +81,7 @@ async fn refused(kit: &Kit, input: Value, pointer: &str) -> Ended {
 }
 
 pub(super) async fn wrong(kit: &Kit) -> Ended {
-    let name = kit.fresh("wrong");
+    let name = crate::fresh("wrong");
     refused(kit, json!({"name": name, "amount": "many"}), "/amount").await?;
     refused(kit, json!({"name": name, "amount": 0}), "/amount").await?;
     refused(kit, json!({"name": name, "amount": 101}), "/amount").await?;
@@ -92,14 +92,14 @@ pub(super) async fn wrong(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn missing(kit: &Kit) -> Ended {
-    let name = kit.fresh("missing");
+    let name = crate::fresh("missing");
     let answer = kit.call("conformance-add", json!({"name": name}))?.send().await?;
     let _ = answer.problem(&[422], "`amount` is missing")?;
     kit.done(&name, 0, &answer.sent).await
 }
 
 pub(super) async fn unknown(kit: &Kit) -> Ended {
-    let name = kit.fresh("unknown");
+    let name = crate::fresh("unknown");
     let answer = kit.call("conformance-add", json!({"name": name, "amount": 1, "amuont": 2}))?.send().await?;
     let _ = answer.problem(&[422], "the input has no `amuont`")?;
     kit.done(&name, 0, &answer.sent).await?;
@@ -108,7 +108,7 @@ pub(super) async fn unknown(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn not_json(kit: &Kit) -> Ended {
-    let name = kit.fresh("not-json");
+    let name = crate::fresh("not-json");
     for body in ["{\"name\": ", "nonsense", "[1]", "{\"a\": NaN}", "\u{feff}x"] {
         let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?.body(body);
         let answer = call.send().await?;
@@ -119,7 +119,7 @@ pub(super) async fn not_json(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn too_large(kit: &Kit) -> Ended {
-    let name = kit.fresh("large");
+    let name = crate::fresh("large");
     let input = json!({"name": name, "amount": 1, "note": "x".repeat(2 << 20)});
     let call = kit.call("conformance-add", input)?;
     // Who stops reading may hang up before we have sent it all.

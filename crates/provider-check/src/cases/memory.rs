@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Ended;
-use crate::{Kit, answer::Not, call::Call, story::Story};
+use crate::{Kit, answer::Not, call::Call, keys, story::Story};
 
 async fn ask(call: &Call<'_>, mode: &str) -> Result<(crate::answer::Answer, Value), Not> {
     let answer = call.clone().mode(mode).send().await?;
@@ -26,9 +26,9 @@ fn remembering<'k>(kit: &'k Kit, operation: &str, input: Value) -> Result<Call<'
 
 pub(super) async fn unheard(kit: &Kit) -> Ended {
     for (operation, input) in [
-        ("conformance-add", json!({"name": kit.fresh("unheard"), "amount": 1})),
-        ("conformance-tell", json!({"name": kit.fresh("unheard")})),
-        ("conformance-build", json!({"name": kit.fresh("unheard")})),
+        ("conformance-add", json!({"name": crate::fresh("unheard"), "amount": 1})),
+        ("conformance-tell", json!({"name": crate::fresh("unheard")})),
+        ("conformance-build", json!({"name": crate::fresh("unheard")})),
     ] {
         let name = input["name"].as_str().unwrap_or_default().to_owned();
         let (answer, told) = ask(&remembering(kit, operation, input)?, "outcome").await?;
@@ -43,7 +43,7 @@ pub(super) async fn unheard(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn ended(kit: &Kit) -> Ended {
-    let call = remembering(kit, "conformance-add", json!({"name": kit.fresh("ended"), "amount": 1}))?;
+    let call = remembering(kit, "conformance-add", json!({"name": crate::fresh("ended"), "amount": 1}))?;
     let result = call.send().await?.result("its result")?;
     let (answer, told) = ask(&call, "outcome").await?;
     if told["known"] != true
@@ -54,7 +54,7 @@ pub(super) async fn ended(kit: &Kit) -> Ended {
             "`known`: true, and `outcome`: {{\"status\": \"succeeded\", \"result\": {result}}}"
         )));
     }
-    let call = remembering(kit, "conformance-add", json!({"name": kit.fresh("refused"), "amount": 1}))?;
+    let call = remembering(kit, "conformance-add", json!({"name": crate::fresh("refused"), "amount": 1}))?;
     let _ = call.send().await?;
     let (answer, told) = ask(&call, "outcome").await?;
     let failed = told["outcome"]["status"] == "failed" && told["outcome"]["problem"]["detail"].is_string();
@@ -62,7 +62,7 @@ pub(super) async fn ended(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn under_way(kit: &Kit) -> Ended {
-    let call = remembering(kit, "conformance-add", json!({"name": kit.fresh("slow"), "amount": 1}))?;
+    let call = remembering(kit, "conformance-add", json!({"name": crate::fresh("slow"), "amount": 1}))?;
     let asking = async {
         tokio::time::sleep(Duration::from_millis(400)).await;
         ask(&call, "outcome").await
@@ -78,16 +78,16 @@ pub(super) async fn under_way(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn token(kit: &Kit) -> Ended {
-    let call = remembering(kit, "conformance-add", json!({"name": kit.fresh("token"), "amount": 1}))?;
+    let call = remembering(kit, "conformance-add", json!({"name": crate::fresh("token"), "amount": 1}))?;
     let _ = call.send().await?.result("its result")?;
-    let other = call.clone().claim("run", json!(kit.desk.id())).mode("outcome");
+    let other = call.clone().claim("run", json!(keys::fresh_id())).mode("outcome");
     other.send().await?.denied("`run` is another than Idempotency-Key")?;
     let other = call.claim("input", Value::Null).mode("outcome");
     other.send().await?.denied("there is no `input`")
 }
 
 pub(super) async fn cancel_unheard(kit: &Kit) -> Ended {
-    let name = kit.fresh("unheard");
+    let name = crate::fresh("unheard");
     let call = remembering(kit, "conformance-tell", json!({"name": name}))?;
     let (answer, told) = ask(&call, "cancel").await?;
     if told["known"] != false {
@@ -97,7 +97,7 @@ pub(super) async fn cancel_unheard(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn cancel_under_way(kit: &Kit) -> Ended {
-    let name = kit.fresh("cancelled");
+    let name = crate::fresh("cancelled");
     let call = remembering(kit, "conformance-tell", json!({"name": name, "milliseconds": 20_000}))?;
     let cancelling = async {
         tokio::time::sleep(Duration::from_millis(400)).await;

@@ -22,7 +22,7 @@ async fn plan(kit: &Kit, name: &str) -> Result<(Answer, Plan), Not> {
 }
 
 pub(super) async fn changes_nothing(kit: &Kit) -> Ended {
-    let name = kit.fresh("plan");
+    let name = crate::fresh("plan");
     let (answer, _) = plan(kit, &name).await?;
     kit.done(&name, 0, &answer.sent).await?;
     // The run has no id while it is only planned.
@@ -39,7 +39,7 @@ pub(super) async fn changes_nothing(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn shape(kit: &Kit) -> Ended {
-    let (answer, plan) = plan(kit, &kit.fresh("plan")).await?;
+    let (answer, plan) = plan(kit, &crate::fresh("plan")).await?;
     let names: BTreeSet<&str> = plan.facts.iter().map(|fact| fact.name.as_str()).collect();
     if plan.sentence.trim().is_empty() {
         return Err(answer.not("a sentence"));
@@ -55,7 +55,7 @@ pub(super) async fn shape(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn same_twice(kit: &Kit) -> Ended {
-    let name = kit.fresh("plan");
+    let name = crate::fresh("plan");
     let (_, first) = plan(kit, &name).await?;
     let done = kit.call("conformance-add", json!({"name": name, "amount": 2}))?.send().await?;
     let _ = done.result("its result")?;
@@ -69,13 +69,13 @@ pub(super) async fn same_twice(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn refused(kit: &Kit) -> Ended {
-    let call = kit.call("conformance-add", json!({"name": kit.fresh("refused"), "amount": 2}))?;
+    let call = kit.call("conformance-add", json!({"name": crate::fresh("refused"), "amount": 2}))?;
     let answer = call.mode("plan").send().await?;
     answer.problem(&[409], "why it cannot be done").map(drop)
 }
 
 pub(super) async fn bound(kit: &Kit) -> Ended {
-    let name = kit.fresh("plan");
+    let name = crate::fresh("plan");
     let (answer, plan) = plan(kit, &name).await?;
     let bound = plan.bound.ok_or_else(|| answer.not("`bound`, what the plan is about exactly"))?;
     let done =
@@ -92,7 +92,7 @@ pub(super) async fn bound(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn other_input(kit: &Kit) -> Ended {
-    let call = kit.call("conformance-add", json!({"name": kit.fresh("plan"), "amount": 2}))?.mode("plan");
+    let call = kit.call("conformance-add", json!({"name": crate::fresh("plan"), "amount": 2}))?.mode("plan");
     let digest = guichet_contract::Digest::of_json(&json!({}));
     call.claim("input", json!(digest)).send().await?.denied("`input` is the digest of another input")
 }

@@ -21,7 +21,7 @@ async fn each_done(kit: &Kit, name: &str, times: &[(&str, u64)], after: &str) ->
 }
 
 pub(super) async fn noted(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name}));
     let story = run.call().await?;
     let _ = story.ends("noted")?;
@@ -32,9 +32,9 @@ pub(super) async fn noted(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn to_the_end(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name}));
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     if story.ends("succeeded")?["result"] != json!(["a", "b", "c"]) {
         return Err(story.not("`result`: [\"a\", \"b\", \"c\"], the results of its steps"));
     }
@@ -49,11 +49,11 @@ pub(super) async fn to_the_end(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn elsewhere(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name}));
     let _ = run.journal.insert("a".to_owned(), json!("a"));
     let _ = run.journal.insert("b".to_owned(), json!("b, done elsewhere"));
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     if story.ends("succeeded")?["result"] != json!(["a", "b, done elsewhere", "c"]) {
         return Err(story.not("`result`: [\"a\", \"b, done elsewhere\", \"c\"], with the journal's results"));
     }
@@ -61,7 +61,7 @@ pub(super) async fn elsewhere(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn told_again(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name}));
     let _ = run.call().await?;
     run.journal.clear();
@@ -70,12 +70,12 @@ pub(super) async fn told_again(kit: &Kit) -> Ended {
         return Err(story.not("the step `a` told as done once more"));
     }
     each_done(kit, &name, &[("a", 1), ("b", 0)], &story.sent).await?;
-    let _ = run.to_its_end().await?.ends("succeeded")?;
+    let _ = run.finish().await?.ends("succeeded")?;
     each_done(kit, &name, &[("a", 1), ("b", 1), ("c", 1)], "the rest of the run").await
 }
 
 pub(super) async fn journal_forged(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut journal = Map::new();
     let _ = journal.insert("a".to_owned(), json!("forged"));
     let call = || kit.call("conformance-build", json!({"name": name}));
@@ -91,7 +91,7 @@ pub(super) async fn journal_forged(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn journal_where_none(kit: &Kit) -> Ended {
-    let name = kit.fresh("journal");
+    let name = crate::fresh("journal");
     let mut journal = Map::new();
     let _ = journal.insert("a".to_owned(), json!(1));
     let answer =
@@ -105,9 +105,9 @@ pub(super) async fn journal_where_none(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn pause(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name, "pause": 1_500}));
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     let outcome = story.ends("waiting")?.clone();
     let until: Option<Timestamp> = outcome["until"].as_str().and_then(|until| until.parse().ok());
     let Some(until) = until else { return Err(story.not("`until`, a moment as RFC 3339 writes it")) };
@@ -118,15 +118,15 @@ pub(super) async fn pause(kit: &Kit) -> Ended {
     }
     let left = until.duration_since(SystemClock.now());
     tokio::time::sleep(Duration::try_from(left).unwrap_or_default() + Duration::from_millis(50)).await;
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     let _ = story.ends("succeeded")?;
     each_done(kit, &name, &[("a", 1), ("b", 1), ("c", 1)], &story.sent).await
 }
 
 pub(super) async fn undone(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name, "breaks_at": "c"}));
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     let outcome = story.ends("failed")?;
     if outcome["problem"]["detail"].as_str().is_none_or(|detail| !detail.contains("c breaks")) {
         return Err(story.not("`problem` with the `detail` that the action gave: `c breaks`"));
@@ -145,9 +145,9 @@ pub(super) async fn undone(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn not_undone(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name, "breaks_at": "c", "stays": "b"}));
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     let detail = story.ends("failed")?["problem"]["detail"].as_str().unwrap_or_default();
     if !detail.contains("c breaks") || !detail.contains("b is in use") {
         return Err(
@@ -158,7 +158,7 @@ pub(super) async fn not_undone(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn undone_elsewhere(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let input = json!({"name": name, "breaks_at": "c"});
     let mut run = Run::new(kit, input.clone());
     while !run.journal.contains_key("undo c") {
@@ -170,36 +170,36 @@ pub(super) async fn undone_elsewhere(kit: &Kit) -> Ended {
     // A process that never heard of the run: here, of this key.
     let mut taken_over = Run::new(kit, input);
     taken_over.journal = run.journal.clone();
-    let story = taken_over.to_its_end().await?;
+    let story = taken_over.finish().await?;
     let _ = story.ends("failed")?;
     let times = [("a", 1), ("b", 1), ("tried c", 1), ("undo c", 1), ("undo b", 1), ("undo a", 1)];
     each_done(kit, &name, &times, &story.sent).await
 }
 
 pub(super) async fn cancelled(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name}));
     let _ = run.call().await?;
     let _ = run.call().await?;
     run.cancelled = true;
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     let _ = story.ends("cancelled")?;
     let times = [("a", 1), ("b", 1), ("tried c", 0), ("undo b", 1), ("undo a", 1)];
     each_done(kit, &name, &times, &story.sent).await
 }
 
 pub(super) async fn cancelled_pause(kit: &Kit) -> Ended {
-    let name = kit.fresh("build");
+    let name = crate::fresh("build");
     let mut run = Run::new(kit, json!({"name": name, "pause": 3_600_000}));
-    let _ = run.to_its_end().await?.ends("waiting")?;
+    let _ = run.finish().await?.ends("waiting")?;
     run.cancelled = true;
-    let story = run.to_its_end().await?;
+    let story = run.finish().await?;
     let _ = story.ends("cancelled")?;
     each_done(kit, &name, &[("c", 0), ("undo b", 1), ("undo a", 1)], &story.sent).await?;
     // Asked once more in another process: the same end.
-    let mut elsewhere = Run::new(kit, json!({"name": name, "pause": 3_600_000})).as_run(run.id());
+    let mut elsewhere = Run::new(kit, json!({"name": name, "pause": 3_600_000})).for_run(run.id());
     elsewhere.journal = run.journal.clone();
     elsewhere.cancelled = true;
-    let _ = elsewhere.to_its_end().await?.ends("cancelled")?;
+    let _ = elsewhere.finish().await?.ends("cancelled")?;
     each_done(kit, &name, &[("undo b", 1), ("undo a", 1)], "the same call once more").await
 }

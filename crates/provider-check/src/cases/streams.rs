@@ -8,7 +8,7 @@ use super::Ended;
 use crate::{Kit, answer::Not, story::Story};
 
 pub(super) async fn told(kit: &Kit) -> Ended {
-    let name = kit.fresh("told");
+    let name = crate::fresh("told");
     let story = Story::of(&kit.call("conformance-tell", json!({"name": name}))?).await?;
     if story.ends("succeeded")?["result"] != json!({"told": name}) {
         return Err(story.not(&format!("`result`: {{\"told\": \"{name}\"}}")));
@@ -41,7 +41,7 @@ pub(super) async fn told(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn failed(kit: &Kit) -> Ended {
-    let call = kit.call("conformance-tell", json!({"name": kit.fresh("failed"), "fail": true}))?;
+    let call = kit.call("conformance-tell", json!({"name": crate::fresh("failed"), "fail": true}))?;
     let story = Story::of(&call).await?;
     let problem = &story.ends("failed")?["problem"];
     if problem["detail"].as_str().is_some_and(|text| !text.is_empty()) {
@@ -52,7 +52,7 @@ pub(super) async fn failed(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn again(kit: &Kit) -> Ended {
-    let name = kit.fresh("again");
+    let name = crate::fresh("again");
     let call = kit.call("conformance-tell", json!({"name": name}))?;
     let first = Story::of(&call).await?;
     let second = Story::of(&call).await?;
@@ -63,7 +63,7 @@ pub(super) async fn again(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn goes_on(kit: &Kit) -> Ended {
-    let name = kit.fresh("goes-on");
+    let name = crate::fresh("goes-on");
     let call = kit.call("conformance-tell", json!({"name": name, "milliseconds": 1_500}))?;
     if tokio::time::timeout(Duration::from_millis(400), Story::of(&call)).await.is_ok() {
         return Err(Not::held(&call.told(), "a stream of 1.5 s", "it ended within 400 ms"));

@@ -8,6 +8,7 @@ use crate::{
     Kit,
     answer::Not,
     call::{Call, Signer, seconds_after},
+    keys,
 };
 
 /// A call that changes nothing, as `wrong` has it, is 401.
@@ -17,7 +18,7 @@ async fn denied(call: Call<'_>, why: &str) -> Ended {
 
 /// A change, as `wrong` has it, is 401 and is not done.
 async fn denied_change(kit: &Kit, why: &str, wrong: impl FnOnce(Call<'_>) -> Call<'_>) -> Ended {
-    let name = kit.fresh("denied");
+    let name = crate::fresh("denied");
     let call = wrong(kit.call("conformance-add", json!({"name": name, "amount": 1}))?);
     let answer = call.send().await?;
     let denied = answer.denied(why);
@@ -139,13 +140,13 @@ pub(super) async fn other_input(kit: &Kit) -> Ended {
 }
 
 pub(super) async fn other_run(kit: &Kit) -> Ended {
-    let other = kit.desk.id();
+    let other = keys::fresh_id();
     denied_change(kit, "`run` is another than Idempotency-Key", |call| {
         call.header("idempotency-key", &other)
     })
     .await?;
     // Without the header there is no run to compare with: refused, in whatever words.
-    let name = kit.fresh("denied");
+    let name = crate::fresh("denied");
     let call = kit.call("conformance-add", json!({"name": name, "amount": 1}))?;
     let answer = call.header("idempotency-key", "").send().await?;
     kit.done(&name, 0, &answer.sent).await?;
