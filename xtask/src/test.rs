@@ -24,6 +24,7 @@ pub(crate) fn test() -> Result<ExitCode> {
     prerequisites::mail_server()?;
     prerequisites::schemathesis()?;
     prerequisites::libfaketime();
+    prerequisites::kafka();
     let (mut counts, built) = cargo_test()?;
     // A test binary that does not compile or dies counts no test, and must not pass for that.
     if !built && counts.failed == 0 {

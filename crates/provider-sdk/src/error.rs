@@ -57,7 +57,10 @@ impl ActionError {
 
     /// It was stopped, since somebody asked for that.
     pub fn cancelled() -> Self {
-        Self { problem: Box::new(Problem::new(code::RUN_CANCELLED, "it was stopped on request")), unknown: false }
+        Self {
+            problem: Box::new(Problem::new(code::RUN_CANCELLED, "it was stopped on request")),
+            unknown: false,
+        }
     }
 
     pub(crate) fn of_problem(problem: Box<Problem>) -> Self {

@@ -41,6 +41,8 @@ pub struct Setup {
     pub tls: Option<(String, String)>,
     /// Most that its heap may have, MiB; 0 for 400.
     pub heap_mib: u32,
+    /// The port on 127.0.0.1 by which it has its clients call it back, where that is not its own: a proxy's.
+    pub advertised: Option<u16>,
     /// Further lines of `server.properties`.
     pub properties: String,
 }
@@ -218,9 +220,8 @@ impl Broker {
         let Ports { plain, sasl, tls, controller } = self.ports;
         let mut listeners = format!("PLAIN://127.0.0.1:{plain},SASL://127.0.0.1:{sasl}");
         let mut security = "PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT".to_owned();
-        let login = |module: &str, user: &str| {
-            format!("org.apache.kafka.common.security.{module} required{user};\n")
-        };
+        let login =
+            |module: &str, user: &str| format!("org.apache.kafka.common.security.{module} required{user};\n");
         let plain_login = login("plain.PlainLoginModule", &format!(" user_{USER}=\"{PASSWORD}\""));
         let scram_login = login("scram.ScramLoginModule", "");
         let mut more = String::new();
@@ -245,7 +246,11 @@ impl Broker {
                 self.dir.join("server.pem").display()
             );
         }
-        let advertised = listeners.replace("TLS://127.0.0.1", "TLS://localhost");
+        let mut advertised = listeners.replace("TLS://127.0.0.1", "TLS://localhost");
+        if let Some(port) = setup.advertised {
+            advertised = advertised
+                .replace(&format!("PLAIN://127.0.0.1:{plain}"), &format!("PLAIN://127.0.0.1:{port}"));
+        }
         let properties = format!(
             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners={listeners},CONTROLLER://127.0.0.1:{controller}\nadvertised.listeners={advertised}\n\

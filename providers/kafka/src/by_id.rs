@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use krafka::{
-    Kafka, KrafkaError,
     __private::{
         kafka_metadata, kafka_pool,
         protocol::{
@@ -15,6 +14,7 @@ use krafka::{
             VersionedEncode as _,
         },
     },
+    Kafka, KrafkaError,
 };
 use tokio::time::timeout;
 
@@ -44,7 +44,9 @@ pub(crate) async fn delete_topic(kafka: &Kafka, id: TopicId, within: Duration) -
         .map_err(|_| Fault::Unreachable("the controller does not answer".to_owned()))?
         .map_err(unreachable)?;
     if connection.negotiate_api_version(ApiKey::DeleteTopics, BY_ID, BY_ID).is_none() {
-        return Err(Fault::Refused("this Kafka deletes no topics by their ids; 2.8 or later does".to_owned()));
+        return Err(Fault::Refused(
+            "this Kafka deletes no topics by their ids; 2.8 or later does".to_owned(),
+        ));
     }
     let request = DeleteTopicsRequest {
         topic_names: Vec::new(),

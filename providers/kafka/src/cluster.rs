@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long one question to a cluster may take.
-pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(8);
+pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// One cluster.
 pub(crate) struct Cluster {
@@ -68,10 +68,10 @@ impl Cluster {
     pub(crate) fn explain(&self, what: &str, fault: Fault) -> ActionError {
         let name = &self.name;
         match fault {
-            Fault::Unreachable(why) => {
-                ActionError::unavailable(format!("cluster `{name}` cannot be reached: {why}"))
-                    .next("look whether its brokers are up, and whether its settings in the provider are right")
-            }
+            Fault::Unreachable(why) => ActionError::unavailable(format!(
+                "cluster `{name}` cannot be reached: {why}"
+            ))
+            .next("look whether its brokers are up, and whether its settings in the provider are right"),
             Fault::Unanswered(why) => {
                 ActionError::unavailable(format!("cluster `{name}` did not answer: {why}"))
                     .next("look whether its brokers are up, and try again in a moment")

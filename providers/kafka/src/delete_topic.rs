@@ -15,6 +15,8 @@ use crate::{
 
 /// The fact by which policies ask whether somebody writes to it.
 pub(crate) const WRITTEN: &str = "written in the last hour";
+/// The fact by which they ask whether somebody reads it.
+pub(crate) const MEMBERS: &str = "members that read it now";
 /// Groups that a plan names.
 const MOST_GROUPS: usize = 50;
 
@@ -75,6 +77,7 @@ pub(crate) async fn plan(
         counted(topic.partitions.len(), "partition")
     );
     let plan = Plan::new(sentence)
+        .fact("id", hex(topic.id))
         .fact("partitions", topic.partitions.len())
         .fact("replication", topic.replication())
         .moving_fact("size", size(sizes.values().sum()))
@@ -83,7 +86,7 @@ pub(crate) async fn plan(
         .moving_fact(WRITTEN, writes.in_the_last_hour > 0)
         .moving_fact("messages per second, last hour", tenths(writes.per_second()))
         .moving_fact("consumer groups", groups)
-        .moving_fact("members that read it now", members);
+        .moving_fact(MEMBERS, members);
     Ok(plan.bound_to(json!(Bound::topic(&delete.cluster, &state, &topic))))
 }
 

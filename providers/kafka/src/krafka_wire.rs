@@ -49,20 +49,42 @@ const AT_ONCE: usize = 5_000;
 /// One cluster, connected when it is first asked.
 pub(crate) struct KrafkaWire {
     reached: Reached,
-    /// Made once, and again as long as it cannot be made.
-    kafka: Mutex<Option<Kafka>>,
+    made: Mutex<Made>,
+}
+
+/// The client, made once, and again as long as it cannot be made.
+#[derive(Default)]
+struct Made {
+    kafka: Option<Kafka>,
+    /// When it could not be made, and why.
+    failed: Option<(Instant, Fault)>,
 }
 
 impl KrafkaWire {
     pub(crate) fn new(reached: Reached) -> Self {
-        Self { reached, kafka: Mutex::new(None) }
+        Self { reached, made: Mutex::default() }
     }
 
     async fn kafka(&self) -> Answer<Kafka> {
-        let mut kafka = self.kafka.lock().await;
-        if let Some(kafka) = &*kafka {
+        let begun = Instant::now();
+        let mut made = self.made.lock().await;
+        if let Some(kafka) = &made.kafka {
             return Ok(kafka.clone());
         }
+        // Whoever waited while it could not be reached need not wait once more for the same.
+        if let Some((_, fault)) = made.failed.as_ref().filter(|(at, _)| *at >= begun) {
+            return Err(fault.clone());
+        }
+        match self.connect().await {
+            Ok(kafka) => Ok(made.kafka.insert(kafka).clone()),
+            Err(fault) => {
+                made.failed = Some((Instant::now(), fault.clone()));
+                Err(fault)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Answer<Kafka> {
         let builder = Kafka::builder(self.reached.bootstrap.join(","))
             .client_id("guichet")
             .security(self.reached.security.clone())
@@ -72,11 +94,10 @@ impl KrafkaWire {
             .max_response_size(64 * 1024 * 1024);
         let made = timeout(ANSWERS_WITHIN, builder.connect()).await;
         let made = made.map_err(|_| Fault::Unreachable("it does not answer".to_owned()))?;
-        let made = made.map_err(|error| match fault(error) {
+        made.map_err(|error| match fault(error) {
             Fault::Unanswered(why) => Fault::Unreachable(why),
             other => other,
-        })?;
-        Ok(kafka.insert(made).clone())
+        })
     }
 
     async fn admin(&self) -> Answer<AdminClient> {
@@ -90,8 +111,12 @@ impl Wire for KrafkaWire {
         let admin = self.admin().await?;
         let told = admin.describe_cluster(DescribeClusterOptions::default()).await.map_err(fault)?;
         let brokers = told.brokers.into_iter();
-        let brokers =
-            brokers.map(|broker| Node { id: broker.id, host: broker.host, port: broker.port, rack: broker.rack });
+        let brokers = brokers.map(|broker| Node {
+            id: broker.id,
+            host: broker.host,
+            port: broker.port,
+            rack: broker.rack,
+        });
         Ok(ClusterState { id: told.cluster_id, controller: told.controller_id, brokers: brokers.collect() })
     }
 
@@ -121,15 +146,18 @@ impl Wire for KrafkaWire {
 
     async fn topic(&self, name: &str) -> Answer<Topic> {
         let admin = self.admin().await?;
-        let mut told = admin.describe_topics([name], DescribeTopicsOptions::default()).await.map_err(fault)?;
+        let mut told =
+            admin.describe_topics([name], DescribeTopicsOptions::default()).await.map_err(fault)?;
         told.remove(name).ok_or(Fault::NotThere)?.map(topic).map_err(fault)
     }
 
     async fn topic_settings(&self, name: &str) -> Answer<Vec<TopicSetting>> {
         let admin = self.admin().await?;
         let resource = ConfigResource::topic(name);
-        let mut told =
-            admin.describe_configs([resource.clone()], DescribeConfigsOptions::default()).await.map_err(fault)?;
+        let mut told = admin
+            .describe_configs([resource.clone()], DescribeConfigsOptions::default())
+            .await
+            .map_err(fault)?;
         let entries = told.remove(&resource).ok_or(Fault::NotThere)?.map_err(fault)?;
         let setting = |entry: krafka::admin::ConfigEntry| TopicSetting {
             own: entry.config_source == OF_THE_TOPIC,
@@ -170,10 +198,10 @@ impl Wire for KrafkaWire {
                 match told {
                     Ok(told) => {
                         let written = told.timestamp.and_then(|at| Timestamp::from_millisecond(at).ok());
-                        drop(found.insert(partition, Some(Found { offset: told.offset, written })));
+                        let _ = found.insert(partition, Some(Found { offset: told.offset, written }));
                     }
                     Err(KrafkaError::Broker { code: ErrorCode::OffsetNotAvailable, .. }) => {
-                        drop(found.insert(partition, None));
+                        let _ = found.insert(partition, None);
                     }
                     Err(error @ KrafkaError::Broker { .. }) => {
                         tracing::info!(topic = place.topic, partition = place.partition, %error, "no offset");
@@ -248,8 +276,10 @@ impl Wire for KrafkaWire {
 
     async fn describe_groups(&self, names: &[String]) -> Answer<Vec<Group>> {
         let admin = self.admin().await?;
-        let told =
-            admin.describe_consumer_groups(names, DescribeConsumerGroupsOptions::default()).await.map_err(fault)?;
+        let told = admin
+            .describe_consumer_groups(names, DescribeConsumerGroupsOptions::default())
+            .await
+            .map_err(fault)?;
         let mut groups = Vec::with_capacity(told.len());
         for (name, told) in told {
             match told {
@@ -288,8 +318,9 @@ impl Wire for KrafkaWire {
     async fn commit(&self, group: &str, offsets: &BTreeMap<Partition, i64>) -> Answer<()> {
         let offsets = offsets.iter().map(|(partition, offset)| (place(partition), *offset));
         let admin = self.admin().await?;
-        let told =
-            admin.alter_consumer_group_offsets(group, offsets, AlterConsumerGroupOffsetsOptions::default()).await;
+        let told = admin
+            .alter_consumer_group_offsets(group, offsets, AlterConsumerGroupOffsetsOptions::default())
+            .await;
         for told in told.map_err(fault)?.into_values() {
             told.map_err(fault)?;
         }
@@ -411,7 +442,11 @@ fn message(record: krafka::ConsumerRecord) -> Message {
         written: Timestamp::from_millisecond(record.timestamp).ok(),
         key: record.key.as_deref().map(bytes),
         value: record.value.as_deref().map(bytes),
-        headers: record.headers.into_iter().map(|(name, value)| (name, value.as_deref().map(bytes))).collect(),
+        headers: record
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name, value.as_deref().map(bytes)))
+            .collect(),
     }
 }
 
@@ -430,7 +465,8 @@ fn spec(at: At) -> OffsetSpec {
 
 /// The answer to the one thing that was asked for.
 fn first<K>(told: HashMap<K, krafka::Result<()>>) -> Answer<()> {
-    let nothing = || Err(Fault::Unanswered("the broker's answer does not name what was asked for".to_owned()));
+    let nothing =
+        || Err(Fault::Unanswered("the broker's answer does not name what was asked for".to_owned()));
     told.into_values().next().map_or_else(nothing, |told| told.map_err(fault))
 }
 

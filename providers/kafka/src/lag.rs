@@ -54,7 +54,7 @@ pub(crate) async fn committed(
     groups: &[String],
     of: Option<&[Partition]>,
 ) -> Answer<Vec<HashMap<Partition, i64>>> {
-    let asked = groups.iter().map(|group| cluster.wire.committed(group, of));
+    let asked: Vec<_> = groups.iter().map(|group| cluster.wire.committed(group, of)).collect();
     let told: Vec<Answer<HashMap<Partition, i64>>> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     told.into_iter().collect()
 }

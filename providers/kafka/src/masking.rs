@@ -40,8 +40,9 @@ impl Masks {
     pub(crate) fn new(masks: &[Mask]) -> Result<Self, String> {
         let rule = |mask: &Mask| {
             let path = |text: &String| {
-                JsonPath::parse(text)
-                    .map_err(|error| format!("`{text}` is no JSON path ({error}); write it as `$.customer.email`"))
+                JsonPath::parse(text).map_err(|error| {
+                    format!("`{text}` is no JSON path ({error}); write it as `$.customer.email`")
+                })
             };
             let paths: Result<Vec<JsonPath>, String> = mask.paths.iter().map(path).collect();
             Ok(Rule {
@@ -75,10 +76,12 @@ impl Masks {
     /// Hides what the paths name; how many places that were.
     pub(crate) fn hide(&self, topic: &str, value: &mut Value) -> usize {
         let located = |path: &JsonPath| -> Vec<String> {
-            path.query_located(value).locations().map(serde_json_path::NormalizedPath::to_json_pointer).collect()
+            path.query_located(value)
+                .locations()
+                .map(serde_json_path::NormalizedPath::to_json_pointer)
+                .collect()
         };
-        let mut places: Vec<String> =
-            self.of(topic).flat_map(|rule| &rule.paths).flat_map(located).collect();
+        let mut places: Vec<String> = self.of(topic).flat_map(|rule| &rule.paths).flat_map(located).collect();
         places.sort_unstable();
         places.dedup();
         for place in &places {
@@ -123,7 +126,8 @@ mod tests {
 
     #[test]
     fn what_a_path_names_is_hidden_wherever_it_lies() {
-        let mut value = json!({"customer": {"email": "a@b", "name": "A"}, "lines": [{"card": 1}, {"sum": 2}]});
+        let mut value =
+            json!({"customer": {"email": "a@b", "name": "A"}, "lines": [{"card": 1}, {"sum": 2}]});
         assert_eq!(masks().hide("billing.invoices", &mut value), 3);
         assert_eq!(value, json!({"customer": MASKED, "lines": [{"card": MASKED}, {"sum": 2}]}));
         let mut other = json!({"customer": {"email": "a@b"}});
@@ -133,7 +137,9 @@ mod tests {
 
     #[test]
     fn headers_and_keys_are_hidden_where_a_rule_says_so() {
-        assert!(masks().hides_header("billing.x", "AUTHORIZATION") && !masks().hides_header("y", "authorization"));
+        assert!(
+            masks().hides_header("billing.x", "AUTHORIZATION") && !masks().hides_header("y", "authorization")
+        );
         assert!(masks().hides_key("people") && !masks().hides_key("billing.x"));
         assert!(masks().hides_members("billing.x") && !masks().hides_members("people"));
     }

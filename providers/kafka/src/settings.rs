@@ -123,8 +123,7 @@ impl Settings {
         let base = path.parent().unwrap_or(Path::new("."));
         for cluster in &mut settings.clusters {
             let tls = cluster.tls.iter_mut();
-            let files =
-                tls.flat_map(|tls| [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file]);
+            let files = tls.flat_map(|tls| [&mut tls.ca_file, &mut tls.certificate_file, &mut tls.key_file]);
             let password = cluster.sasl.iter_mut().map(|sasl| &mut sasl.password_file);
             for file in files.chain(password).flatten() {
                 *file = base.join(&*file);

@@ -143,9 +143,11 @@ pub(crate) async fn describe(
     let explain = |fault| cluster.explain(&format!("topic `{}`", of.topic), fault);
     let writes = Writes::of(cluster, &topic, context.now()).await?;
     let partitions = topic.partitions();
-    let (sizes, settings) =
-        futures_util::try_join!(cluster.wire.sizes(Some(&partitions)), cluster.wire.topic_settings(&of.topic))
-            .map_err(explain)?;
+    let (sizes, settings) = futures_util::try_join!(
+        cluster.wire.sizes(Some(&partitions)),
+        cluster.wire.topic_settings(&of.topic)
+    )
+    .map_err(explain)?;
     let readers = traffic::readers(cluster, &topic, &writes.spans).await?;
     let rows = topic.partitions.iter().zip(&partitions).map(|(told, partition)| OfPartition {
         partition: told.number,

@@ -56,7 +56,10 @@ pub(crate) fn hex(id: TopicId) -> String {
 pub(crate) fn pair(text: &str, pointer: &str) -> Result<(String, String), ActionError> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
-        _ => Err(ActionError::invalid(pointer, format!("`{text}` is no name and value: write it as NAME=VALUE"))),
+        _ => Err(ActionError::invalid(
+            pointer,
+            format!("`{text}` is no name and value: write it as NAME=VALUE"),
+        )),
     }
 }
 
@@ -66,10 +69,7 @@ mod tests {
 
     #[test]
     fn as_people_read_them() {
-        assert_eq!(
-            [size(0), size(1023), size(1536), size(5 << 30)],
-            ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]
-        );
+        assert_eq!([size(0), size(1023), size(1536), size(5 << 30)], ["0 B", "1023 B", "1.5 KiB", "5.0 GiB"]);
         let now: Timestamp = "2026-11-21T12:00:00.5Z".parse().unwrap();
         let before: Timestamp = "2026-11-21T08:30:00.25Z".parse().unwrap();
         assert_eq!(moment(before, now), "2026-11-21T08:30:00Z (3 h ago)");
