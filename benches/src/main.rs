@@ -22,6 +22,7 @@ mod figures;
 mod followers;
 mod gateway;
 mod haproxy;
+mod kafka;
 mod ledger;
 mod load;
 mod machine;
@@ -42,7 +43,7 @@ use std::{ops::RangeInclusive, process::ExitCode, slice, time::Duration};
 
 use anyhow::{Context as _, bail};
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "reads",
     "scale",
     "changes",
@@ -54,14 +55,18 @@ const NAMES: [&str; 11] = [
     "followers",
     "openapi",
     SOAK,
+    KAFKA,
 ];
 /// It takes ten minutes, so it is measured only when it is named.
 const SOAK: &str = "soak";
+/// It needs Java, so it is measured only when it is named.
+const KAFKA: &str = "kafka";
 const USAGE: &str = "\
 cargo xtask bench [NAME…] [--seconds N] [--records N] [--runs N]
 
 NAME       reads, scale, changes, approvals, decisions, memory-and-start, cli, ledger, followers, openapi; all of them when none is named;
            soak: everything at once, to see whether memory grows; only when it is named
+           kafka: lists, lag and plans of the Kafka provider on a broker with 10,000 topics and 1,000 groups; only when it is named
 --seconds  how long each single measurement takes (2; everything together is then about ten minutes; 600 for soak)
 --records  how many records `ledger` writes, seals, verifies and searches (200000; up to 10000000, about 10 GB of disk)
 --runs     how many finished runs `scale` has (1000000, about 3 GB of disk; up to 10000000)";
@@ -102,6 +107,7 @@ fn measure(words: &[&str]) -> anyhow::Result<()> {
             "ledger" => ledger::measure(&setting, records),
             "followers" => followers::measure(&setting),
             "openapi" => openapi::measure(&setting),
+            KAFKA => kafka::measure(),
             SOAK => soak::measure(&setting, seconds.unwrap_or(Duration::from_mins(10))),
             _ => cli::measure(&setting),
         };
@@ -150,7 +156,7 @@ fn parse<'a>(words: &[&'a str]) -> anyhow::Result<Asked<'a>> {
         }
     }
     if names.is_empty() {
-        names = NAMES.into_iter().filter(|name| *name != SOAK).collect();
+        names = NAMES.into_iter().filter(|name| ![SOAK, KAFKA].contains(name)).collect();
     }
     Ok(Asked { names, seconds, records, runs })
 }

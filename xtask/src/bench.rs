@@ -13,6 +13,9 @@ use crate::{
 /// Hands the arguments on; `cargo xtask bench --help` tells which there are.
 pub(crate) fn bench(arguments: &[&str]) -> Result<ExitCode> {
     prerequisites::postgresql()?;
+    if arguments.contains(&"kafka") {
+        prerequisites::kafka();
+    }
     eprintln!("Building with optimisation. The first time takes about ten minutes.");
     // The whole workspace and then its binary: `cargo run --package` would compile it all again with other features.
     run_cargo(&["build", "--profile", "dist", "--workspace", "--bins"])?;

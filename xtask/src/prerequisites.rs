@@ -1,5 +1,5 @@
 //! What must be on the machine: a PostgreSQL server, for the demo and for the tests that want a real one; a mail server,
-//! for the tests that want a real one; Schemathesis, which tries the gateway's document; Alertmanager, which is put behind it; a C++ compiler, for libFuzzer.
+//! for the tests that want a real one; Java and Maven, for a Kafka broker; Schemathesis, which tries the gateway's document; Alertmanager, which is put behind it; a C++ compiler, for libFuzzer.
 
 use std::{
     path::{Path, PathBuf},
@@ -65,6 +65,22 @@ pub(crate) fn alertmanager() {
     let what = "Alertmanager is not on this machine: the test that puts it behind the gateway is skipped";
     let how = "install it to have that; Debian and Ubuntu: apt-get install prometheus-alertmanager";
     if let Err(error) = install(&["prometheus-alertmanager"], what, how) {
+        eprintln!("NOTICE: {error:#}");
+    }
+}
+
+/// Sees to it that a Kafka broker can be started; without it those tests that want one say that they did nothing.
+pub(crate) fn kafka() {
+    let there = || {
+        if guichet_throwaway_kafka::missing().is_some() {
+            let what = "Java or Maven is not on this machine: tests with a Kafka broker are skipped";
+            let how =
+                "install them to have them; Debian and Ubuntu: apt-get install default-jre-headless maven";
+            install(&["default-jre-headless", "maven"], what, how)?;
+        }
+        guichet_throwaway_kafka::fetch()
+    };
+    if let Err(error) = there() {
         eprintln!("NOTICE: {error:#}");
     }
 }

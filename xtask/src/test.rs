@@ -25,6 +25,7 @@ pub(crate) fn test() -> Result<ExitCode> {
     prerequisites::schemathesis()?;
     prerequisites::libfaketime();
     prerequisites::alertmanager();
+    prerequisites::kafka();
     let (mut counts, built) = cargo_test()?;
     // A test binary that does not compile or dies counts no test, and must not pass for that.
     if !built && counts.failed == 0 {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Principal, PrincipalKind, Problem};
+use guichet_contract::{Plan, Principal, PrincipalKind, Problem};
 
 use crate::{
     admitted::ActionCall,
@@ -44,6 +44,7 @@ impl Door {
                     environment: world.environment.clone(),
                     surface: caller.surface,
                     reason: attempt.reason.clone(),
+                    plan: None,
                     now: self.now(),
                 };
                 self.advise(world, caller, &thought, problem)
@@ -53,7 +54,7 @@ impl Door {
     }
 
     /// The same for a call whose plan made it be refused.
-    pub(crate) fn advise_call(&self, caller: &Caller, wanted: &ActionCall, no: No) -> Problem {
+    pub(crate) fn advise_call(&self, caller: &Caller, wanted: &ActionCall, plan: &Plan, no: No) -> Problem {
         let No { problem, by_default } = no;
         if !by_default {
             return problem;
@@ -66,6 +67,7 @@ impl Door {
             environment: wanted.world.environment.clone(),
             surface: caller.surface,
             reason: wanted.reason.clone(),
+            plan: Some(plan.clone()),
             now: self.now(),
         };
         self.advise(&wanted.world, caller, &thought, problem)

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Approval, Principal, PrincipalKind, Problem, Surface, code};
+use guichet_contract::{Approval, Plan, Principal, PrincipalKind, Problem, Surface, code};
 use guichet_rules::{Decision, Foresight, Policies, Prospect, Question, Waiting, lies_under};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub struct Asked<'a> {
     pub surface: Surface,
     /// Why, in the requester's words.
     pub reason: Option<&'a str>,
+    /// What the provider says it would do, where it was asked.
+    pub plan: Option<&'a Plan>,
     /// When: who is on call and whether people are at work depends on it.
     pub now: Timestamp,
 }
@@ -51,6 +53,8 @@ pub struct Thought {
     pub surface: Surface,
     /// Why.
     pub reason: Option<String>,
+    /// What it would do.
+    pub plan: Option<Plan>,
     /// When.
     pub now: Timestamp,
 }
@@ -94,6 +98,7 @@ impl World {
             environment: asked.environment.unwrap_or(&self.environment).to_owned(),
             surface: asked.surface,
             reason: asked.reason.filter(|reason| !reason.trim().is_empty()).map(str::to_owned),
+            plan: asked.plan.cloned(),
             now: asked.now,
         })
     }
@@ -125,6 +130,7 @@ impl Thought {
             environment: &self.environment,
             surface: self.surface,
             reason: self.reason.as_deref(),
+            plan: self.plan.as_ref(),
             now: self.now,
         }))
     }

@@ -203,13 +203,12 @@ impl Door {
         purpose: Purpose,
     ) -> Result<Admitted<ActionCall>, Refusal> {
         let Admitted { caller, mut wanted } = admitted;
-        match narrow(&mut wanted, plan)
-            .map_err(No::from)
-            .and_then(|()| authorize(&mut wanted, &caller.principal, caller.surface, self.clock.now()))
-        {
+        match narrow(&mut wanted, plan).map_err(No::from).and_then(|()| {
+            authorize(&mut wanted, &caller.principal, caller.surface, Some(plan), self.clock.now())
+        }) {
             Ok(()) => Ok(Admitted { caller, wanted }),
             Err(no) => {
-                let problem = self.advise_call(&caller, &wanted, no);
+                let problem = self.advise_call(&caller, &wanted, plan, no);
                 let mut record = self.record_of(&caller, purpose.verb(), RecordVerdict::Refused);
                 describe(&mut record, &wanted);
                 Err(self.refuse(record, problem).await)
@@ -314,7 +313,7 @@ pub(crate) fn check_action(
         cool_down_seconds: 0,
         timeout_seconds: None,
     };
-    authorize(&mut wanted, &caller.principal, caller.surface, now)?;
+    authorize(&mut wanted, &caller.principal, caller.surface, None, now)?;
     Ok(wanted)
 }
 
@@ -372,6 +371,7 @@ pub(crate) fn authorize(
     wanted: &mut ActionCall,
     principal: &Principal,
     surface: Surface,
+    plan: Option<&Plan>,
     now: Timestamp,
 ) -> Result<(), No> {
     wanted.owner = wanted.world.registry.owner_of(&wanted.resource).map(str::to_owned);
@@ -383,6 +383,7 @@ pub(crate) fn authorize(
         environment: &wanted.world.environment,
         surface,
         reason: wanted.reason.as_deref(),
+        plan,
         now,
     });
     match decision {

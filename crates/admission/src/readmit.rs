@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Approval, Decision, Principal, Problem, Run, approval::lifted_by, code};
+use guichet_contract::{Approval, Decision, Plan, Principal, Problem, Run, approval::lifted_by, code};
 use guichet_rules::{BreakGlassQuestion, Waiting};
 
 use crate::{
@@ -17,13 +17,13 @@ fn void(detail: String) -> Problem {
 }
 
 impl Door {
-    /// Checks a queued run anew: the requester still exists and may; action, policies, resource and owner are those
+    /// Checks a queued run anew, with the plan as it is now: the requester still exists and may; action, policies, resource and owner are those
     /// that were shown; every approval that is needed now was given, by people who may still give it.
     ///
     /// # Errors
     /// What has changed: the run is void. Or that this cannot be seen yet.
-    pub fn readmit(&self, run: &Run) -> Result<ActionCall, Unfit> {
-        let wanted = self.unchanged(run)?;
+    pub fn readmit(&self, run: &Run, plan: Option<&Plan>) -> Result<ActionCall, Unfit> {
+        let wanted = self.judged(run, plan)?;
         self.check_lifted(run, &wanted).map_err(void)?;
         Ok(wanted)
     }
@@ -33,6 +33,10 @@ impl Door {
     /// # Errors
     /// What has changed: the run is void. Or that this cannot be seen yet.
     pub fn unchanged(&self, run: &Run) -> Result<ActionCall, Unfit> {
+        self.judged(run, run.plan.as_ref())
+    }
+
+    fn judged(&self, run: &Run, plan: Option<&Plan>) -> Result<ActionCall, Unfit> {
         let world = self.world();
         let Some(action) = world.catalogue.action(run.action.as_str()).map(Arc::clone) else {
             return Err(Unfit::not_offered(&world, &run.action, void));
@@ -69,7 +73,7 @@ impl Door {
         if let Some(plan) = &run.plan {
             narrow(&mut wanted, plan).map_err(|problem| void(problem.detail))?;
         }
-        authorize(&mut wanted, &principal, run.surface, self.now())
+        authorize(&mut wanted, &principal, run.surface, plan, self.now())
             .map_err(|no| void(format!("{} may no longer do this: {}", principal.name, no.problem.detail)))?;
         if run.compute_binding() != run.binding {
             return Err(void("the stored run is not the one that was shown".into()).into());

@@ -83,6 +83,9 @@ pub struct Action {
     /// Whether the provider answers `Guichet-Mode: plan`.
     #[serde(default)]
     pub plan: bool,
+    /// What of its plans policies may read: by the fact's name, the JSON Schema of its value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, Value>,
     /// What it acts on, with `{input}` placeholders: `kafka/{cluster}/topics/{topic}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,

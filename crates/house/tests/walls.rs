@@ -50,7 +50,9 @@ const BANS: &[(&str, Reach, &[&str])] = &[
     ("provider-sdk", Reach::Through, &["rusqlite", "cedar-policy"]),
     ("provider-check", Reach::Through, &["axum", "rusqlite", "cedar-policy"]),
     ("providers/postgres", Reach::Through, &["rusqlite", "cedar-policy"]),
+    ("providers/kafka", Reach::Through, &["rusqlite", "cedar-policy", "tokio-postgres"]),
     ("throwaway-postgres", Reach::Through, &["tokio", "tokio-postgres", "rusqlite"]),
+    ("throwaway-kafka", Reach::Through, &["tokio", "krafka", "rusqlite"]),
     ("xtask", Reach::Through, &["tokio", "axum", "reqwest", "rusqlite", "cedar-policy"]),
 ];
 

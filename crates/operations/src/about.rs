@@ -189,6 +189,7 @@ fn thought(
             environment: None,
             surface: run.surface,
             reason: run.reason.as_deref(),
+            plan: run.plan.as_ref(),
             now,
         });
     }
@@ -204,6 +205,7 @@ fn thought(
         environment: None,
         surface: caller.surface,
         reason: about.reason.as_deref(),
+        plan: None,
         now,
     })
 }

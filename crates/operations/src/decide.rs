@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use guichet_admission::{Admitted, Call, Caller, Deciding, Refusal, Unfit, door};
 use guichet_contract::{
-    Decision, Digest, EventKind, JobId, Problem, Record, RecordVerdict, Run, RunState, Verb, Verdict, code,
+    Decision, Digest, EventKind, JobId, Plan, Problem, Record, RecordVerdict, Run, RunState, Verb, Verdict,
+    code,
 };
 use guichet_lifecycle::{self as lifecycle, DecisionError, Event};
 use guichet_store::{Change, CommitError, Job, JobKind, UnitOfWork};
@@ -119,7 +120,7 @@ pub(crate) fn take(
 /// cannot be asked does not stand in the way: the plan is compared once more before anything happens.
 async fn check_drift(platform: &Arc<Platform>, caller: &Caller, run: &Run) -> Result<(), Refusal> {
     let looked = match platform.door.unchanged(run) {
-        Ok(_) => planned_anew(platform, run).await,
+        Ok(_) => planned_anew(platform, run).await.map(drop),
         Err(Unfit::Changed(problem)) => Err(Drift::Drifted(problem)),
         Err(Unfit::NotYet(problem)) => Err(Drift::CannotTell(problem)),
     };
@@ -143,14 +144,14 @@ pub(crate) enum Drift {
     CannotTell(Problem),
 }
 
-/// Plans the run again and compares.
-pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<(), Drift> {
+/// Plans the run again and compares; the plan as it is now, where there is one.
+pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<Option<Plan>, Drift> {
     let Some(plan) = &run.plan else {
-        return Ok(());
+        return Ok(None);
     };
     let world = platform.door.world();
     let Some(action) = world.catalogue.action(run.action.as_str()) else {
-        return Ok(()); // readmission voids it, with its own words
+        return Ok(None); // readmission voids it, with its own words
     };
     let call = ProviderCall::of(&action.action, &run.input, &run.requested_by, &run.environment);
     let voided = "this run is void; submit it again, and what will happen is shown anew";
@@ -158,7 +159,7 @@ pub(crate) async fn planned_anew(platform: &Platform, run: &Run) -> Result<(), D
         Ok(now) => {
             let changed = plan.drift(&now);
             if changed.is_empty() {
-                return Ok(());
+                return Ok(Some(now));
             }
             let detail = format!(
                 "it was: {}. It would now be: {} (changed: {})",

@@ -70,16 +70,16 @@ async fn start(
     attempts: u32,
     held: &Held<'_>,
 ) -> Result<(), CommitError> {
-    match decide::planned_anew(platform, &run).await {
-        Ok(()) => {}
+    let plan = match decide::planned_anew(platform, &run).await {
+        Ok(plan) => plan,
         Err(Drift::Drifted(problem)) => {
             void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;
             return Ok(());
         }
         Err(Drift::CannotTell(problem)) => return put_off(platform, &run, Lacks::Plan, problem, held).await,
-    }
+    };
     // Last, so that nothing lies between this look and the intent but a disk write.
-    let wanted = match platform.door.readmit(&run) {
+    let wanted = match platform.door.readmit(&run, plan.as_ref()) {
         Ok(wanted) => wanted,
         Err(Unfit::Changed(problem)) => {
             void_run(platform, &run, RunState::Queued, problem, None, Some(held)).await;

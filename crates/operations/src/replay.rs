@@ -235,6 +235,8 @@ fn replay(world: &World, policies: &Policies, record: &Record) -> Result<Replay,
             environment: Some(&record.environment),
             surface: record.surface,
             reason: record.reason.as_deref(),
+            // Records hold no plans.
+            plan: None,
             now: record.at,
         })
         .map_err(|_| "the input does not fit the action as it is declared now")?;

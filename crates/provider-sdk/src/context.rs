@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use guichet_contract::Principal;
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -77,6 +78,11 @@ impl Context {
                 .next("run the command again to plan anew")
         })?;
         Ok(Some(bound))
+    }
+
+    /// The present moment, as the provider's clock tells it.
+    pub fn now(&self) -> Timestamp {
+        self.inner.journal.clock.now()
     }
 
     /// The moment after which nobody waits for the answer any more.

@@ -48,6 +48,7 @@ pub(crate) struct Declared {
     pub(crate) operation: String,
     pub(crate) perform: Perform,
     pub(crate) plan: Option<MakePlan>,
+    pub(crate) facts: BTreeMap<String, Value>,
     pub(crate) input: Map<String, Value>,
     pub(crate) output: Value,
     pub(crate) effect: Option<Effect>,
@@ -155,6 +156,7 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
             operation,
             perform: keep(perform),
             plan: None,
+            facts: BTreeMap::new(),
             input,
             output,
             effect: None,
@@ -192,6 +194,15 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
             let plan = Arc::clone(&plan);
             Box::pin(async move { plan(context, read_input(input)?).await })
         }));
+        self
+    }
+
+    /// Policies may read this fact of its plans, as `context.plan["…"]`: of this type (`bool`, `i64`, `String`, or a list of
+    /// one of them). A plan need not tell it.
+    pub fn fact<T: JsonSchema>(mut self, name: impl Into<String>) -> Self {
+        let mut schema = self.provider.generator.subschema_for::<T>().to_value();
+        schema::bound_integers(&mut schema);
+        let _ = self.current.facts.insert(name.into(), schema);
         self
     }
 

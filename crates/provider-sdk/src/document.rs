@@ -143,6 +143,7 @@ fn extension(action: &Declared) -> Value {
     say("title", action.title.as_ref().map(|title| json!(title)));
     say("approval", action.approval.as_ref().map(crate::approval::ApprovalBy::to_json));
     say("plan", action.plan.is_some().then(|| json!(true)));
+    say("facts", (!action.facts.is_empty()).then(|| json!(action.facts)));
     say("resource", action.resource.as_ref().map(|template| json!(template)));
     say("concurrency", action.concurrency.as_ref().map(|template| json!(template)));
     say("cool_down", action.cool_down.as_ref().map(|time| json!(time)));

@@ -10,6 +10,7 @@ use guichet_contract::{FieldError, Problem, code};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionError {
     problem: Box<Problem>,
+    unknown: bool,
 }
 
 impl ActionError {
@@ -44,16 +45,31 @@ impl ActionError {
         let message = message.into();
         let mut problem = Problem::new(code::INVALID_INPUT, message.clone());
         problem.errors = vec![FieldError { pointer: pointer.into(), flag: None, message }];
-        Self { problem: Box::new(problem) }
+        Self { problem: Box::new(problem), unknown: false }
+    }
+
+    /// It was asked for, and nobody can say whether it was done: what the action needs did not answer. The run becomes
+    /// `unknown`, nothing is claimed and nothing undone; the words stay in the provider's log. Of a read or a plan it is
+    /// the same as [`ActionError::unavailable`].
+    pub fn unknown(detail: impl Into<String>) -> Self {
+        Self { unknown: true, ..Self::unavailable(detail) }
     }
 
     /// It was stopped, since somebody asked for that.
     pub fn cancelled() -> Self {
-        Self { problem: Box::new(Problem::new(code::RUN_CANCELLED, "it was stopped on request")) }
+        Self {
+            problem: Box::new(Problem::new(code::RUN_CANCELLED, "it was stopped on request")),
+            unknown: false,
+        }
     }
 
     pub(crate) fn of_problem(problem: Box<Problem>) -> Self {
-        Self { problem }
+        Self { problem, unknown: false }
+    }
+
+    /// Whether nobody can say if it was done.
+    pub fn is_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// Says what to do next.
@@ -76,7 +92,7 @@ impl ActionError {
         let mut problem = Problem::new(code::PROVIDER_FAILED, detail);
         problem.status = status;
         title.clone_into(&mut problem.title);
-        Self { problem: Box::new(problem) }
+        Self { problem: Box::new(problem), unknown: false }
     }
 }
 

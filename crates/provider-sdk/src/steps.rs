@@ -192,6 +192,10 @@ impl Context {
         let journal = self.journal();
         let mut problem = match (journal.failure(), answered) {
             (None, Ok(result)) => return Answer::Done(result),
+            (None, Err(error)) if error.is_unknown() => {
+                tracing::warn!(operation = self.operation(), run = self.run(), "{}", error.problem().detail);
+                return Answer::Lost;
+            }
             (None, Err(error)) => error.into_problem(),
             // What was journaled is why it failed; what it stumbles over on the way back is not.
             (Some(problem), _) => problem,

@@ -75,6 +75,7 @@ async fn stop(shop: Shop, context: Context, stop: Stop) -> Result<Stopped, Actio
     match stop.identifier.as_str() {
         "missing" => Err(ActionError::not_found("no such thing").next("look again")),
         "broken" => panic!("the handler breaks"),
+        "silent" => Err(ActionError::unknown("the thing does not answer")),
         "slow" => {
             let _ = shop.gate.acquire().await?;
             Ok(Stopped { pid: stop.pid, by: context.principal().name.clone(), bound: None })
@@ -197,6 +198,8 @@ async fn what_a_handler_answers_is_told_and_a_panic_is_no_end() {
         (problem.status, problem.detail.as_str(), problem.next.as_deref()),
         (404, "no such thing", Some("look again"))
     );
+    let problem = bench.call("stop", json!({"identifier": "silent", "pid": 1})).await.unwrap_err();
+    assert_eq!(problem.code, "provider-silent", "nor of one whose handler cannot say: {problem:?}");
     let problem = bench.call("stop", json!({"identifier": "broken", "pid": 1})).await.unwrap_err();
     assert_eq!(problem.code, "provider-silent", "of a change that broke off nothing is claimed: {problem:?}");
     assert!(

@@ -26,11 +26,19 @@ impl Policies {
         {
             return decision;
         }
-        let input = match slice.input.express(question.input) {
+        let input = match slice.seen.input.express(question.input) {
             Ok(input) => input,
             Err(unfit) => {
                 let sentence = format!("the policies cannot judge this input: {unfit}");
                 return Decision::refused(Why::CannotJudge, sentence, Some("correct the input".to_owned()));
+            }
+        };
+        let plan = match question.plan.map(|plan| slice.seen.express_plan(plan)).transpose() {
+            Ok(plan) => plan.flatten(),
+            Err(unfit) => {
+                let sentence = format!("the policies cannot judge this plan: {unfit}");
+                let next = "tell the owners of the provider: its plans are not as it declares them";
+                return Decision::refused(Why::CannotJudge, sentence, Some(next.to_owned()));
             }
         };
         let mut context = vec![
@@ -38,6 +46,7 @@ impl Policies {
             text("surface", question.surface.as_str()),
             ("input".to_owned(), input),
         ];
+        context.extend(plan.map(|plan| ("plan".to_owned(), plan)));
         context.extend(question.reason.map(|reason| text("reason", reason)));
         context.extend(self.moment(principal, question.now));
         let what = format!("do `{}` on `{resource}` in {environment}", action.id);

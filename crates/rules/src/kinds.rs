@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use guichet_contract::{Action, Catalogue, Effect};
 
-use crate::shape::Shape;
+use crate::shape::Seen;
 
 /// All kinds of a catalogue.
 pub(crate) struct Kinds<'a> {
@@ -21,12 +21,12 @@ pub(crate) struct Kinds<'a> {
 pub(crate) struct Kind<'a> {
     /// The first of its actions in the catalogue, for all of them.
     pub(crate) first: &'a Action,
-    /// What of their inputs policies can see.
-    pub(crate) input: Shape,
+    /// What of their inputs and plans policies can see.
+    pub(crate) seen: Seen,
 }
 
 /// What policies can tell actions apart by; the name only of an action that one of them names.
-type Key<'a> = (Effect, &'a str, Shape, Option<&'a str>);
+type Key<'a> = (Effect, &'a str, Seen, Option<&'a str>);
 
 impl<'a> Kinds<'a> {
     /// Of a catalogue, where policies name these.
@@ -34,14 +34,14 @@ impl<'a> Kinds<'a> {
         let mut known: HashMap<Key<'a>, usize> = HashMap::new();
         let mut kinds = Vec::new();
         let mut of_action = |action: &'a Action| {
-            let input = Shape::of_input(&action.input);
+            let seen = Seen::of(action);
             let name = Some(action.id.as_str()).filter(|id| named.contains(id));
-            let key = (action.effect, action.provider.as_str(), input, name);
+            let key = (action.effect, action.provider.as_str(), seen, name);
             if let Some(kind) = known.get(&key) {
                 return *kind;
             }
             let kind = kinds.len();
-            kinds.push(Kind { first: action, input: key.2.clone() });
+            kinds.push(Kind { first: action, seen: key.2.clone() });
             known.insert(key, kind);
             kind
         };
@@ -84,10 +84,7 @@ mod tests {
         let all = Kinds::of(&catalogue, &HashSet::new());
         for (action, kind) in catalogue.actions.iter().zip(all.of_actions()) {
             let first = all.all()[*kind].first;
-            assert_eq!(
-                (&action.provider, Shape::of_input(&action.input)),
-                (&first.provider, Shape::of_input(&first.input))
-            );
+            assert_eq!((&action.provider, Seen::of(action)), (&first.provider, Seen::of(first)));
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     request::Names,
     rule::Page,
     schema::{self, VERBS},
-    shape::Shape,
+    shape::Seen,
     source::{self, Literal, Statement},
 };
 
@@ -64,7 +64,7 @@ pub struct Policies {
 pub(crate) struct Slice {
     /// What the action is in.
     pub(crate) groups: Vec<EntityUid>,
-    pub(crate) input: Shape,
+    pub(crate) seen: Seen,
     pub(crate) permits: Arc<PolicySet>,
     pub(crate) forbids: Arc<PolicySet>,
     /// No policy of these reads what a single call brings, so an answer holds for the next call too.
@@ -286,13 +286,13 @@ fn slices(
 ) -> Result<HashMap<String, Arc<Slice>>, String> {
     let mut sets = Sets::of(read);
     let mut slices = HashMap::with_capacity(catalogue.actions.len() + VERBS.len());
-    let nothing = Shape::Record(BTreeMap::new());
+    let nothing = Seen::nothing();
     for verb in VERBS {
         slices.insert(verb.to_owned(), Arc::new(sets.slice(verb, &[], &nothing, None, names)?));
     }
     let of_kinds = kinds.all().iter().map(|kind| {
         let (action, groups) = (kind.first.id.as_str(), schema::groups_of(kind.first));
-        sets.slice(action, &groups, &kind.input, None, names).map(Arc::new)
+        sets.slice(action, &groups, &kind.seen, None, names).map(Arc::new)
     });
     let of_kinds = of_kinds.collect::<Result<Vec<_>, _>>()?;
     for (action, kind) in catalogue.actions.iter().zip(kinds.of_actions()) {
@@ -300,8 +300,8 @@ fn slices(
         let slice = match sets.declared.get(id).copied() {
             None => Arc::clone(&of_kinds[*kind]),
             declared => {
-                let (groups, input) = (schema::groups_of(action), &kinds.all()[*kind].input);
-                Arc::new(sets.slice(id, &groups, input, declared, names)?)
+                let (groups, seen) = (schema::groups_of(action), &kinds.all()[*kind].seen);
+                Arc::new(sets.slice(id, &groups, seen, declared, names)?)
             }
         };
         slices.insert(id.to_owned(), slice);
@@ -330,7 +330,7 @@ impl<'a> Sets<'a> {
         &mut self,
         action: &str,
         groups: &[String],
-        input: &Shape,
+        seen: &Seen,
         declared: Option<usize>,
         names: &Names,
     ) -> Result<Slice, String> {
@@ -339,7 +339,7 @@ impl<'a> Sets<'a> {
         let permits = self.set(Effect::Permit, &named, None)?;
         let forbids = self.set(Effect::Forbid, &named, declared)?;
         let reads_no_call = self.reads_no_call(&permits) && self.reads_no_call(&forbids);
-        Ok(Slice { groups, input: input.clone(), permits, forbids, reads_no_call })
+        Ok(Slice { groups, seen: seen.clone(), permits, forbids, reads_no_call })
     }
 
     fn set(

@@ -1,6 +1,6 @@
 //! What is asked of the policies, and what they answer.
 
-use guichet_contract::{Action, Approval, Approvers, Effect, Principal, Surface};
+use guichet_contract::{Action, Approval, Approvers, Effect, Plan, Principal, Surface};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ pub struct Question<'a> {
     pub surface: Surface,
     /// Why, in their words.
     pub reason: Option<&'a str>,
+    /// What the provider says it would do, once it was asked.
+    pub plan: Option<&'a Plan>,
     /// When: who is on call and whether people are at work depends on it.
     pub now: Timestamp,
 }

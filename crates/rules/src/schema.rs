@@ -6,7 +6,7 @@ use cedar_policy::{Schema, SchemaFragment};
 use guichet_contract::{Action, Catalogue, Effect};
 use serde_json::{Map, Value, json};
 
-use crate::{fault::Fault, kinds::Kinds, shape::Shape};
+use crate::{fault::Fault, kinds::Kinds, shape::Seen};
 
 /// The gateway's own verbs, beside the actions of the catalogue.
 pub(crate) const VERBS: [&str; 6] =
@@ -56,9 +56,9 @@ pub(crate) fn action_names(catalogue: &Catalogue) -> Result<BTreeSet<Cow<'_, str
 /// A catalogue of which no schema can be made.
 pub fn schema_text(catalogue: &Catalogue) -> Result<String, Vec<Fault>> {
     action_names(catalogue)?;
-    let inputs: Vec<(&Action, Shape)> =
-        catalogue.actions.iter().map(|action| (&**action, Shape::of_input(&action.input))).collect();
-    let json = schema_json(inputs.iter().map(|(action, input)| (*action, input)));
+    let seen: Vec<(&Action, Seen)> =
+        catalogue.actions.iter().map(|action| (&**action, Seen::of(action))).collect();
+    let json = schema_json(seen.iter().map(|(action, seen)| (*action, seen)));
     let fragment = fragment_of(json.clone())?;
     // Names that Cedar's own syntax cannot write (none are known) leave people with the JSON form. There is no type
     // of ours called String, Long or Bool, so Cedar's need no prefix.
@@ -68,7 +68,7 @@ pub fn schema_text(catalogue: &Catalogue) -> Result<String, Vec<Fault>> {
 
 /// The schema that policies are checked against: of each kind of actions one.
 pub(crate) fn schema_of(kinds: &Kinds<'_>) -> Result<Schema, Vec<Fault>> {
-    let json = schema_json(kinds.all().iter().map(|kind| (kind.first, &kind.input)));
+    let json = schema_json(kinds.all().iter().map(|kind| (kind.first, &kind.seen)));
     Schema::from_schema_fragments([fragment_of(json)?]).map_err(|error| unusable(&error))
 }
 
@@ -80,7 +80,7 @@ fn unusable(error: &dyn std::fmt::Display) -> Vec<Fault> {
     vec![Fault::of_file("catalogue", format!("no policy schema can be made of the catalogue: {error}"))]
 }
 
-fn schema_json<'a>(of_catalogue: impl Iterator<Item = (&'a Action, &'a Shape)>) -> Value {
+fn schema_json<'a>(of_catalogue: impl Iterator<Item = (&'a Action, &'a Seen)>) -> Value {
     let mut actions = Map::new();
     for effect in EFFECTS {
         actions.insert(effect.as_str().to_owned(), group());
@@ -88,9 +88,9 @@ fn schema_json<'a>(of_catalogue: impl Iterator<Item = (&'a Action, &'a Shape)>) 
     for verb in VERBS {
         actions.insert(verb.to_owned(), verb_of_the_gateway(verb));
     }
-    for (action, input) in of_catalogue {
+    for (action, seen) in of_catalogue {
         actions.entry(provider_group(&action.provider)).or_insert_with(group);
-        actions.insert(action.id.to_string(), action_of_the_catalogue(action, input));
+        actions.insert(action.id.to_string(), action_of_the_catalogue(action, seen));
     }
     json!({"": {"entityTypes": entity_types(), "actions": actions}})
 }
@@ -150,9 +150,15 @@ fn group() -> Value {
     json!({"appliesTo": applies_to(&call_context())})
 }
 
-fn action_of_the_catalogue(action: &Action, input: &Shape) -> Value {
+fn action_of_the_catalogue(action: &Action, seen: &Seen) -> Value {
     let mut context = call_context();
-    context.insert("input".to_owned(), input.to_schema());
+    context.insert("input".to_owned(), seen.input.to_schema());
+    // Before a plan is made there is none, and some plans do not tell all.
+    if let Some(plan) = &seen.plan {
+        let mut plan = plan.to_schema();
+        plan["required"] = Value::from(false);
+        context.insert("plan".to_owned(), plan);
+    }
     let groups: Vec<Value> = groups_of(action).iter().map(|group| json!({"id": group})).collect();
     json!({"memberOf": groups, "appliesTo": applies_to(&context)})
 }

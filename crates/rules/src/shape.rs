@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use cedar_policy::RestrictedExpression;
+use guichet_contract::{Action, Plan};
 use serde_json::{Map, Value, json};
 
 /// Levels of lists and objects that are followed: a schema may refer to itself.
@@ -19,6 +20,39 @@ pub(crate) enum Shape {
     Boolean,
     Set(Box<Shape>),
     Record(BTreeMap<String, Member>),
+}
+
+/// What of one action policies can see.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Seen {
+    /// Its input.
+    pub(crate) input: Shape,
+    /// What its plans tell, where they do: a record whose members may all be absent.
+    pub(crate) plan: Option<Shape>,
+}
+
+impl Seen {
+    pub(crate) fn of(action: &Action) -> Self {
+        let facts = action.facts.iter().filter_map(|(name, schema)| {
+            let (shape, _) = read(schema, schema, 0)?;
+            Some((name.clone(), Member { shape, required: false }))
+        });
+        let facts: BTreeMap<String, Member> = facts.collect();
+        let plan = (!facts.is_empty()).then_some(Shape::Record(facts));
+        Self { input: Shape::of_input(&action.input), plan }
+    }
+
+    /// Of what takes no input.
+    pub(crate) fn nothing() -> Self {
+        Self { input: Shape::Record(BTreeMap::new()), plan: None }
+    }
+
+    /// The facts of a plan as policies see them; none where they see none.
+    pub(crate) fn express_plan(&self, plan: &Plan) -> Result<Option<RestrictedExpression>, Unfit> {
+        let Some(shape) = &self.plan else { return Ok(None) };
+        let facts = plan.facts.iter().map(|fact| (fact.name.clone(), fact.value.clone()));
+        shape.express_at("plan", &Value::Object(facts.collect())).map(Some)
+    }
 }
 
 /// A member of a record.

@@ -7,7 +7,7 @@ use axum::Router;
 use guichet_provider_sdk::{KeyRing, Keys, Provider};
 
 /// What can stand in `embedded = "…"`.
-pub const KINDS: &[&str] = &["postgres"];
+pub const KINDS: &[&str] = &["kafka", "postgres"];
 
 /// The provider of this kind, under this name, ready to be called in process.
 ///
@@ -15,6 +15,13 @@ pub const KINDS: &[&str] = &["postgres"];
 /// Settings that cannot be read, or a declaration that contradicts itself.
 pub fn router(kind: &str, name: &str, settings: &Path, keys: &Arc<KeyRing>) -> anyhow::Result<Router> {
     let provider: Provider = match kind {
+        "kafka" => {
+            let settings = guichet_provider_kafka::Settings::from_file(settings)
+                .with_context(|| format!("settings of provider {name}"))?;
+            guichet_provider_kafka::provider(&settings)
+                .with_context(|| format!("settings of provider {name}"))?
+                .named(name)
+        }
         "postgres" => {
             let settings = guichet_provider_postgres::Settings::from_file(settings)
                 .with_context(|| format!("settings of provider {name}"))?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guichet_admission::{Asked, Thought, World, ask::approvers};
-use guichet_contract::{Approval, Clock, Principal, PrincipalKind, Surface};
+use guichet_contract::{Approval, Clock, Plan, Principal, PrincipalKind, Surface};
 use guichet_rules::{Condition, Decision, Fault, Foresight, Reason, did_you_mean};
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,6 +38,9 @@ struct CaseText {
     input: Option<BTreeMap<String, Value>>,
     #[serde(default)]
     resource: Option<String>,
+    /// Facts of its plan, by name; without them it was not planned yet.
+    #[serde(default)]
+    plan: Option<BTreeMap<String, Value>>,
     #[serde(default)]
     environment: Option<String>,
     #[serde(default)]
@@ -134,6 +137,9 @@ impl Trial<'_> {
         }
         self.check_names();
         let input = case.input.clone().unwrap_or_default().into_iter().collect();
+        let plan = case.plan.as_ref().map(|facts| {
+            facts.iter().fold(Plan::new(""), |plan, (name, value)| plan.fact(name, value.clone()))
+        });
         let thought = self.world.think(&Asked {
             action: &case.action.value,
             input: Some(&Value::Object(input)),
@@ -141,6 +147,7 @@ impl Trial<'_> {
             environment,
             surface: case.surface,
             reason: case.reason.as_deref(),
+            plan: plan.as_ref(),
             now: case.at.unwrap_or_else(|| clock.now()),
         });
         let thought = match thought {

@@ -328,6 +328,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// Their token, when they are signed in.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Any call.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::{
     action::{ApprovalDeclaration, Effect, Example, Options, Tree, Undo, View},
     approval::Approvers,
@@ -16,12 +18,13 @@ use super::{
     place::At,
 };
 
-const OPERATION: [&str; 18] = [
+const OPERATION: [&str; 19] = [
     "command",
     "title",
     "effect",
     "approval",
     "plan",
+    "facts",
     "resource",
     "concurrency",
     "cool_down",
@@ -37,6 +40,8 @@ const OPERATION: [&str; 18] = [
     "examples",
 ];
 const MEMBER: [&str; 3] = ["options", "sensitive", "name"];
+/// Types of facts.
+const FACTS: [&str; 4] = ["boolean", "integer", "string", "array"];
 const DAY: u32 = 86_400;
 /// What the parts of a finished run are called where an inverse takes its inputs from.
 const UNDO_ROOTS: [&str; 3] = ["input", "plan", "result"];
@@ -49,6 +54,7 @@ pub(super) struct OperationExtension {
     pub(super) effect: Option<Effect>,
     pub(super) approval: Option<ApprovalDeclaration>,
     pub(super) plan: bool,
+    pub(super) facts: BTreeMap<String, Value>,
     pub(super) resource: Option<String>,
     pub(super) concurrency: Option<String>,
     pub(super) cool_down_seconds: Option<u32>,
@@ -85,6 +91,7 @@ pub(super) fn operation(at: &At<'_>, findings: &mut Findings) -> OperationExtens
         effect: effect(&mut fields),
         approval: fields.at("approval").and_then(|at| approval(&at, fields.findings)),
         plan: fields.boolean("plan").unwrap_or_default(),
+        facts: facts(&mut fields),
         resource: fields.text("resource"),
         concurrency: fields.text("concurrency"),
         cool_down_seconds: fields.seconds("cool_down", 1, 7 * DAY),
@@ -131,6 +138,29 @@ pub(super) fn member(at: &At<'_>, said: &mut MemberExtension, findings: &mut Fin
 /// Below a member only `sensitive` means something; the others are known, because a schema may be used in both ways.
 pub(super) fn deep_sensitive(at: &At<'_>, findings: &mut Findings) -> Option<bool> {
     Fields::open(at, "x-guichet of a property", &MEMBER, findings)?.boolean("sensitive")
+}
+
+/// What of a plan policies may read. Policies are typed, so each is of one type that they have.
+fn facts(fields: &mut Fields<'_, '_>) -> BTreeMap<String, Value> {
+    let Some(at) = fields.at("facts") else { return BTreeMap::new() };
+    let Some(declared) = at.value.as_object() else {
+        fields.fault("facts", "`facts` names facts of the plan, each with the JSON Schema of its value");
+        return BTreeMap::new();
+    };
+    let wrong = |schema: &&Value| {
+        let kind = schema.get("type").and_then(Value::as_str);
+        !kind.is_some_and(|kind| FACTS.contains(&kind))
+    };
+    if let Some((name, _)) = declared.iter().find(|(_, schema)| wrong(schema)) {
+        let message = format!("fact `{name}` has no type that policies can read: {}", FACTS.join(", "));
+        fields.fault("facts", message);
+        return BTreeMap::new();
+    }
+    if !fields.boolean("plan").unwrap_or_default() {
+        fields.fault("facts", "facts are told by plans, and this operation makes none: add `plan: true`");
+        return BTreeMap::new();
+    }
+    declared.iter().map(|(name, schema)| (name.clone(), schema.clone())).collect()
 }
 
 fn command(fields: &mut Fields<'_, '_>) -> Option<Vec<String>> {

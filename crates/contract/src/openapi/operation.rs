@@ -114,6 +114,7 @@ pub(super) fn read<'a>(
         effect,
         approval: said.approval,
         plan: said.plan,
+        facts: said.facts,
         resource: said.resource,
         concurrency: said.concurrency,
         cool_down_seconds: said.cool_down_seconds.unwrap_or_default(),

@@ -30,6 +30,9 @@ pub(super) fn digest(action: &Action) -> Digest {
             declared[name] = json!(true);
         }
     }
+    if !action.facts.is_empty() {
+        declared["facts"] = json!(action.facts);
+    }
     Digest::of_json(&declared)
 }
 

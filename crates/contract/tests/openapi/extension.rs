@@ -35,7 +35,7 @@ fn everything_is_read() {
         "x-guichet": {
             "command": ["kafka", "topics", "delete"], "title": "Delete a topic", "effect": "change",
             "approval": {"by": "team:data-platform", "count": 2, "because": "data is lost", "expires": "2h"},
-            "plan": true, "resource": "kafka/{cluster}/topics/{topic}", "concurrency": "{cluster}/{topic}",
+            "plan": true, "facts": {"lag": {"type": "integer"}}, "resource": "kafka/{cluster}/topics/{topic}", "concurrency": "{cluster}/{topic}",
             "cool_down": "10m", "undo": {"operation": "deleteTopic", "with": {"cluster": "/input/cluster", "topic": "/result/name"}},
             "confirm": true, "long": true, "timeout": "15m", "sensitive": true,
             "examples": [{"title": "One topic", "input": {"cluster": "default", "topic": "x"}}],
@@ -57,6 +57,7 @@ fn everything_is_read() {
         })
     );
     assert_eq!(delete.command, ["kafka", "topics", "delete"]);
+    assert_eq!(delete.facts.get("lag"), Some(&json!({"type": "integer"})));
     assert_eq!((delete.title.as_str(), delete.effect), ("Delete a topic", Effect::Change));
     assert_eq!(
         delete.approval,
@@ -129,6 +130,9 @@ fn each_wrong_field_is_told_at_its_place() {
         (json!({"approval": {"by": "owner", "expire": "1h"}}), "/approval/expire", "did you mean `expires`?"),
         (json!({"approval": {"by": "owner", "because": 1}}), "/approval/because", "a text"),
         (json!({"plan": "yes"}), "/plan", "true or false"),
+        (json!({"plan": true, "facts": ["lag"]}), "/facts", "names facts of the plan"),
+        (json!({"plan": true, "facts": {"lag": {"type": "number"}}}), "/facts", "fact `lag` has no type"),
+        (json!({"facts": {"lag": {"type": "integer"}}}), "/facts", "add `plan: true`"),
         (json!({"long": 1}), "/long", "true or false"),
         (json!({"sensitive": null}), "/sensitive", "true or false"),
         (json!({"timeout": 90}), "/timeout", "`90s`"),

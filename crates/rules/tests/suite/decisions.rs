@@ -1,7 +1,7 @@
 //! Yes, no, and why.
 
 use cedar_policy as cedar;
-use guichet_contract::{Action, Principal, PrincipalKind, Surface};
+use guichet_contract::{Action, Plan, Principal, PrincipalKind, Surface};
 use guichet_rules::{Decision, Policies, Question, Registry};
 use serde_json::{Value, json};
 
@@ -77,6 +77,7 @@ fn what_decides() {
             environment: "staging",
             surface: Surface::Cli,
             reason: Some("INC-7"),
+            plan: None,
             now: now(),
         });
         assert_eq!(told(&decision), expected, "{text}\n{decision:?}");
@@ -197,6 +198,7 @@ fn what_cannot_be_asked_is_refused() {
             environment: "staging",
             surface: Surface::Rest,
             reason: None,
+            plan: None,
             now: now(),
         };
         match policies.authorize(&question) {
@@ -279,4 +281,46 @@ fn an_empty_house_refuses_everything() {
     }
     let empty: Result<Policies, _> = load(&[], &catalogue_of(Vec::new()), &Registry::empty());
     assert!(!empty.unwrap().may(&Principal::person("anyone"), "audit", SHOP, "staging").is_allowed());
+}
+
+#[test]
+fn what_a_plan_tells_decides_where_the_action_declares_it() {
+    let facts = json!({"written": {"type": "boolean"}, "lag": {"type": "integer"}});
+    let facts = facts.as_object().unwrap().clone().into_iter().collect();
+    let stop = Action { facts, ..action("postgres.terminate-backend") };
+    let catalogue = catalogue_of(vec![stop.clone(), action("postgres.cancel-query")]);
+    let with = |condition: &str| {
+        let text = format!(
+            "{PERMIT_ALL}\n@id(\"no\") forbid (principal, action in Action::\"destroy\", resource) when {{ {condition} }};"
+        );
+        load(&[("a.cedar", &text)], &catalogue, &registry())
+    };
+    let policies =
+        with("context has plan && context.plan has written && context.plan.written && context.plan has lag && context.plan.lag > 5")
+            .unwrap_or_else(|faults| panic!("{faults:#?}"));
+    let ask = |plan: Option<&Plan>| {
+        policies.authorize(&Question {
+            principal: &person("dana"),
+            action: &stop,
+            input: &input(),
+            resource: SHOP,
+            environment: "staging",
+            surface: Surface::Cli,
+            reason: None,
+            plan,
+            now: now(),
+        })
+    };
+    let plan = |written: bool, lag: Value| Plan::new("x").fact("written", written).moving_fact("lag", lag);
+    assert_eq!(told(&ask(None)), "yes by all", "nothing was planned yet");
+    assert_eq!(told(&ask(Some(&plan(true, json!(6))))), "no: no");
+    assert_eq!(told(&ask(Some(&plan(true, json!(5))))), "yes by all", "each plan is asked about anew");
+    assert_eq!(told(&ask(Some(&plan(false, json!(6))))), "yes by all");
+    assert_eq!(told(&ask(Some(&Plan::new("x").fact("written", true).fact("other", 1)))), "yes by all");
+    let Decision::Refused { reasons } = ask(Some(&plan(true, json!("many")))) else { panic!("it judged") };
+    assert!(reasons[0].sentence.contains("`plan.lag` is not a whole number"), "{reasons:?}");
+    // A fact that nobody declares, and one that need not be there, are told when the policies are read.
+    for wrong in ["context has plan && context.plan.writen", "context has plan && context.plan.written"] {
+        assert!(with(wrong).is_err(), "{wrong}");
+    }
 }

@@ -71,6 +71,7 @@ fn what_is_said_beforehand_holds_for_every_call() {
                                 environment: "staging",
                                 surface,
                                 reason,
+                                plan: None,
                                 now: crate::world::now(),
                             });
                             found.insert(answer(&decision));

@@ -95,6 +95,7 @@ pub(crate) fn ask(
         environment,
         surface: Surface::Cli,
         reason: None,
+        plan: None,
         now: now(),
     })
 }
