@@ -8,7 +8,7 @@ use guichet_provider_sdk::{Keys, Provider, provider};
 
 fn failures(report: &Report) -> String {
     let failed = report.cases.iter().filter(|case| case.status == Status::Failed);
-    failed.map(|case| format!("{}: {:#?}\n", case.name, case.failure)).collect()
+    failed.map(|case| format!("{}: {:#?}", case.name, case.failure)).collect::<Vec<_>>().join("\n")
 }
 
 fn of(report: &Report, name: &str) -> Status {

@@ -26,10 +26,13 @@ pub(crate) struct Part {
     pub(crate) skipped: Vec<String>,
 }
 
+/// The tests of one SDK, by its folder.
+type Tests = (&'static str, fn() -> Result<Part>);
+
 /// All of them. What cannot be run at all counts as one failure, and is told.
 pub(crate) fn test() -> Vec<Part> {
-    let parts: [(&str, fn() -> Result<Part>); 2] = [("sdks/python", python), ("sdks/go", go)];
-    let told = |(name, part): (&str, fn() -> Result<Part>)| {
+    let parts: [Tests; 2] = [("sdks/python", python), ("sdks/go", go)];
+    let told = |(name, part): Tests| {
         println!("\nThe SDK in {name}:\n");
         part().unwrap_or_else(|error| {
             eprintln!("xtask: {name} cannot be tested: {error:#}");

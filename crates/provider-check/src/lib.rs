@@ -144,6 +144,8 @@ impl Kit {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
+            // A provider that refuses too large a body may hang up: the next call must not meet that connection.
+            .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| CheckError::Start(error.to_string()))?;
         let base = base.as_str().trim_end_matches('/').to_owned();
