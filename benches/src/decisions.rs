@@ -164,6 +164,7 @@ impl Company {
             environment: "production",
             surface: Surface::Rest,
             reason: None,
+            plan: None,
             now: Timestamp::UNIX_EPOCH,
         }));
         Ok(())
