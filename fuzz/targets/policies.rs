@@ -46,6 +46,7 @@ fuzz_target!(|text: &str| {
             environment: "staging",
             surface: Surface::Rest,
             reason: Some("INC-1"),
+            plan: None,
             now: jiff::Timestamp::UNIX_EPOCH,
         };
         let answer = policies.authorize(&question);

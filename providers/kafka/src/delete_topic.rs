@@ -83,7 +83,7 @@ pub(crate) async fn plan(
         .moving_fact("size", size(sizes.values().sum()))
         .moving_fact("messages", writes.messages)
         .moving_fact("last write", last)
-        .moving_fact(WRITTEN, writes.in_the_last_hour > 0)
+        .moving_fact(WRITTEN, writes.recent())
         .moving_fact("messages per second, last hour", tenths(writes.per_second()))
         .moving_fact("consumer groups", groups)
         .moving_fact(MEMBERS, members);

@@ -41,6 +41,8 @@ use crate::{
 
 /// How long finding and opening a connection may take.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the last write is searched for.
+const SEARCHES_WITHIN: Duration = Duration::from_secs(3);
 /// The source of a setting that is a topic's own, in `DescribeConfigs`.
 const OF_THE_TOPIC: i8 = 1;
 /// Partitions whose offsets are asked for in one call.
@@ -102,6 +104,38 @@ impl KrafkaWire {
 
     async fn admin(&self) -> Answer<AdminClient> {
         Ok(self.kafka().await?.admin().default_api_timeout(ANSWERS_WITHIN))
+    }
+
+    /// These very offsets.
+    async fn list_offsets(&self, of: &[(Partition, At)]) -> Answer<HashMap<Partition, Option<Found>>> {
+        let admin = self.admin().await?;
+        let mut found = HashMap::with_capacity(of.len());
+        for some in of.chunks(AT_ONCE) {
+            let asked = some.iter().map(|(partition, at)| (place(partition), spec(*at)));
+            let options = ListOffsetsOptions::default();
+            let options = match some.first() {
+                // Of a partition that holds nothing but ends of transactions there is no last write.
+                Some((_, At::LastWritten)) => options.timeout(SEARCHES_WITHIN),
+                _ => options,
+            };
+            for (place, told) in admin.list_offsets(asked, options).await.map_err(fault)? {
+                let partition = Partition::new(&place.topic, place.partition);
+                match told {
+                    Ok(told) => {
+                        let written = told.timestamp.and_then(|at| Timestamp::from_millisecond(at).ok());
+                        let _ = found.insert(partition, Some(Found { offset: told.offset, written }));
+                    }
+                    Err(KrafkaError::Broker { code: ErrorCode::OffsetNotAvailable, .. }) => {
+                        let _ = found.insert(partition, None);
+                    }
+                    Err(error @ KrafkaError::Broker { .. }) => {
+                        tracing::info!(topic = place.topic, partition = place.partition, %error, "no offset");
+                    }
+                    Err(error) => return Err(fault(error)),
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -188,28 +222,48 @@ impl Wire for KrafkaWire {
     }
 
     async fn offsets(&self, of: &[(Partition, At)]) -> Answer<HashMap<Partition, Option<Found>>> {
-        let admin = self.admin().await?;
-        let mut found = HashMap::with_capacity(of.len());
-        for some in of.chunks(AT_ONCE) {
-            let asked = some.iter().map(|(partition, at)| (place(partition), spec(*at)));
-            let told = admin.list_offsets(asked, ListOffsetsOptions::default()).await.map_err(fault)?;
-            for (place, told) in told {
-                let partition = Partition::new(&place.topic, place.partition);
-                match told {
-                    Ok(told) => {
-                        let written = told.timestamp.and_then(|at| Timestamp::from_millisecond(at).ok());
-                        let _ = found.insert(partition, Some(Found { offset: told.offset, written }));
-                    }
-                    Err(KrafkaError::Broker { code: ErrorCode::OffsetNotAvailable, .. }) => {
-                        let _ = found.insert(partition, None);
-                    }
-                    Err(error @ KrafkaError::Broker { .. }) => {
-                        tracing::info!(topic = place.topic, partition = place.partition, %error, "no offset");
-                    }
-                    Err(error) => return Err(fault(error)),
+        let (plain, searched): (Vec<_>, Vec<_>) =
+            of.iter().cloned().partition(|(_, at)| matches!(at, At::Earliest | At::Latest));
+        let mut found = self.list_offsets(&plain).await?;
+        if searched.is_empty() {
+            return Ok(found);
+        }
+        // The client takes «there is none» for «not yet», and asks again until its time is over. So only what is there is
+        // asked for: the last write of what is not empty, a moment of what was written since.
+        let at = |at: At| -> Vec<(Partition, At)> {
+            searched.iter().map(|(partition, _)| (partition.clone(), at)).collect()
+        };
+        let (first, end) = (at(At::Earliest), at(At::Latest));
+        let (first, end) = futures_util::try_join!(self.list_offsets(&first), self.list_offsets(&end))?;
+        let offset = |of: &HashMap<Partition, Option<Found>>, partition: &Partition| {
+            of.get(partition).copied().flatten().map(|found| found.offset)
+        };
+        let mut full = Vec::new();
+        for (partition, _) in &searched {
+            match (offset(&first, partition), offset(&end, partition)) {
+                (Some(first), Some(end)) if first < end => full.push((partition.clone(), At::LastWritten)),
+                (Some(_), Some(_)) => {
+                    let _ = found.insert(partition.clone(), None);
+                }
+                // It cannot be asked.
+                _ => {}
+            }
+        }
+        let last = self.list_offsets(&full).await?;
+        let mut moments = Vec::new();
+        for (partition, at) in searched {
+            let Some(last) = last.get(&partition).copied() else { continue };
+            match (at, last.and_then(|last| last.written)) {
+                (At::Moment(moment), Some(written)) if written >= moment => moments.push((partition, at)),
+                (At::Moment(_), _) => {
+                    let _ = found.insert(partition, None);
+                }
+                _ => {
+                    let _ = found.insert(partition, last);
                 }
             }
         }
+        found.extend(self.list_offsets(&moments).await?);
         Ok(found)
     }
 

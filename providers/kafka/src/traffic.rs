@@ -23,6 +23,8 @@ pub(crate) struct Writes {
     pub(crate) last: Option<Timestamp>,
     /// Messages of the last hour.
     pub(crate) in_the_last_hour: i64,
+    /// Somebody may have written and it cannot be told: a partition has no leader, or does not say when.
+    unsure: bool,
     /// Begin and end of each partition.
     pub(crate) spans: HashMap<i32, (i64, i64)>,
 }
@@ -44,7 +46,9 @@ impl Writes {
             wire.offsets(&last)
         )
         .map_err(explain)?;
-        let mut writes = Self { messages: 0, last: None, in_the_last_hour: 0, spans: HashMap::new() };
+        let mut writes =
+            Self { messages: 0, last: None, in_the_last_hour: 0, unsure: false, spans: HashMap::new() };
+        writes.unsure = end.len() < topic.partitions.len();
         for (partition, end) in end {
             let Some(end) = end else { continue };
             let first = first.get(&partition).copied().flatten().map_or(0, |found| found.offset);
@@ -54,9 +58,15 @@ impl Writes {
             let then = then.get(&partition).copied().flatten();
             writes.in_the_last_hour += then.map_or(0, |then| end.offset - then.offset);
             let last = last.get(&partition).copied().flatten().and_then(|found| found.written);
+            writes.unsure |= last.is_none() && end.offset > first;
             writes.last = writes.last.max(last);
         }
         Ok(writes)
+    }
+
+    /// Whether somebody wrote in the last hour; what cannot be told counts as written.
+    pub(crate) fn recent(&self) -> bool {
+        self.in_the_last_hour > 0 || self.unsure
     }
 
     pub(crate) fn per_second(&self) -> f64 {

@@ -7,5 +7,6 @@ mod failures;
 mod messages;
 mod offsets;
 mod policy;
+mod proxy;
 mod topics;
 mod world;
