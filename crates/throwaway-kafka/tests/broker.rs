@@ -1,5 +1,4 @@
 //! A broker is born, killed, born again and swept away.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 

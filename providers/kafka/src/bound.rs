@@ -34,12 +34,12 @@ impl Bound {
         if planned == *now {
             return Ok(());
         }
-        let what = if planned.cluster_id != now.cluster_id {
-            format!("`{}` is another cluster than the one that was planned with", now.cluster)
-        } else {
+        let what = if planned.cluster_id == now.cluster_id {
             format!("topic `{}` was deleted and made anew since it was planned", now.topic)
+        } else {
+            format!("`{}` is another cluster than the one that was planned with", now.cluster)
         };
-        Err(changed(what))
+        Err(changed(&what))
     }
 }
 
@@ -51,12 +51,12 @@ pub(crate) fn hold<T: DeserializeOwned + PartialEq>(
 ) -> Result<(), ActionError> {
     match context.planned::<T>()? {
         Some(planned) if planned != *now => {
-            Err(changed(format!("{what} is no longer as it was planned with")))
+            Err(changed(&format!("{what} is no longer as it was planned with")))
         }
         _ => Ok(()),
     }
 }
 
-fn changed(what: String) -> ActionError {
+fn changed(what: &str) -> ActionError {
     ActionError::conflict(format!("{what}; nothing was changed")).next("run the command again to plan anew")
 }

@@ -63,12 +63,12 @@ pub(crate) struct Described {
     /// Partitions with fewer copies in step than they should have, or no leader.
     partitions_unwell: usize,
     consumer_groups: usize,
-    brokers: Vec<Broker>,
+    brokers: Vec<Node>,
 }
 
 /// One broker.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Broker {
+struct Node {
     broker: i32,
     host: String,
     port: i32,
@@ -91,7 +91,7 @@ pub(crate) async fn describe(
         let partitions = topics.iter().flat_map(|topic| &topic.partitions);
         partitions.filter(|partition| partition.leader == Some(id)).count()
     };
-    let brokers = state.brokers.into_iter().map(|node| Broker {
+    let brokers = state.brokers.into_iter().map(|node| Node {
         leads: leads(node.id),
         broker: node.id,
         host: node.host,

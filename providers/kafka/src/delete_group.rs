@@ -27,7 +27,7 @@ pub(crate) struct DeleteGroup {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Deleted {
+pub(crate) struct GroupGone {
     cluster: String,
     consumer_group: String,
     deleted: bool,
@@ -102,7 +102,7 @@ pub(crate) async fn perform(
     clusters: Clusters,
     context: Context,
     delete: DeleteGroup,
-) -> Result<Deleted, ActionError> {
+) -> Result<GroupGone, ActionError> {
     let cluster = clusters.find(&delete.cluster)?;
     let name = &delete.consumer_group;
     let what = format!("consumer group `{name}`");
@@ -125,7 +125,7 @@ pub(crate) async fn perform(
         Err(fault) => return Err(cluster.explain_change(&what, fault)),
     };
     tracing::info!(cluster = delete.cluster, group = name, run = context.run(), "consumer group deleted");
-    Ok(Deleted {
+    Ok(GroupGone {
         cluster: delete.cluster,
         consumer_group: delete.consumer_group,
         deleted: true,

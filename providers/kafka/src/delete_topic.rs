@@ -29,7 +29,7 @@ pub(crate) struct DeleteTopic {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Deleted {
+pub(crate) struct TopicGone {
     cluster: String,
     topic: String,
     /// The id of what was deleted.
@@ -94,7 +94,7 @@ pub(crate) async fn perform(
     clusters: Clusters,
     context: Context,
     delete: DeleteTopic,
-) -> Result<Deleted, ActionError> {
+) -> Result<TopicGone, ActionError> {
     let cluster = clusters.find(&delete.cluster)?;
     let what = format!("topic `{}`", delete.topic);
     let topic = deletable(cluster, &delete.topic).await?;
@@ -110,7 +110,7 @@ pub(crate) async fn perform(
         Err(fault) => return Err(cluster.explain_change(&what, fault)),
     };
     tracing::info!(cluster = delete.cluster, topic = delete.topic, run = context.run(), "topic deleted");
-    Ok(Deleted { cluster: delete.cluster, id: hex(topic.id), topic: delete.topic, deleted: true, note })
+    Ok(TopicGone { cluster: delete.cluster, id: hex(topic.id), topic: delete.topic, deleted: true, note })
 }
 
 /// The broker did not say; whether this topic is still there is a question of its own.

@@ -418,8 +418,8 @@ impl Wire for KrafkaWire {
                 if record.offset >= *until || bytes >= most_bytes {
                     continue;
                 }
-                bytes += record.key.as_ref().map_or(0, |key| key.len())
-                    + record.value.as_ref().map_or(0, |value| value.len());
+                bytes += record.key.as_deref().map_or(0, <[u8]>::len)
+                    + record.value.as_deref().map_or(0, <[u8]>::len);
                 messages.push(message(record));
             }
             // A stretch may end in what is no message: the end of a transaction, a hole that compaction left.

@@ -106,15 +106,16 @@ pub(crate) async fn read(
     if first.len() < partitions.len() || end.len() < partitions.len() {
         notes.push("some partitions have no leader and were left out".to_owned());
     }
-    let mut messages = match stretches.is_empty() {
-        true => Vec::new(),
-        false => cluster.wire.read(&of.topic, &stretches, MOST_BYTES).await.map_err(explain)?,
+    let mut messages = if stretches.is_empty() {
+        Vec::new()
+    } else {
+        cluster.wire.read(&of.topic, &stretches, MOST_BYTES).await.map_err(explain)?
     };
     let bytes: usize = messages.iter().map(|message| message.value.as_ref().map_or(0, Vec::len)).sum();
     if bytes >= MOST_BYTES {
         notes.push(format!("only {MOST_BYTES} bytes were read, so some may be missing"));
     }
-    messages.sort_by(|a, b| (b.written, b.offset).cmp(&(a.written, a.offset)));
+    messages.sort_by_key(|message| std::cmp::Reverse((message.written, message.offset)));
     messages.truncate(usize::from(of.last));
     let shown = messages.into_iter().map(|message| show(cluster, &of, message)).collect();
     let note = (!notes.is_empty()).then(|| notes.join("; "));

@@ -58,10 +58,7 @@ pub(crate) async fn list(clusters: Clusters, _: Context, of: OfTopics) -> Result
     topics.retain(|topic| (of.internal || !topic.internal) && topic.name.contains(&of.contains));
     let all = topics.len();
     topics.truncate(MOST_ROWS);
-    let sizes = match of.sizes {
-        true => Some(cluster.wire.sizes(None).await.map_err(explain)?),
-        false => None,
-    };
+    let sizes = if of.sizes { Some(cluster.wire.sizes(None).await.map_err(explain)?) } else { None };
     let listed = topics.iter().map(|topic| Listed {
         cluster: of.cluster.clone(),
         topic: topic.name.clone(),

@@ -1,5 +1,4 @@
 //! The document as the gateway reads it, and what is told without a broker.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use guichet_contract::openapi::{self, Strictness};
 use guichet_provider_kafka::{Settings, provider};

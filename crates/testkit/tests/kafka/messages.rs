@@ -32,7 +32,7 @@ async fn the_last_messages_are_read_without_what_is_masked() {
     assert_eq!(messages[1]["key"], "[masked]");
     assert_eq!(messages[1]["headers"], json!(["authorization=[masked]"]));
     assert_eq!(messages[1]["hidden"], "2 members, the key, header authorization");
-    assert!(!told.to_string().contains("@"), "{told}");
+    assert!(!told.to_string().contains('@'), "{told}");
     let all = read(&dana, "/default/topics/people/messages?partition=0").await;
     assert_eq!(all["messages"][1]["value"], "[masked]", "what is no JSON is hidden whole: {all}");
     let too_many = dana.get("/providers/kafka/api/v1/clusters/default/topics/people/messages?last=101").await;
