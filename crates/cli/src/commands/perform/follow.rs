@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use guichet_client::Client;
 use guichet_contract::{EventKind, Run, RunEvent, StepState};
 use tokio::time::Instant;
@@ -56,6 +56,10 @@ async fn follow(
     let deadline = timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let interrupt = tokio::signal::ctrl_c();
     tokio::pin!(interrupt);
+    // Looked at once, so that Ctrl-C is heard as soon as something stands on the terminal.
+    if interrupt.as_mut().now_or_never().is_some() {
+        return Ok(Stopped::Interrupted);
+    }
     progress.stands(run, now());
     loop {
         tokio::select! {
