@@ -50,6 +50,7 @@ const BANS: &[(&str, Reach, &[&str])] = &[
     ("provider-sdk", Reach::Through, &["rusqlite", "cedar-policy"]),
     ("provider-check", Reach::Through, &["axum", "rusqlite", "cedar-policy"]),
     ("providers/postgres", Reach::Through, &["rusqlite", "cedar-policy"]),
+    ("providers/scripts", Reach::Through, &["rusqlite", "cedar-policy"]),
     ("throwaway-postgres", Reach::Through, &["tokio", "tokio-postgres", "rusqlite"]),
     ("xtask", Reach::Through, &["tokio", "axum", "reqwest", "rusqlite", "cedar-policy"]),
 ];
