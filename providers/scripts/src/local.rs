@@ -247,3 +247,70 @@ async fn live(running: &mut Running, time: Duration, stop: BoxFuture<'_, ()>) ->
 fn code_of(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::FutureExt as _;
+    use guichet_contract::Digest;
+
+    use super::*;
+    use crate::runner::Program;
+
+    fn job(text: &str) -> Job {
+        let program = Program {
+            name: "x.sh".to_owned(),
+            digest: Digest::of_bytes(text.as_bytes()),
+            bytes: text.as_bytes().into(),
+        };
+        Job {
+            program,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            input: Vec::new(),
+            time: Duration::from_secs(60),
+            hidden: Vec::new(),
+        }
+    }
+
+    fn runner() -> LocalRunner {
+        let is_root = rustix::process::geteuid().is_root();
+        let user = if is_root { "user = 'nobody'" } else { "" };
+        let settings = Settings::from_toml(&format!("folder = '.'\n{user}"), Path::new(".")).unwrap();
+        let sandbox = Sandbox::probe(&settings).unwrap().without_namespace();
+        LocalRunner::new(&settings, sandbox).unwrap()
+    }
+
+    fn is_alive(word: &str) -> bool {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let mut words = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        words.any(|words| words.split(|byte| *byte == 0).any(|own| own == word.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn what_left_its_group_is_found_where_there_is_no_namespace() {
+        let told = Mutex::new(Vec::new());
+        let (say, mut said) = tokio::sync::watch::channel(false);
+        let tell = |line: &str| {
+            told.lock().unwrap().push(line.to_owned());
+            say.send_replace(true);
+        };
+        let text = "#!/bin/bash\nsetsid sleep 88613 &\ndisown\nsleep 0.3\necho here\nsleep 188613\necho on\n";
+        let stop = async { said.wait_for(|said| *said).await.map_or((), drop) };
+        let ended = runner().run(job(text), &tell, stop.boxed()).await.unwrap();
+        assert_eq!(ended.how, HowEnded::Stopped);
+        assert!(!is_alive("88613") && !is_alive("188613"));
+        assert_eq!(ended.lines, ["here"]);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_and_it_is_gone() {
+        let tell = |_: &str| ();
+        let text = "#!/bin/bash\nsetsid sleep 98613 &\nsleep 198613\n";
+        let runner = runner();
+        let run = runner.run(job(text), &tell, std::future::pending().boxed());
+        assert!(timeout(Duration::from_secs(2), run).await.is_err());
+        assert!(!is_alive("98613") && !is_alive("198613"));
+    }
+}

@@ -94,6 +94,12 @@ impl Sandbox {
         self.namespace != Namespace::None
     }
 
+    /// As on a machine whose kernel gives none.
+    #[cfg(test)]
+    pub(crate) fn without_namespace(self) -> Self {
+        Self { namespace: Namespace::None, ..self }
+    }
+
     /// All words of the command that runs `program` within this.
     pub(crate) fn chain(&self, program: &str, arguments: &[String]) -> Vec<String> {
         let mut chain: Vec<String> = Vec::new();
