@@ -45,8 +45,7 @@ pub(crate) fn provider(name: &str, shop: &Shop, folder: Folder) -> (Provider, Ve
 }
 
 fn of(name: &str, shop: &Shop, scripts: &[Script]) -> Provider {
-    let provider =
-        declare(name).title("Scripts").description("Scripts of a folder, as actions.").one_process();
+    let provider = declare(name).title("Scripts").description("Scripts of a folder, as actions.");
     scripts.iter().fold(provider, |provider, script| add(provider, shop, script.clone()))
 }
 

@@ -36,12 +36,18 @@ struct Bound {
     script: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    side: Option<String>,
 }
 
 impl Bound {
     fn of(script: &Script) -> Self {
         let digest = |program: &Program| program.digest.to_string();
-        Self { script: digest(&script.program), plan: script.plan_program().map(digest) }
+        Self {
+            script: digest(&script.program),
+            plan: script.plan_program().map(digest),
+            side: script.side.as_ref().map(digest),
+        }
     }
 }
 
@@ -128,11 +134,14 @@ pub(crate) async fn plan(
             Some(Err(_)) | None => plan = plan.fact("what it says", json!(ended.lines)),
         }
     }
-    plan.facts.retain(|fact| !["script", "sha256", "sha256 of the plan"].contains(&fact.name.as_str()));
+    plan.facts.retain(|fact| fact.name != "script" && !fact.name.starts_with("sha256"));
     let bound = Bound::of(&script);
     plan = plan.fact("script", script.program.name.clone()).fact("sha256", bound.script.clone());
     if let Some(digest) = &bound.plan {
         plan = plan.fact("sha256 of the plan", digest.clone());
+    }
+    if let Some(digest) = &bound.side {
+        plan = plan.fact("sha256 of the side file", digest.clone());
     }
     Ok(plan.bound_to(json!(bound)))
 }

@@ -28,6 +28,8 @@ pub(crate) struct Script {
     /// Name of the action.
     pub(crate) operation: String,
     pub(crate) program: Program,
+    /// The file beside it that has its header, where it has one.
+    pub(crate) side: Option<Program>,
     pub(crate) header: Header,
     pub(crate) seconds: u64,
     pub(crate) planned_by: PlannedBy,
@@ -84,9 +86,13 @@ pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Found, Vec<Findin
     let one = |line: Option<usize>, message: String| vec![Finding::fault(path, line, message)];
     let program = read_program(path).map_err(|why| one(None, why))?;
     let side = side_of(path);
-    let (place, block) = if side.exists() {
-        let text = fs::read_to_string(&side)
-            .map_err(|error| vec![Finding::fault(&side, None, format!("it cannot be read: {error}"))])?;
+    let beside = if side.exists() {
+        Some(read_program(&side).map_err(|why| vec![Finding::fault(&side, None, why)])?)
+    } else {
+        None
+    };
+    let (place, block) = if let Some(beside) = &beside {
+        let text = String::from_utf8_lossy(&beside.bytes).into_owned();
         (side.as_path(), Some(Block { text, after_line: 0 }))
     } else {
         let text = String::from_utf8_lossy(&program.bytes);
@@ -104,7 +110,8 @@ pub(crate) fn read(path: &Path, settings: &Settings) -> Result<Found, Vec<Findin
     faults.extend(handed::mistakes(&header, settings));
     if faults.is_empty() {
         let operation = operation_of(&program.name);
-        let script = Script { path: path.to_owned(), operation, program, header, seconds, planned_by };
+        let path = path.to_owned();
+        let script = Script { path, operation, program, side: beside, header, seconds, planned_by };
         return Ok(Found::Action(Box::new(script)));
     }
     Err(faults.into_iter().map(|why| Finding::fault(place, None, why)).collect())
@@ -181,11 +188,13 @@ impl Script {
 
     /// Whether its files are what was read.
     pub(crate) fn is_as_read(&self) -> bool {
+        let side = side_of(&self.path);
+        let header = self.side.as_ref().map_or_else(|| !side.exists(), |read| is_still(&side, read));
         let plan = match &self.planned_by {
             PlannedBy::Script(path, program) => is_still(path, program),
             _ => true,
         };
-        plan && is_still(&self.path, &self.program)
+        header && plan && is_still(&self.path, &self.program)
     }
 
     /// Shared, for handlers.

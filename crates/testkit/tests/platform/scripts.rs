@@ -85,6 +85,13 @@ impl Stage {
         self.dana.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.unwrap()
     }
 
+    /// Omar looks at a run and says yes.
+    async fn approve(&self, id: &str) -> (Value, Answer) {
+        let run = self.omar.get(&format!("/v1/runs/{id}")).await.unwrap().body;
+        let yes = json!({"binding": run["binding"]});
+        (run, self.omar.post(&format!("/v1/runs/{id}/approve"), yes).await.unwrap())
+    }
+
     fn trace(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.traces.path().join(name)).ok()
     }
@@ -206,13 +213,8 @@ echo "$INPUT_NAME $GUICHET_APPROVED_BY" > TRACES/deleted
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_approved_is_what_runs() {
     let stage = stage(&[("delete.sh", DELETES)], "").await;
-    let approve = async |id: &str| {
-        let run = stage.omar.get(&format!("/v1/runs/{id}")).await.unwrap().body;
-        let yes = json!({"binding": run["binding"]});
-        (run, stage.omar.post(&format!("/v1/runs/{id}/approve"), yes).await.unwrap())
-    };
     let id = stage.submit("scripts.delete", json!({"name": "a"})).await;
-    let (shown, yes) = approve(&id).await;
+    let (shown, yes) = stage.approve(&id).await;
     assert!(yes.status.is_success(), "{}", yes.body);
     assert_eq!(shown["plan"]["sentence"], "Runs delete.sh with name=\"a\"", "{shown}");
     assert!(shown["plan"]["facts"].to_string().contains("sha256:"), "{shown}");
@@ -224,10 +226,29 @@ async fn what_was_approved_is_what_runs() {
         DELETES.replace("TRACES", &stage.traces.path().display().to_string()) + "\nrm -rf everything\n";
     write_script(stage.folder.path(), "delete.sh", &other);
     // Whether it is read again before the yes or after it: another script is not what was approved.
-    let (_, yes) = approve(&id).await;
+    let (_, yes) = stage.approve(&id).await;
     let run = stage.end_of(&id).await;
     assert_ne!(run["state"], "succeeded", "{run} {}", yes.body);
     assert_eq!(stage.trace("deleted").unwrap(), "a omar\n", "nothing was run");
+}
+
+const DROPS: &str = "#!/bin/bash\necho \"$1\" > TRACES/dropped\n";
+const SIDE: &str = "title = \"Drop\"\neffect = \"destroy\"\napproval = \"team:ops\"\nargs = [\"one\"]\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_side_file_says_is_approved_too() {
+    let stage = stage(&[("drop.sh", DROPS), ("drop.sh.toml", SIDE)], "").await;
+    let id = stage.submit("scripts.drop", json!({})).await;
+    let (_, yes) = stage.approve(&id).await;
+    assert!(yes.status.is_success(), "{}", yes.body);
+    assert_eq!(stage.end_of(&id).await["state"], "succeeded");
+    assert_eq!(stage.until_trace("dropped").await, "one\n");
+    let id = stage.submit("scripts.drop", json!({})).await;
+    fs::write(stage.folder.path().join("drop.sh.toml"), SIDE.replace("one", "two")).unwrap();
+    let (_, yes) = stage.approve(&id).await;
+    let run = stage.end_of(&id).await;
+    assert_ne!(run["state"], "succeeded", "{run} {}", yes.body);
+    assert_eq!(stage.trace("dropped").unwrap(), "one\n", "nothing was run");
 }
 
 const DRY: &str = r#"#!/bin/bash
