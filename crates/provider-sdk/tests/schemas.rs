@@ -1,5 +1,4 @@
 //! Actions whose input is known as a schema alone, and a provider that offers others while it serves.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use axum::body::Body;
 use guichet_provider_sdk::{ActionError, Context, Keys, Plan, Provider, bench::Bench, provider};

@@ -66,8 +66,11 @@ impl Folder {
     }
 }
 
+/// When it was changed, which file it is, its size and who may do what with it; none when it cannot be looked at.
+type Seen = Option<(i64, i64, u64, u64, u32)>;
+
 /// What tells whether something has changed since the last look.
-pub(crate) fn fingerprint(folder: &Path) -> Vec<(PathBuf, Option<(i64, i64, u64, u64, u32)>)> {
+pub(crate) fn fingerprint(folder: &Path) -> Vec<(PathBuf, Seen)> {
     let seen = |path: &Path| {
         let data = fs::metadata(path).ok()?;
         Some((data.ctime(), data.ctime_nsec(), data.ino(), data.size(), data.mode()))
