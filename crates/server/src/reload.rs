@@ -116,11 +116,11 @@ impl Reloader {
                 misled = hinted && !changed;
             }
             // Of what is built in, scripts come and go as files do.
-            changed |= self.refresh_if(|provider| provider.is_embedded()).await;
+            changed |= self.refresh_if(Provider::is_embedded).await;
             let now = self.fingerprint();
             if now != seen {
                 self.reload_config().await;
-                self.refresh_if(|provider| provider.has_document_in_file()).await;
+                self.refresh_if(Provider::has_document_in_file).await;
                 changed = true;
                 // Other files may count from now on; of those that counted before, a change meanwhile must not be missed.
                 let again = self.fingerprint();

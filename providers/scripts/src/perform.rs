@@ -81,7 +81,7 @@ pub(crate) async fn perform(
     let asked = context.clone();
     let stop = async move {
         if is_read {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         } else {
             asked.cancelled().await;
         }

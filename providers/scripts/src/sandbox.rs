@@ -148,7 +148,7 @@ impl Sandbox {
         match self.namespace {
             Namespace::Whole => {}
             Namespace::Processes => {
-                note("the kernel gives scripts no `/proc` of their own: they see the machine's processes")
+                note("the kernel gives scripts no `/proc` of their own: they see the machine's processes");
             }
             Namespace::None => note(
                 "the kernel gives scripts no process namespace: what a script hides from its own group is looked for by its environment \

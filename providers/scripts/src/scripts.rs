@@ -93,7 +93,7 @@ impl Scripts {
             Ok(()) if is_first => {}
             Ok(()) => tracing::info!(provider = name, "the folder of scripts has changed and was read again"),
             Err(why) => {
-                tracing::error!(provider = name, why, "the scripts were not read again; the old ones stay")
+                tracing::error!(provider = name, why, "the scripts were not read again; the old ones stay");
             }
         }
     }
