@@ -269,7 +269,7 @@ mod tests {
             arguments: Vec::new(),
             environment: Vec::new(),
             input: Vec::new(),
-            time: Duration::from_secs(60),
+            time: Duration::from_mins(1),
             hidden: Vec::new(),
         }
     }
