@@ -133,6 +133,11 @@ impl Provider {
         self
     }
 
+    /// Whether it is built in, so that asking it costs next to nothing.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.transport, Transport::Embedded(_))
+    }
+
     /// Whether its document is read from a file, which nobody tells of when it changes.
     pub fn has_document_in_file(&self) -> bool {
         self.foreign.as_ref().is_some_and(|foreign| matches!(foreign.document, DocumentPlace::File(_)))

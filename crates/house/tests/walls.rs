@@ -51,6 +51,7 @@ const BANS: &[(&str, Reach, &[&str])] = &[
     ("provider-check", Reach::Through, &["axum", "rusqlite", "cedar-policy"]),
     ("providers/postgres", Reach::Through, &["rusqlite", "cedar-policy"]),
     ("providers/kafka", Reach::Through, &["rusqlite", "cedar-policy", "tokio-postgres"]),
+    ("providers/scripts", Reach::Through, &["rusqlite", "cedar-policy"]),
     ("throwaway-postgres", Reach::Through, &["tokio", "tokio-postgres", "rusqlite"]),
     ("throwaway-kafka", Reach::Through, &["tokio", "krafka", "rusqlite"]),
     ("xtask", Reach::Through, &["tokio", "axum", "reqwest", "rusqlite", "cedar-policy"]),

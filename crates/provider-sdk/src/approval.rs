@@ -24,6 +24,11 @@ pub fn owner() -> ApprovalBy {
     ApprovalBy { by: Approvers::Owner, count: 1, because: None, expires: None }
 }
 
+/// These people must approve, as they were written down: `owner`, `team:NAME`, several of them.
+pub fn approvers(by: Approvers) -> ApprovalBy {
+    ApprovalBy { by, count: 1, because: None, expires: None }
+}
+
 impl ApprovalBy {
     /// How many distinct people, 1–20.
     #[must_use]

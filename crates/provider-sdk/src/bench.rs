@@ -93,7 +93,7 @@ impl Bench {
     /// # Errors
     /// No such operation.
     pub fn action(&self, operation: &str) -> Result<Action, Box<Problem>> {
-        let desk = &self.prepared.desk;
+        let desk = self.prepared.desk();
         let document: Value = serde_json::from_slice(&desk.document)
             .map_err(|error| Problem::new(code::PROVIDER_PROTOCOL, error.to_string()))?;
         let reading = openapi::read(&desk.name, &document, Strictness::Strict).map_err(|findings| {
@@ -139,7 +139,8 @@ impl Bench {
         input: &Value,
         change: impl FnOnce(Call) -> Call,
     ) -> Result<Request<Body>, Box<Problem>> {
-        let mut actions = self.prepared.desk.actions.iter();
+        let desk = self.prepared.desk();
+        let mut actions = desk.actions.iter();
         let action =
             actions.find(|action| action.operation == operation).ok_or_else(|| unknown(operation))?;
         let call = change(Call::new(self, action, input));

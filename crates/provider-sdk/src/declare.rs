@@ -139,22 +139,22 @@ pub struct Declaring<I> {
     input: PhantomData<fn(I)>,
 }
 
-impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
-    pub(crate) fn new<F, Fut, O>(mut provider: Provider, operation: String, perform: F) -> Self
-    where
-        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<O, ActionError>> + Send + 'static,
-        O: Serialize + JsonSchema + 'static,
-    {
+impl Declared {
+    /// A change that says nothing else of itself.
+    fn new(
+        operation: String,
+        input: Result<Map<String, Value>, String>,
+        output: Value,
+        perform: Perform,
+    ) -> Self {
         let mut mistakes = Vec::new();
-        let input = schema::of_input::<I>(&mut provider.generator).unwrap_or_else(|mistake| {
+        let input = input.unwrap_or_else(|mistake| {
             mistakes.push(mistake);
             Map::new()
         });
-        let output = provider.generator.subschema_for::<O>().to_value();
-        let current = Declared {
+        Self {
             operation,
-            perform: keep(perform),
+            perform,
             plan: None,
             facts: BTreeMap::new(),
             input,
@@ -179,7 +179,37 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
             options: BTreeMap::new(),
             examples: Vec::new(),
             mistakes,
-        };
+        }
+    }
+}
+
+impl Declaring<Value> {
+    pub(crate) fn with_schema<F, Fut>(
+        provider: Provider,
+        operation: String,
+        input: Value,
+        output: Value,
+        perform: F,
+    ) -> Self
+    where
+        F: Fn(Context, Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, ActionError>> + Send + 'static,
+    {
+        let current = Declared::new(operation, schema::of_value(input), output, keep(perform));
+        Self { provider, current, input: PhantomData }
+    }
+}
+
+impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
+    pub(crate) fn new<F, Fut, O>(mut provider: Provider, operation: String, perform: F) -> Self
+    where
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<O, ActionError>> + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+    {
+        let input = schema::of_input::<I>(&mut provider.generator);
+        let output = provider.generator.subschema_for::<O>().to_value();
+        let current = Declared::new(operation, input, output, keep(perform));
         Self { provider, current, input: PhantomData }
     }
 
@@ -376,6 +406,21 @@ impl<I> Declaring<I> {
         O: Serialize + JsonSchema + 'static,
     {
         self.done().action(name, perform)
+    }
+
+    /// The next action; see [`Provider::action_with_schema`].
+    pub fn action_with_schema<F, Fut>(
+        self,
+        name: impl Into<String>,
+        input: Value,
+        output: Value,
+        perform: F,
+    ) -> Declaring<Value>
+    where
+        F: Fn(Context, Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, ActionError>> + Send + 'static,
+    {
+        self.done().action_with_schema(name, input, output, perform)
     }
 
     /// See [`Provider::check`].

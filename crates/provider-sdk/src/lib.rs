@@ -62,7 +62,7 @@ mod timeout;
 mod token;
 mod view;
 
-pub use approval::{ApprovalBy, owner, team};
+pub use approval::{ApprovalBy, approvers, owner, team};
 pub use context::Context;
 pub use declare::{Declaring, NoInput, with};
 pub use error::ActionError;

@@ -49,6 +49,11 @@ impl Mounted {
         self.prepared.router()
     }
 
+    /// What answers its calls.
+    pub fn prepared(&self) -> Prepared {
+        self.prepared.clone()
+    }
+
     /// The address of the settings.
     pub fn listen(&self) -> SocketAddr {
         self.listen

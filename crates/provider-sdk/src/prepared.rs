@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{Router, extract::Request, response::Response};
 use bytes::Bytes;
 use guichet_contract::{
@@ -26,7 +27,7 @@ use crate::{
 /// A provider with its keys, ready to answer calls. Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Prepared {
-    pub(crate) desk: Arc<Desk>,
+    desk: Arc<ArcSwap<Desk>>,
 }
 
 /// All that answers calls.
@@ -35,7 +36,7 @@ pub(crate) struct Desk {
     pub(crate) actions: Vec<ReadyAction>,
     pub(crate) routes: Routes,
     pub(crate) mistakes: Vec<String>,
-    pub(crate) verifier: Verifier,
+    pub(crate) verifier: Arc<Verifier>,
     pub(crate) document: Bytes,
     pub(crate) etag: HeaderValue,
     pub(crate) replay: Arc<Replay>,
@@ -62,6 +63,81 @@ pub(crate) struct ReadyAction {
 
 impl Prepared {
     pub(crate) fn new(provider: Provider, keys: Keys) -> Self {
+        let kept = Kept {
+            verifier: Arc::new(Verifier::new(provider.name.clone(), keys, Arc::clone(&provider.clock))),
+            replay: Arc::new(Replay::new(Bounds::default(), Arc::clone(&provider.clock))),
+            places: Arc::new(Semaphore::new(provider.calls_at_once)),
+            tasks: TaskTracker::new(),
+        };
+        Self { desk: Arc::new(ArcSwap::from_pointee(Desk::new(provider, kept))) }
+    }
+
+    /// Offers from now on what `provider` declares, under the name it has. Calls under way go on as they were begun, and the
+    /// memory of changes stays; the next answer tells the gateway that the document is another (`Guichet-Document`).
+    /// How many calls are performed at once stays as it was.
+    ///
+    /// # Errors
+    /// [`Mistakes`] in its declarations; then what was offered stays.
+    pub fn renew(&self, mut provider: Provider) -> Result<(), Mistakes> {
+        let before = self.desk();
+        before.name.clone_into(&mut provider.name);
+        let kept = Kept {
+            verifier: Arc::clone(&before.verifier),
+            replay: Arc::clone(&before.replay),
+            places: Arc::clone(&before.places),
+            tasks: before.tasks.clone(),
+        };
+        let desk = Desk::new(provider, kept);
+        Mistakes::none_or(desk.mistakes.clone())?;
+        self.desk.store(Arc::new(desk));
+        Ok(())
+    }
+
+    /// What answers calls at this moment.
+    pub(crate) fn desk(&self) -> Arc<Desk> {
+        self.desk.load_full()
+    }
+
+    /// As a router. Every router of one `Prepared` shares its memory of changes.
+    pub fn router(&self) -> Router {
+        let desk = Arc::clone(&self.desk);
+        Router::new().fallback(move |request: Request| {
+            let desk = desk.load_full();
+            async move { answer(desk, request).await }
+        })
+    }
+
+    /// What is wrong with the declarations.
+    pub fn check(&self) -> Result<(), Mistakes> {
+        Mistakes::none_or(self.desk().mistakes.clone())
+    }
+
+    /// The name of the provider.
+    pub fn name(&self) -> String {
+        self.desk().name.clone()
+    }
+
+    /// Waits until no change is under way, at most this long. Answers how many still are. Those that are resumable end after
+    /// their present step: another process goes on.
+    pub async fn drain(&self, limit: Duration) -> usize {
+        let desk = self.desk();
+        desk.replay.stop();
+        desk.tasks.close();
+        let _ = tokio::time::timeout(limit, desk.tasks.wait()).await;
+        desk.tasks.len()
+    }
+}
+
+/// What stays when other actions are offered.
+struct Kept {
+    verifier: Arc<Verifier>,
+    replay: Arc<Replay>,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Desk {
+    fn new(provider: Provider, kept: Kept) -> Self {
         let mut mistakes = document::mistakes(&provider);
         let document = document::of(&provider);
         // How the gateway will call the members of each input. A document it cannot read is a mistake already.
@@ -103,50 +179,21 @@ impl Prepared {
         for mistake in &mistakes {
             tracing::error!(provider = provider.name, "{mistake}");
         }
-        let desk = Desk {
-            verifier: Verifier::new(provider.name.clone(), keys, Arc::clone(&provider.clock)),
+        Self {
+            verifier: kept.verifier,
             name: provider.name,
             actions,
             routes,
             mistakes,
             document,
             etag,
-            replay: Arc::new(Replay::new(Bounds::default(), Arc::clone(&provider.clock))),
+            replay: kept.replay,
             clock: provider.clock,
             one_process: provider.one_process,
-            places: Arc::new(Semaphore::new(provider.calls_at_once)),
-            tasks: TaskTracker::new(),
+            places: kept.places,
+            tasks: kept.tasks,
             body_limit: provider.body_limit,
-        };
-        Self { desk: Arc::new(desk) }
-    }
-
-    /// As a router. Every router of one `Prepared` shares its memory of changes.
-    pub fn router(&self) -> Router {
-        let desk = Arc::clone(&self.desk);
-        Router::new().fallback(move |request: Request| {
-            let desk = Arc::clone(&desk);
-            async move { answer(desk, request).await }
-        })
-    }
-
-    /// What is wrong with the declarations.
-    pub fn check(&self) -> Result<(), Mistakes> {
-        Mistakes::none_or(self.desk.mistakes.clone())
-    }
-
-    /// The name of the provider.
-    pub fn name(&self) -> &str {
-        &self.desk.name
-    }
-
-    /// Waits until no change is under way, at most this long. Answers how many still are. Those that are resumable end after
-    /// their present step: another process goes on.
-    pub async fn drain(&self, limit: Duration) -> usize {
-        self.desk.replay.stop();
-        self.desk.tasks.close();
-        let _ = tokio::time::timeout(limit, self.desk.tasks.wait()).await;
-        self.desk.tasks.len()
+        }
     }
 }
 

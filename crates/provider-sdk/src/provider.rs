@@ -123,6 +123,26 @@ impl Provider {
         Declaring::new(self, name.into(), perform)
     }
 
+    /// Declares an action whose input and result are known as JSON Schema alone, because no Rust type stands behind them: it
+    /// was read in a file, or made from another system's description. All else is as for [`action`](Self::action).
+    ///
+    /// `input` is the schema (2020-12) of an object, written out in place, with `properties`; members beyond those are refused
+    /// unless it says otherwise. A member may have `x-guichet: {sensitive, name}`. `output` is the schema of the result;
+    /// `true` for any.
+    pub fn action_with_schema<F, Fut>(
+        self,
+        name: impl Into<String>,
+        input: Value,
+        output: Value,
+        perform: F,
+    ) -> Declaring<Value>
+    where
+        F: Fn(Context, Value) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, ActionError>> + Send + 'static,
+    {
+        Declaring::with_schema(self, name.into(), input, output, perform)
+    }
+
     /// The OpenAPI 3.1 document that the gateway reads.
     pub fn document(&self) -> Value {
         document::of(self)

@@ -170,7 +170,7 @@ impl Registration {
                     failures = failures.saturating_add(1);
                     PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1).min(third)
                 };
-                self.tell(provider.name(), &taken, &mut told);
+                self.tell(&provider.name(), &taken, &mut told);
                 sleep(self.spread(pause)).await;
             }
         };
@@ -178,7 +178,7 @@ impl Registration {
             () = &mut stop => {}
             () = registering => {}
         }
-        self.leave(provider.name()).await;
+        self.leave(&provider.name()).await;
     }
 
     /// Each outcome is told once, not at each heartbeat.
@@ -226,10 +226,10 @@ impl Registration {
         let body = json!({
             "instance": self.instance,
             "url": self.url,
-            "document": provider.desk.etag.to_str().ok(),
+            "document": provider.desk().etag.to_str().ok(),
             "lease_seconds": self.lease_seconds,
         });
-        let url = self.endpoint(&["v1", "providers", provider.name()]);
+        let url = self.endpoint(&["v1", "providers", &provider.name()]);
         let answer = self.call(Method::PUT, url, Some(&body)).await?;
         answer.json().await.map_err(|error| NotTaken::NoAnswer(error.without_url().to_string()))
     }

@@ -25,11 +25,18 @@ pub(crate) fn of_input<I: JsonSchema>(generator: &mut SchemaGenerator) -> Result
             None => break,
         }
     }
-    let Value::Object(mut schema) = schema else {
-        return Err("its input type has no schema".to_owned());
-    };
+    object(schema).map_err(|why| format!("its input type `{}` {why}", I::schema_name()))
+}
+
+/// The schema of an input that is known as a schema alone.
+pub(crate) fn of_value(schema: Value) -> Result<Map<String, Value>, String> {
+    object(schema).map_err(|why| format!("the schema of its input {why}"))
+}
+
+fn object(schema: Value) -> Result<Map<String, Value>, String> {
+    let Value::Object(mut schema) = schema else { return Err("is no object".to_owned()) };
     if schema.get("type").and_then(Value::as_str) != Some("object") {
-        return Err(format!("its input type `{}` is not a struct with named fields", I::schema_name()));
+        return Err("is not a struct with named fields: its `type` must be `object`".to_owned());
     }
     let _ = schema.remove("title");
     let _ = schema.remove("description");
@@ -39,12 +46,8 @@ pub(crate) fn of_input<I: JsonSchema>(generator: &mut SchemaGenerator) -> Result
         // A misspelt member must be told, not dropped.
         schema.entry("additionalProperties").or_insert(Value::Bool(false));
     }
-    let mut schema = Value::Object(schema);
-    bound_integers(&mut schema);
-    match schema {
-        Value::Object(schema) => Ok(schema),
-        _ => Err("its input type has no schema".to_owned()),
-    }
+    schema.values_mut().for_each(bound_integers);
+    Ok(schema)
 }
 
 /// Writes the bounds of Rust's integers as JSON Schema says them: `format: int32` alone refuses nothing, and a

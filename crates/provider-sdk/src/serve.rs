@@ -26,15 +26,24 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 1_024;
 
 pub(crate) async fn serve(provider: Provider, settings: Settings) -> Result<(), ServeError> {
-    let prepared = provider.prepare(settings.keys);
-    prepared.check()?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| ServeError::Listen { address: settings.listen.to_string(), source: error })?;
-    let stop = stop_signal().map_err(ServeError::Signal)?;
-    let mounted = Mounted::new(prepared.clone(), settings.registration, settings.listen)?;
-    prepared.serve_until(listener, mounted.stopping_at(stop)).await;
-    Ok(())
+    provider.mount(settings)?.serve().await
+}
+
+impl Mounted {
+    /// Serves it alone, as [`Provider::serve`] does: for a program that holds on to what it serves, to
+    /// [renew](Prepared::renew) it.
+    ///
+    /// # Errors
+    /// An address that cannot be had, signals that cannot be waited for.
+    pub async fn serve(self) -> Result<(), ServeError> {
+        let address = self.listen();
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| ServeError::Listen { address: address.to_string(), source: error })?;
+        let stop = stop_signal().map_err(ServeError::Signal)?;
+        self.prepared().serve_until(listener, self.stopping_at(stop)).await;
+        Ok(())
+    }
 }
 
 impl Prepared {
@@ -47,7 +56,7 @@ impl Prepared {
         self.accept(listener, stop, &connections).await;
         let end = Instant::now() + FINISH_WITHIN;
         tracing::info!(provider = self.name(), "finishing what is under way");
-        self.desk.replay.stop();
+        self.desk().replay.stop();
         let cut = tokio::time::timeout_at(end, connections.shutdown()).await.is_err();
         let unfinished = self.drain(end.saturating_duration_since(Instant::now())).await;
         if cut || unfinished > 0 {

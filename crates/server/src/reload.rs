@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use guichet_contract::Clock;
-use guichet_dispatch::Dispatch;
+use guichet_dispatch::{Dispatch, Provider};
 use guichet_operations::{
     Platform,
     register_instance::ConfiguredNames,
@@ -115,10 +115,12 @@ impl Reloader {
                 changed = self.refresh().await;
                 misled = hinted && !changed;
             }
+            // Of what is built in, scripts come and go as files do.
+            changed |= self.refresh_if(Provider::is_embedded).await;
             let now = self.fingerprint();
             if now != seen {
                 self.reload_config().await;
-                self.refresh_files().await;
+                self.refresh_if(Provider::has_document_in_file).await;
                 changed = true;
                 // Other files may count from now on; of those that counted before, a change meanwhile must not be missed.
                 let again = self.fingerprint();
@@ -175,10 +177,10 @@ impl Reloader {
         )
     }
 
-    async fn refresh_files(&mut self) {
+    async fn refresh_if(&mut self, is_asked: impl Fn(&Provider) -> bool) -> bool {
         let mut providers = self.dispatch.providers();
-        providers.retain(|provider| provider.has_document_in_file());
-        self.documents.refresh(&providers, &*self.clock).await;
+        providers.retain(|provider| is_asked(provider));
+        self.documents.refresh(&providers, &*self.clock).await
     }
 
     fn someone_is_unreachable(&self) -> bool {

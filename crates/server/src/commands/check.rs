@@ -17,6 +17,7 @@ use super::{fail, policy_test, say};
 use crate::{
     config::{Config, Reached},
     documents::Documents,
+    embedded,
     policy_cases::Around,
     providers::{Manner, Wiring},
     reload,
@@ -106,8 +107,24 @@ fn reached(config: &Config, offline: bool, faults: &mut Vec<String>) -> anyhow::
     Ok(providers)
 }
 
+/// What built-in providers are made of, script by script.
+fn look_inside(config: &Config, faults: &mut Vec<String>) {
+    for provider in &config.providers {
+        let Reached::Embedded { kind, settings } = &provider.reached else { continue };
+        // Settings that cannot be read are told already.
+        for finding in embedded::findings(kind, &provider.name, settings).unwrap_or_default() {
+            if finding.grave {
+                faults.push(finding.to_string());
+            } else {
+                say(&format!("note: {finding}"));
+            }
+        }
+    }
+}
+
 async fn check_config(config: &Config, asking: &Asking) -> anyhow::Result<ExitCode> {
     let (documents, mut faults) = gather(config, asking).await?;
+    look_inside(config, &mut faults);
     if let Err(error) = Notifier::open(&config.channels, Arc::new(SystemClock)) {
         faults.push(format!("{}: {error}", config.file.display()));
     }

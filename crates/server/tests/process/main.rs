@@ -58,6 +58,8 @@ mod rolling;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod stopping;

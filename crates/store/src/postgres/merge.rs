@@ -144,10 +144,13 @@ mod tests {
 
     #[test]
     fn what_units_do_alike_is_one_statement() {
-        let [a, b, c] = [run_in(RunState::Queued), run_in(RunState::Running), run_in(RunState::Running)];
-        let [x, y, z] = [&a, &b, &c].map(|run| Job { run: run.id, ..job_due(second(0)) });
+        let new = run_in(RunState::Queued);
+        let done = [run_in(RunState::Running), run_in(RunState::Running)];
+        let job = |run: &Run| Job { run: run.id, ..job_due(second(0)) };
+        let units =
+            [submitted(&new, &job(&new)), ended(&done[0], &job(&done[0])), ended(&done[1], &job(&done[1]))];
         assert_eq!(
-            sent(&[submitted(&a, &x), ended(&b, &y), ended(&c, &z)]),
+            sent(&units),
             [
                 (Some(Turn::InsertRun), 1),
                 (Some(Turn::MoveRun), 2),

@@ -19,6 +19,7 @@ mod registering;
 mod rest;
 mod rude_providers;
 mod schedules;
+mod scripts;
 mod submissions;
 mod unsent;
 mod waiting;

@@ -1,0 +1,316 @@
+//! Programs as processes of this machine: started from a private copy of what was hashed, ended with all they started.
+
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::{CommandExt as _, ExitStatusExt as _},
+    },
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tempfile::TempDir;
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+    runtime::Handle,
+    sync::oneshot,
+    time::timeout,
+};
+
+use crate::{
+    output::{Output, Stream},
+    runner::{Ended, HowEnded, Job, Runner, Tell},
+    sandbox::{self, Sandbox},
+    settings::{Settings, SettingsError},
+};
+
+/// How long a script may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long output is waited for when the script has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often what escaped is looked for, at most: what starts processes faster than they are found is beyond us.
+const SWEEPS: usize = 20;
+
+/// The runner of this machine.
+pub(crate) struct LocalRunner {
+    sandbox: Sandbox,
+    path: String,
+    work: PathBuf,
+    output_lines: usize,
+    starts: mpsc::Sender<Start>,
+}
+
+type Start = Box<dyn FnOnce() + Send>;
+
+impl LocalRunner {
+    /// With what this machine has.
+    ///
+    /// # Errors
+    /// What is missing on it.
+    pub(crate) fn new(settings: &Settings, sandbox: Sandbox) -> Result<Self, SettingsError> {
+        let (starts, asked) = mpsc::channel::<Start>();
+        // The kernel ends a script when the thread that started it ends, so it must be one that lives as long as this. And while
+        // it writes a program it starts none, so that no child holds the file open for writing when it is executed.
+        std::thread::Builder::new()
+            .name("script-starter".to_owned())
+            .spawn(move || asked.iter().for_each(|start| start()))
+            .map_err(|error| SettingsError::Wrong(format!("no thread can be started: {error}")))?;
+        Ok(Self {
+            sandbox,
+            path: settings.path.clone(),
+            work: settings.work.clone().unwrap_or_else(std::env::temp_dir),
+            output_lines: settings.limits.output_lines,
+            starts,
+        })
+    }
+
+    async fn start(&self, job: &Job) -> Result<Running, String> {
+        let (answer, started) = oneshot::channel();
+        let (runtime, sandbox) = (Handle::current(), self.sandbox.clone());
+        let (job, path, work) = (job.clone(), self.path.clone(), self.work.clone());
+        let start = move || {
+            let _inside = runtime.enter();
+            let _ = answer.send(start(&job, &sandbox, &path, &work));
+        };
+        let gone = || "the thread that starts scripts is gone: restart the provider".to_owned();
+        self.starts.send(Box::new(start)).map_err(|_| gone())?;
+        let started = started.await.map_err(|_| gone())?;
+        started.map_err(|error| {
+            format!("the script could not be started in {}: {error}; nothing was done", self.work.display())
+        })
+    }
+}
+
+fn start(job: &Job, sandbox: &Sandbox, path: &str, work: &Path) -> io::Result<Running> {
+    let folder = tempfile::Builder::new().prefix("guichet-").tempdir_in(work)?;
+    let (home, programs) = (folder.path().join("home"), folder.path().join("program"));
+    for place in [&home, &programs] {
+        fs::create_dir(place)?;
+    }
+    let program = programs.join(&job.program.name);
+    fs::write(&program, &job.program.bytes)?;
+    let allow = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    allow(&program, 0o555)?;
+    allow(&programs, 0o555)?;
+    allow(&home, 0o700)?;
+    allow(folder.path(), 0o711)?;
+    if let Some((user, group)) = sandbox.user {
+        chown(&home, Some(user), Some(group))?;
+    }
+    let chain = sandbox.chain(&program.to_string_lossy(), &job.arguments);
+    let mut command = sandbox::command(&chain);
+    let _ = command
+        .envs(job.environment.iter().map(|(name, value)| (name, value)))
+        .env("PATH", path)
+        .env("LANG", "C.UTF-8")
+        .env("HOME", &home)
+        .current_dir(&home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let child = Command::from(command).spawn()?;
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    Ok(Running { child, group, home, sweeps: !sandbox.has_namespace(), _folder: folder })
+}
+
+/// A script that runs. Dropped, it is killed.
+struct Running {
+    child: Child,
+    /// The process group; none when the first process was waited for, and the number may be another's.
+    group: Option<Pid>,
+    /// Its home, which no other run has: whoever has it in its environment belongs to this run.
+    home: PathBuf,
+    sweeps: bool,
+    _folder: TempDir,
+}
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    async fn ended(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait().await?;
+        self.group = None;
+        Ok(status)
+    }
+
+    /// SIGTERM to all of its group, SIGKILL when the time of grace is over.
+    async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        if timeout(GRACE, self.ended()).await.is_err() {
+            self.signal(Signal::KILL);
+            let _ = self.ended().await;
+        }
+    }
+
+    /// Kills what left the group, where there is no namespace that does it.
+    fn sweep(&self) {
+        if !self.sweeps {
+            return;
+        }
+        let mark = format!("HOME={}\0", self.home.display());
+        for _ in 0..SWEEPS {
+            let found = marked(mark.as_bytes());
+            if found.is_empty() {
+                return;
+            }
+            for process in found {
+                let _ = kill_process(process, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        tracing::error!("a script left processes that could not be killed; look for {}", self.home.display());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+        self.sweep();
+    }
+}
+
+/// Processes that have this in their environment.
+fn marked(mark: &[u8]) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let of = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let number = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let environment = fs::read(entry.path().join("environ")).ok()?;
+        let is_marked = environment.windows(mark.len()).any(|window| window == mark);
+        is_marked.then(|| Pid::from_raw(number)).flatten()
+    };
+    processes.filter_map(of).collect()
+}
+
+#[async_trait]
+impl Runner for LocalRunner {
+    async fn run(&self, job: Job, tell: Tell<'_>, stop: BoxFuture<'_, ()>) -> Result<Ended, String> {
+        let mut running = self.start(&job).await?;
+        let output = Output::new(tell, &job.hidden, self.output_lines);
+        let pipes = (running.child.stdin.take(), running.child.stdout.take(), running.child.stderr.take());
+        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err("the script has no pipes".to_owned());
+        };
+        let feed = async move {
+            // A script that does not read its input closes it.
+            let _ = stdin.write_all(&job.input).await;
+        };
+        let words = async {
+            tokio::join!(feed, output.read(stdout, Stream::Out), output.read(stderr, Stream::Error));
+        };
+        let mut words = std::pin::pin!(words);
+        let mut all_said = false;
+        let how = {
+            let life = live(&mut running, job.time, stop);
+            let mut life = std::pin::pin!(life);
+            loop {
+                tokio::select! {
+                    how = &mut life => break how,
+                    () = &mut words, if !all_said => all_said = true,
+                }
+            }
+        };
+        running.sweep();
+        if !all_said {
+            let _ = timeout(LAST_WORDS, words).await;
+        }
+        let (result, lines, complaints) = output.end();
+        Ok(Ended { how: how?, result, lines, complaints })
+    }
+}
+
+async fn live(running: &mut Running, time: Duration, stop: BoxFuture<'_, ()>) -> Result<HowEnded, String> {
+    let how = tokio::select! {
+        status = running.ended() => {
+            let status = status.map_err(|error| format!("the script could not be waited for: {error}"))?;
+            return Ok(HowEnded::Exited(code_of(status)));
+        }
+        () = stop => HowEnded::Stopped,
+        () = tokio::time::sleep(time) => HowEnded::TimedOut,
+    };
+    running.stop().await;
+    Ok(how)
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::FutureExt as _;
+    use guichet_contract::Digest;
+
+    use super::*;
+    use crate::runner::Program;
+
+    fn job(text: &str) -> Job {
+        let program = Program {
+            name: "x.sh".to_owned(),
+            digest: Digest::of_bytes(text.as_bytes()),
+            bytes: text.as_bytes().into(),
+        };
+        Job {
+            program,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            input: Vec::new(),
+            time: Duration::from_mins(1),
+            hidden: Vec::new(),
+        }
+    }
+
+    fn runner() -> LocalRunner {
+        let is_root = rustix::process::geteuid().is_root();
+        let user = if is_root { "user = 'nobody'" } else { "" };
+        let settings = Settings::from_toml(&format!("folder = '.'\n{user}"), Path::new(".")).unwrap();
+        let sandbox = Sandbox::probe(&settings).unwrap().without_namespace();
+        LocalRunner::new(&settings, sandbox).unwrap()
+    }
+
+    fn is_alive(word: &str) -> bool {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let mut words = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+        words.any(|words| words.split(|byte| *byte == 0).any(|own| own == word.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn what_left_its_group_is_found_where_there_is_no_namespace() {
+        let told = Mutex::new(Vec::new());
+        let (say, mut said) = tokio::sync::watch::channel(false);
+        let tell = |line: &str| {
+            told.lock().unwrap().push(line.to_owned());
+            say.send_replace(true);
+        };
+        let text = "#!/bin/bash\nsetsid sleep 88613 &\ndisown\nsleep 0.3\necho here\nsleep 188613\necho on\n";
+        let stop = async { said.wait_for(|said| *said).await.map_or((), drop) };
+        let ended = runner().run(job(text), &tell, stop.boxed()).await.unwrap();
+        assert_eq!(ended.how, HowEnded::Stopped);
+        assert!(!is_alive("88613") && !is_alive("188613"));
+        assert_eq!(ended.lines, ["here"]);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_and_it_is_gone() {
+        let tell = |_: &str| ();
+        let text = "#!/bin/bash\nsetsid sleep 98613 &\nsleep 198613\n";
+        let runner = runner();
+        let run = runner.run(job(text), &tell, std::future::pending().boxed());
+        assert!(timeout(Duration::from_secs(2), run).await.is_err());
+        assert!(!is_alive("98613") && !is_alive("198613"));
+    }
+}

@@ -1,0 +1,177 @@
+//! What a script says: line by line, cut, cleaned and without secrets; and its result.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use crate::runner::Tell;
+
+/// Characters of a line that are told.
+const LINE: usize = 4_096;
+/// Bytes of a line that are read, for a result may be long; the rest of it is dropped.
+const LONGEST: usize = 1 << 20;
+/// Lines of standard output kept for the answer.
+const KEPT: usize = 200;
+/// Lines of standard error kept for the answer.
+const COMPLAINTS: usize = 5;
+
+/// All that a script says.
+pub(crate) struct Output<'a> {
+    tell: Tell<'a>,
+    hidden: &'a [String],
+    most: usize,
+    said: Mutex<Said>,
+}
+
+#[derive(Default)]
+struct Said {
+    told: usize,
+    /// A line of standard output that may be the result, if none comes after it.
+    held: Option<(String, Value)>,
+    lines: Vec<String>,
+    complaints: Vec<String>,
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Error,
+}
+
+impl<'a> Output<'a> {
+    /// Tells at most so many lines; the rest is dropped.
+    pub(crate) fn new(tell: Tell<'a>, hidden: &'a [String], most: usize) -> Self {
+        Self { tell, hidden, most, said: Mutex::default() }
+    }
+
+    /// Reads one of its streams to the end.
+    pub(crate) async fn read(&self, mut from: impl AsyncRead + Unpin, stream: Stream) {
+        let mut chunk = vec![0; 16 * 1024];
+        let mut line = Vec::new();
+        let mut is_cut = false;
+        loop {
+            let read = match from.read(&mut chunk).await {
+                Ok(0) | Err(_) => break,
+                Ok(read) => chunk.get(..read).unwrap_or_default(),
+            };
+            for piece in read.split_inclusive(|byte| *byte == b'\n') {
+                let (text, ends) = match piece.strip_suffix(b"\n") {
+                    Some(text) => (text, true),
+                    None => (piece, false),
+                };
+                let room = LONGEST.saturating_sub(line.len());
+                is_cut |= text.len() > room;
+                line.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
+                if ends {
+                    self.take(&line, is_cut, stream);
+                    line.clear();
+                    is_cut = false;
+                }
+            }
+        }
+        if !line.is_empty() {
+            self.take(&line, is_cut, stream);
+        }
+    }
+
+    fn take(&self, line: &[u8], is_cut: bool, stream: Stream) {
+        let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
+        for hidden in self.hidden {
+            if text.contains(hidden.as_str()) {
+                text = text.replace(hidden.as_str(), "[redacted]");
+            }
+        }
+        let mut said = self.lock();
+        if stream == Stream::Error {
+            said.complaints.push(shown(&text));
+            if said.complaints.len() > COMPLAINTS {
+                let _ = said.complaints.remove(0);
+            }
+            return self.tell(&mut said, &text);
+        }
+        if text.is_empty() && said.held.is_some() {
+            return;
+        }
+        if let Some((held, _)) = said.held.take() {
+            self.tell_out(&mut said, &held);
+        }
+        let may_be_result = !is_cut && (text.starts_with('{') || text.starts_with('['));
+        match may_be_result.then(|| serde_json::from_str(&text).ok()).flatten() {
+            Some(value) => said.held = Some((text, value)),
+            None => self.tell_out(&mut said, &text),
+        }
+    }
+
+    fn tell_out(&self, said: &mut Said, text: &str) {
+        if said.lines.len() < KEPT {
+            said.lines.push(shown(text));
+        }
+        self.tell(said, text);
+    }
+
+    fn tell(&self, said: &mut Said, text: &str) {
+        said.told += 1;
+        if said.told <= self.most {
+            (self.tell)(&shown(text));
+        } else if said.told == self.most + 1 {
+            (self.tell)(&format!("(output beyond {} lines is dropped)", self.most));
+        }
+    }
+
+    /// Result, lines of standard output, last lines of standard error.
+    pub(crate) fn end(&self) -> (Option<Value>, Vec<String>, Vec<String>) {
+        let said = std::mem::take(&mut *self.lock());
+        (said.held.map(|(_, value)| value), said.lines, said.complaints)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line as it can be shown anywhere: what steers a terminal is replaced, what is too long is cut.
+fn shown(text: &str) -> String {
+    let clean = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().take(LINE).map(clean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn said(text: &[u8], hidden: &[String], most: usize) -> (Vec<String>, Option<Value>) {
+        let told = Mutex::new(Vec::new());
+        let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
+        let result = {
+            let output = Output::new(&tell, hidden, most);
+            output.read(text, Stream::Out).await;
+            output.end().0
+        };
+        (told.into_inner().unwrap(), result)
+    }
+
+    #[tokio::test]
+    async fn the_last_line_may_be_the_result() {
+        let (lines, result) = said(b"{\"a\":1}\nb\n{\"c\":2}\n\n", &[], 10).await;
+        assert_eq!(lines, ["{\"a\":1}", "b"]);
+        assert_eq!(result, Some(serde_json::json!({"c": 2})));
+        assert_eq!(
+            said(b"{\"c\":2}\nend", &[], 10).await,
+            (vec!["{\"c\":2}".to_owned(), "end".to_owned()], None)
+        );
+        assert_eq!(said(b"[1", &[], 10).await.1, None);
+    }
+
+    #[tokio::test]
+    async fn it_is_cut_cleaned_and_without_secrets() {
+        let hidden = ["s3cret".to_owned()];
+        let (lines, result) = said(b"a s3cret\x1b[2J\xff\n{\"x\":\"s3cret\"}", &hidden, 10).await;
+        assert_eq!(lines, ["a [redacted]\u{fffd}[2J\u{fffd}"]);
+        assert_eq!(result, Some(serde_json::json!({"x": "[redacted]"})));
+        let long = vec![b'x'; LONGEST + 10];
+        assert_eq!(said(&long, &[], 10).await.0[0].len(), LINE);
+        assert_eq!(said(b"1\n2\n3\n4\n", &[], 2).await.0, ["1", "2", "(output beyond 2 lines is dropped)"]);
+    }
+}

@@ -1,0 +1,219 @@
+//! One run of a script: is it what was approved, run it, and say how it ended.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use guichet_contract::Effect;
+use guichet_provider_sdk::{ActionError, Context, Plan};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    handed,
+    header::Header,
+    runner::{Ended, HowEnded, Job, Program, Runner},
+    script::{PlannedBy, Script},
+    settings::Settings,
+};
+
+/// How much longer than the script's own time the gateway waits: until it is ended and that is told.
+pub(crate) const MARGIN: Duration = Duration::from_secs(10);
+/// How long a plan may take, the end of its script included.
+const PLAN_TIME: Duration = Duration::from_secs(20);
+/// Characters of a value that a plan's sentence tells.
+const TOLD: usize = 80;
+
+/// What all scripts share.
+#[derive(Clone)]
+pub(crate) struct Shop {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) runner: Arc<dyn Runner>,
+}
+
+/// What an approval is bound to: these bytes and no others.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Bound {
+    script: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    side: Option<String>,
+}
+
+impl Bound {
+    fn of(script: &Script) -> Self {
+        let digest = |program: &Program| program.digest.to_string();
+        Self {
+            script: digest(&script.program),
+            plan: script.plan_program().map(digest),
+            side: script.side.as_ref().map(digest),
+        }
+    }
+}
+
+fn another(script: &Script) -> ActionError {
+    let what = format!(
+        "the script {} is not what was planned and approved: its file has changed since; nothing was run",
+        script.program.name
+    );
+    ActionError::conflict(what).next("run the command again, so that the new script is planned and approved")
+}
+
+/// Does it.
+pub(crate) async fn perform(
+    shop: Shop,
+    script: Arc<Script>,
+    context: Context,
+    input: Value,
+) -> Result<Value, ActionError> {
+    if let Some(bound) = context.planned::<Bound>()?
+        && bound != Bound::of(&script)
+    {
+        return Err(another(&script));
+    }
+    if !script.is_as_read() {
+        return Err(another(&script));
+    }
+    let input = handed::whole(&script.header, &input);
+    let time = Duration::from_secs(script.seconds);
+    let left = context.remaining().saturating_sub(MARGIN).max(Duration::from_secs(1));
+    let is_read = script.header.effect() == Effect::Read;
+    let asked = context.clone();
+    let stop = async move {
+        if is_read {
+            std::future::pending::<()>().await;
+        } else {
+            asked.cancelled().await;
+        }
+    };
+    let arguments = handed::arguments(&script.header, &input)?;
+    let of = Work { program: &script.program, arguments, time: time.min(left) };
+    let ended = run(&shop, &script.header, &context, &input, of, stop.boxed()).await?;
+    let ended = succeeded(&script.program, time, ended)?;
+    Ok(match ended.result {
+        Some(result) => result,
+        // Nobody follows a read, so what it says is its answer.
+        None if is_read => json!({"output": ended.lines.join("\n")}),
+        None => Value::Null,
+    })
+}
+
+/// Says what it would do.
+pub(crate) async fn plan(
+    shop: Shop,
+    script: Arc<Script>,
+    context: Context,
+    input: Value,
+) -> Result<Plan, ActionError> {
+    if !script.is_as_read() {
+        return Err(another(&script));
+    }
+    let input = handed::whole(&script.header, &input);
+    let mut arguments = handed::arguments(&script.header, &input)?;
+    let program = match &script.planned_by {
+        PlannedBy::Provider => None,
+        PlannedBy::Argument(argument) => {
+            arguments.insert(0, argument.clone());
+            Some(&script.program)
+        }
+        PlannedBy::Script(_, program) => Some(program),
+    };
+    let mut plan = Plan::new(sentence(&script, &input));
+    if let Some(program) = program {
+        let time = PLAN_TIME.min(context.remaining().saturating_sub(MARGIN)).max(Duration::from_secs(1));
+        let of = Work { program, arguments, time };
+        let never = std::future::pending().boxed();
+        let ended = run(&shop, &script.header, &context, &input, of, never).await?;
+        let ended = succeeded(program, time, ended).map_err(|error| {
+            ActionError::conflict(format!("it cannot be planned: {}", error.problem().detail))
+                .next("look at what the script says, and run the command again")
+        })?;
+        match ended.result.map(serde_json::from_value::<Plan>) {
+            Some(Ok(told)) => plan = told,
+            Some(Err(_)) | None if ended.lines.is_empty() => {}
+            Some(Err(_)) | None => plan = plan.fact("what it says", json!(ended.lines)),
+        }
+    }
+    plan.facts.retain(|fact| fact.name != "script" && !fact.name.starts_with("sha256"));
+    let bound = Bound::of(&script);
+    plan = plan.fact("script", script.program.name.clone()).fact("sha256", bound.script.clone());
+    if let Some(digest) = &bound.plan {
+        plan = plan.fact("sha256 of the plan", digest.clone());
+    }
+    if let Some(digest) = &bound.side {
+        plan = plan.fact("sha256 of the side file", digest.clone());
+    }
+    Ok(plan.bound_to(json!(bound)))
+}
+
+/// What runs, with what.
+struct Work<'a> {
+    program: &'a Program,
+    arguments: Vec<String>,
+    time: Duration,
+}
+
+async fn run(
+    shop: &Shop,
+    header: &Header,
+    context: &Context,
+    input: &Map<String, Value>,
+    work: Work<'_>,
+    stop: BoxFuture<'_, ()>,
+) -> Result<Ended, ActionError> {
+    let environment = handed::environment(header, &shop.settings, context, input, work.time.as_millis())?;
+    let job = Job {
+        program: work.program.clone(),
+        arguments: work.arguments,
+        hidden: handed::hidden(header, &environment),
+        environment,
+        input: Value::Object(input.clone()).to_string().into_bytes(),
+        time: work.time,
+    };
+    let tell = |line: &str| context.log(line);
+    shop.runner.run(job, &tell, stop).await.map_err(|why| {
+        ActionError::unavailable(why)
+            .next("tell the owners of the provider; `guichetd check` says what is wrong")
+    })
+}
+
+fn succeeded(program: &Program, time: Duration, ended: Ended) -> Result<Ended, ActionError> {
+    let name = &program.name;
+    let how = match ended.how {
+        HowEnded::Exited(0) => return Ok(ended),
+        HowEnded::Stopped => return Err(ActionError::cancelled()),
+        HowEnded::TimedOut => format!("{name} did not end within its {} s and was stopped", time.as_secs()),
+        HowEnded::Exited(126) => {
+            format!("{name} could not be executed (exit code 126): is what its first line names there?")
+        }
+        HowEnded::Exited(127) => format!("{name}, or a program that it calls, was not found (exit code 127)"),
+        HowEnded::Exited(code) if code > 128 => {
+            format!("{name} was ended by signal {} (exit code {code})", code - 128)
+        }
+        HowEnded::Exited(code) => format!("{name} ended with exit code {code}"),
+    };
+    let mut detail = how;
+    if !ended.complaints.is_empty() {
+        detail = format!("{detail}; its last words: {}", ended.complaints.join(" / "));
+    }
+    Err(ActionError::failed(detail).next("look at the log of the run: what it did before it failed is done"))
+}
+
+fn sentence(script: &Script, input: &Map<String, Value>) -> String {
+    let told = input.iter().map(|(name, value)| {
+        if script.header.inputs.get(name).is_none_or(|member| member.sensitive) {
+            return format!("{name}=[redacted]");
+        }
+        let value = value.as_str().map_or_else(|| value.to_string(), |text| Value::from(text).to_string());
+        let mut short: String = value.chars().take(TOLD).collect();
+        if short.len() < value.len() {
+            short.push('…');
+        }
+        format!("{name}={short}")
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() {
+        return format!("Runs {}", script.program.name);
+    }
+    format!("Runs {} with {}", script.program.name, told.join(", "))
+}
