@@ -65,7 +65,12 @@ async fn who_is_no_longer_in_the_configuration_is_out_at_once() {
     let text = std::fs::read_to_string(gateway.path("guichet.toml")).unwrap();
     gateway.write("guichet.toml", &format!("{text}[limits]\nruns_at_once = 1\n"));
     let warned = "take effect at the next start";
-    gateway.logged(&["review_seconds, limits, telemetry, ledger, registration and providers that are built in", warned]).await;
+    gateway
+        .logged(&[
+            "review_seconds, limits, telemetry, ledger, registration and providers that are built in",
+            warned,
+        ])
+        .await;
     // What is not taken over is told of each.
     let warnings = || gateway.log().lines().filter(|line| line.contains(warned)).count();
     let before = warnings();
