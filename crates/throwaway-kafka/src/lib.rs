@@ -187,12 +187,15 @@ impl Broker {
         Ok(())
     }
 
-    /// The port is opened only when the node is registered and its state is read.
+    /// The ports are opened only when the node is registered and its state is read, one after the other.
     fn until_it_answers(&mut self) -> Result<()> {
         let begun = Instant::now();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.plain));
+        let answers = |port: u16| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+        };
         loop {
-            if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+            if answers(self.ports.plain) && answers(self.ports.sasl) {
                 return Ok(());
             }
             if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten())
