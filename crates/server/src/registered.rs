@@ -94,6 +94,8 @@ impl Lookout {
     fn tell(&self, dispatch: &Dispatch, mut registered: BTreeMap<String, Arc<Registration>>) {
         let now = self.clock.now();
         let changed = dispatch.amend(|providers| {
+            // A name may have been configured since it was looked.
+            registered.retain(|name, _| !self.configured.contains(name));
             let before = providers.len();
             providers
                 .retain(|provider| provider.instances().is_none() || registered.contains_key(&provider.name));

@@ -249,6 +249,14 @@ impl Reloader {
             }
             providers.push(provider);
         }
+        let is_configured = |name: &str| configured.iter().any(|own| own.name == name);
+        let gone = self.config.providers.iter().map(|old| &old.name).filter(|name| !is_configured(name));
+        let ousted = before.iter().filter(|known| known.instances().is_some()).map(|known| &known.name);
+        for name in gone.chain(ousted.filter(|name| is_configured(name))) {
+            // Who has the name next has nothing of it.
+            self.documents.end(name);
+            self.registered.remove(name);
+        }
         self.config.providers = configured;
         self.configured.replace(self.config.providers.iter().map(|provider| provider.name.clone()));
         let configured = &self.config.providers;

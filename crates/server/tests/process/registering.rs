@@ -432,6 +432,34 @@ async fn what_is_configured_cannot_be_registered() {
     .await;
 }
 
+/// Whoever runs the gateway has the last word, while it runs: a name that is configured is no longer called where it was
+/// registered, and is again when it is not configured any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_configured_meanwhile_is_the_configurations() {
+    let gateway = with_services().await;
+    let dana = gateway.sign_in("dana").await;
+    let greeters = Greeters::of(&gateway).await;
+    let greeter = greeters.start();
+    there(&dana, 1).await;
+    assert_eq!(dana.get(HELLO).await.body, greeter.process.id());
+
+    fs::create_dir(gateway.path("providers")).unwrap();
+    gateway.write("providers/greeter.toml", "url = \"http://127.0.0.1:9\"\n");
+    until("the configuration's own", || async {
+        let row = greeter_row(&dana).await?;
+        row["instances"].is_null().then_some(())
+    })
+    .await;
+    // Longer than it takes until it is looked again who is registered, with heartbeats in between.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let answer = dana.get(HELLO).await;
+    assert_eq!(answer.status, 404, "nothing is known of what the configuration names: {}", answer.body);
+
+    fs::remove_file(gateway.path("providers/greeter.toml")).unwrap();
+    there(&dana, 1).await;
+    assert_eq!(dana.get(HELLO).await.body, greeter.process.id());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_on_one_database_both_see_it() {
     let cluster = Cluster::start().unwrap();
