@@ -92,6 +92,24 @@ func (a *Action) Plan(plan MakePlan) *Action {
 	return a.say("plan", true)
 }
 
+// Fact says that policies may read this fact of its plans, as context.plan["…"]: of this type ([Of] of bool, a whole number, string,
+// or a slice of one of them). A plan need not tell it.
+func (a *Action) Fact(name string, of Kind) *Action {
+	schema, err := a.provider.schemas.ofFact(of.kind)
+	if err != nil {
+		a.mistake(fmt.Errorf("fact `%s`: %w", name, err))
+		return a
+	}
+	facts, _ := a.said["facts"].(map[string]any)
+	return a.say("facts", with(facts, name, schema))
+}
+
+// Kind is a type that [Of] names.
+type Kind struct{ kind reflect.Type }
+
+// Of names a type: guichet.Of[int]().
+func Of[T any]() Kind { return Kind{reflect.TypeFor[T]()} }
+
 // Read: it looks and changes nothing: GET /{name}, the input in the query.
 func (a *Action) Read() *Action {
 	a.effect = "read"

@@ -21,6 +21,8 @@ import (
 type Bench struct {
 	// App is the provider's handler.
 	App *App
+	// Handler is where calls go: App, unless something stands before it.
+	Handler http.Handler
 	// Principal is who calls.
 	Principal Principal
 	secret    paseto.V4AsymmetricSecretKey
@@ -36,7 +38,7 @@ func NewBench(provider *Provider) (*Bench, error) {
 		return nil, err
 	}
 	app, err := provider.App(keys)
-	return &Bench{app, Principal{Name: "bench", Kind: "person", Teams: []string{}}, secret, kidOf(public)}, err
+	return &Bench{app, app, Principal{Name: "bench", Kind: "person", Teams: []string{}}, secret, kidOf(public)}, err
 }
 
 // Sent is a call before it is signed.
@@ -110,7 +112,7 @@ func (b *Bench) Send(ctx context.Context, sent Sent) *httptest.ResponseRecorder 
 			request.Header.Del(name)
 		}
 	}
-	b.App.ServeHTTP(answer, request)
+	b.Handler.ServeHTTP(answer, request)
 	return answer
 }
 

@@ -203,6 +203,7 @@ func (p *Provider) mistakesOf(a *Action) []string {
 	}
 	say(a.resumable && (read || method == "DELETE"), "a resumable action is a change whose journal travels in the body: not a read, not DELETE")
 	say(read && (a.plan != nil || a.said["approval"] != nil), "a read has neither plan nor approval: is it a change?")
+	say(a.said["facts"] != nil && a.plan == nil, "its facts are told by plans, and it makes none: add Plan")
 	say(!read && method == "GET", "it changes something, so it cannot be a GET")
 	for member, options := range a.options {
 		_, there := members[member]

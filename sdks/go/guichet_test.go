@@ -22,6 +22,25 @@ type vectors struct {
 		At                 time.Time
 		Claims             map[string]any
 	} `json:"token"`
+	Registering struct {
+		Gateways []struct {
+			URL             string
+			Insecure, Taken bool
+		}
+		Own []struct {
+			URL   string
+			Taken bool
+		}
+		Leases []struct {
+			Seconds int
+			Taken   bool
+		}
+		Pauses []struct {
+			LeaseSeconds int `json:"lease_seconds"`
+			Failures     int
+			Milliseconds int64
+		}
+	} `json:"registering"`
 }
 
 // What both sides must write alike: the vectors that the gateway's own tests hold too.

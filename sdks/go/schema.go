@@ -79,6 +79,23 @@ func (s *schemas) of(kind reflect.Type) (Schema, error) {
 	return nil, fmt.Errorf("a value of type `%s` cannot be told as JSON", kind)
 }
 
+// ofFact is the schema of a fact that policies read: a boolean, a whole number, a text, or a list of one of them.
+func (s *schemas) ofFact(kind reflect.Type) (Schema, error) {
+	schema, err := s.of(kind)
+	if err != nil {
+		return nil, err
+	}
+	named := schema
+	if items, list := schema["items"].(Schema); list {
+		named = items
+	}
+	switch named["type"] {
+	case "boolean", "integer", "string":
+		return schema, nil
+	}
+	return nil, fmt.Errorf("policies read no `%s`: only bool, whole numbers, string, and slices of them", kind)
+}
+
 func (s *schemas) reference(kind reflect.Type) (Schema, error) {
 	name := kind.Name()
 	if name == "" || strings.ContainsAny(name, "[]/.") {

@@ -2,14 +2,8 @@ package guichet
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 )
 
@@ -20,41 +14,14 @@ const (
 	headTime = 10 * time.Second
 )
 
-// Serve serves until the context ends, SIGTERM or Ctrl-C, then accepts no more, and finishes what is under way (at most 30 s).
+// Serve serves, and registers with the gateway when the settings have a token, until the context ends, SIGTERM or Ctrl-C; then
+// takes leave, accepts no more, and finishes what is under way (at most 30 s).
 func (p *Provider) Serve(ctx context.Context, settings Settings) error {
-	app, err := p.App(settings.Keys)
+	mounted, err := p.Mount(settings)
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	for _, hook := range p.atStart {
-		if err := hook(ctx); err != nil {
-			return err
-		}
-	}
-	listener, err := net.Listen("tcp", settings.Listen)
-	if err != nil {
-		return fmt.Errorf("cannot listen on %s; set GUICHET_LISTEN to a free address: %w", settings.Listen, err)
-	}
-	server := &http.Server{Handler: app, ReadHeaderTimeout: headTime}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	slog.Info("serving", "provider", p.name, "address", listener.Addr().String())
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	slog.Info("finishing what is under way", "provider", p.name)
-	end, cancel := context.WithTimeout(context.Background(), finishWithin)
-	defer cancel()
-	app.Stop()
-	errs := []error{server.Shutdown(end), app.Drain(end)}
-	for _, hook := range p.atStop {
-		errs = append(errs, hook(end))
-	}
-	return errors.Join(errs...)
+	return mounted.ListenAndServe(ctx, mounted)
 }
 
 // MustServe serves as the environment says ([SettingsFromEnv]), and ends the process with 1 when it cannot.

@@ -69,7 +69,7 @@ def may_be_added(name: str) -> None:
 
 async def plan_add(_: Context, add: Add) -> Plan:
     may_be_added(add.name)
-    plan = Plan(f"Add {add.amount} to {add.name}").fact("amount", add.amount)
+    plan = Plan(f"Add {add.amount} to {add.name}").fact("amount", add.amount).fact("name", add.name)
     return plan.moving_fact("count", effects[add.name]).bound_to({"name": add.name, "amount": add.amount})
 
 
@@ -161,6 +161,9 @@ def conformance() -> Provider:
         .read()
         .action("conformance-add", add)
         .plan(plan_add)
+        .fact("amount", int)
+        .fact("count", int)
+        .fact("name", str)
         .action("conformance-remove", remove)
         .route("DELETE", "/conformance/{name}")
         .action("conformance-tell", tell)

@@ -95,6 +95,13 @@ pub(crate) fn schemathesis() -> Result<()> {
     .map(drop)
 }
 
+/// Sees to it that the Python SDK's environment is there, in which its own tests run, and the providers that the gateway's tests start;
+/// gives its Python.
+pub(crate) fn sdk_python() -> Result<PathBuf> {
+    let what = "what the Python SDK needs, a server, and a framework to stand beside";
+    python("sdk-python", "sdks/python/requirements.txt", what)
+}
+
 /// Sees to it that a Python environment beside the build has what this list of the repository names; gives its Python.
 pub(crate) fn python(name: &str, listed: &str, what: &str) -> Result<PathBuf> {
     let place = cargo::build_folder()?.join(name);

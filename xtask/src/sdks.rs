@@ -44,8 +44,7 @@ pub(crate) fn test() -> Vec<Part> {
 
 fn python() -> Result<Part> {
     let folder = root().join("sdks/python");
-    let what = "what the Python SDK needs, and a server";
-    let python = prerequisites::python("sdk-python", "sdks/python/requirements.txt", what)?;
+    let python = prerequisites::sdk_python()?;
     let with_sources = |words: &[&str]| {
         let mut command = Command::new(&python);
         command.args(words).current_dir(&folder).env("PYTHONPATH", "src").env("PYTHONDONTWRITEBYTECODE", "1");

@@ -1,8 +1,8 @@
-//! The kit's side of `/v1/keys`: keys of its own, served over HTTP, replaced when a case asks for it, and how often it was
-//! asked.
+//! What the kit serves: `/v1/keys`, keys of its own, replaced when a case asks for it, and how often it was asked; and the
+//! routes of registering, beside them.
 
 use std::{
-    convert::Infallible,
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,8 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use guichet_contract::{Clock as _, SystemClock};
-use http_body_util::Full;
-use hyper::{Response, body::Incoming, service::service_fn};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Request, Response, StatusCode, body::Incoming, header::AUTHORIZATION, service::service_fn};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use pasetors::{
@@ -24,7 +24,13 @@ use pasetors::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::CheckError;
+use crate::{
+    CheckError,
+    presence::{ELSEWHERE, Heard, Presence},
+};
+
+/// The largest body that is read, bytes.
+const BODY_LIMIT: usize = 1 << 16;
 
 /// A pair of keys, and what both are called.
 pub(crate) struct Key {
@@ -62,11 +68,12 @@ struct Served {
     body: Mutex<String>,
     asked: AtomicUsize,
     last: Mutex<Option<Timestamp>>,
+    url: String,
+    presence: Presence,
 }
 
 /// Keys that are served.
 pub(crate) struct KeyDesk {
-    address: SocketAddr,
     served: Arc<Served>,
     current: Mutex<Arc<Key>>,
     /// One that is never served.
@@ -90,13 +97,20 @@ impl KeyDesk {
             body: Mutex::new(published(&[&key])),
             asked: AtomicUsize::new(0),
             last: Mutex::new(None),
+            url: format!("http://{address}"),
+            presence: Presence::new(),
         });
         let task = tokio::spawn(serve(listener, Arc::clone(&served)));
-        Ok(Self { address, served, current: Mutex::new(key), stranger: Key::new()?, task })
+        Ok(Self { served, current: Mutex::new(key), stranger: Key::new()?, task })
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.served.url.clone()
+    }
+
+    /// What providers say of themselves.
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.served.presence
     }
 
     /// The key that signs.
@@ -138,26 +152,7 @@ async fn serve(listener: TcpListener, served: Arc<Served>) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
         let served = Arc::clone(&served);
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let found = request.uri().path() == "/v1/keys";
-            let body = if found {
-                let _ = served.asked.fetch_add(1, Ordering::SeqCst);
-                *served.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemClock.now());
-                served.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
-            } else {
-                json!({"status": 404, "title": "There is nothing here", "detail": "the kit serves /v1/keys alone"})
-                    .to_string()
-            };
-            async move {
-                let mut response = Response::new(Full::new(Bytes::from(body)));
-                if !found {
-                    *response.status_mut() = hyper::StatusCode::NOT_FOUND;
-                }
-                let kind = hyper::header::HeaderValue::from_static("application/json");
-                let _ = response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
-                Ok::<_, Infallible>(response)
-            }
-        });
+        let service = service_fn(move |request| answer(Arc::clone(&served), request));
         drop(tokio::spawn(async move {
             // Who hangs up before the end has asked all the same.
             let _ = hyper::server::conn::http1::Builder::new()
@@ -165,4 +160,35 @@ async fn serve(listener: TcpListener, served: Arc<Served>) {
                 .await;
         }));
     }
+}
+
+async fn answer(served: Arc<Served>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+    let path = request.uri().path().to_owned();
+    if path.starts_with("/v1/providers/") || path == ELSEWHERE {
+        let method = request.method().clone();
+        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let authorization = authorization.unwrap_or_default().to_owned();
+        let body = Limited::new(request.into_body(), BODY_LIMIT).collect().await;
+        let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        let heard = Heard { at: SystemClock.now(), method, path, authorization, body };
+        let hung_up = || io::Error::new(io::ErrorKind::ConnectionAborted, "as a case wants it");
+        return served.presence.answer(heard, &served.url).ok_or_else(hung_up);
+    }
+    let found = path == "/v1/keys";
+    let body = if found {
+        let _ = served.asked.fetch_add(1, Ordering::SeqCst);
+        *served.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemClock.now());
+        served.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    } else {
+        let detail = "the kit serves /v1/keys and /v1/providers alone";
+        json!({"status": 404, "title": "There is nothing here", "detail": detail}).to_string()
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    if !found {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    let kind = hyper::header::HeaderValue::from_static("application/json");
+    let _ = response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    Ok(response)
 }

@@ -13,6 +13,7 @@ mod answer;
 mod call;
 mod cases;
 mod keys;
+mod presence;
 mod process;
 mod report;
 mod story;
@@ -99,7 +100,7 @@ pub async fn check(options: Options, mut tell: impl FnMut(&Case)) -> Result<Repo
     let (url, process) = match &options.target {
         Target::Url(url) => (url.clone(), None),
         Target::Command(words) => {
-            let process = Process::start(words, &desk.url()).await?;
+            let process = Process::start(words, &desk).await?;
             (process.url.clone(), Some(process))
         }
     };

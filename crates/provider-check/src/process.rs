@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::CheckError;
+use crate::{CheckError, keys::KeyDesk, presence::LEASE_SECONDS};
 
 /// How long it may take until it listens: it may be compiled first.
 const START_TIME: Duration = Duration::from_mins(2);
@@ -29,17 +29,23 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it and waits until it listens.
-    pub(crate) async fn start(words: &[String], gateway: &str) -> Result<Self, CheckError> {
+    pub(crate) async fn start(words: &[String], desk: &KeyDesk) -> Result<Self, CheckError> {
         let Some((program, arguments)) = words.split_first() else {
             return Err(CheckError::Start("no command is given after `--`".to_owned()));
         };
         let address = free_address().await.map_err(|error| CheckError::Start(error.to_string()))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        for other in
+            ["GUICHET_PUBLIC_KEYS", "GUICHET_ISSUER", "GUICHET_TOKEN_FILE", "GUICHET_URL", "GUICHET_INSECURE"]
+        {
+            let _ = command.env_remove(other);
+        }
+        let mut child = command
             .args(arguments)
             .env("GUICHET_LISTEN", address.to_string())
-            .env("GUICHET_GATEWAY", gateway)
-            .env_remove("GUICHET_PUBLIC_KEYS")
-            .env_remove("GUICHET_ISSUER")
+            .env("GUICHET_GATEWAY", desk.url())
+            .env("GUICHET_TOKEN", &desk.presence().token)
+            .env("GUICHET_LEASE_SECONDS", LEASE_SECONDS.to_string())
             .stdin(Stdio::null())
             // What it says is for people; our own output is the report.
             .stdout(std::io::stderr())

@@ -125,11 +125,12 @@ impl Registration {
             return Err(RegistrationError::InTheClear(gateway.to_string()));
         }
         let address: Address = url.parse().map_err(RegistrationError::Own)?;
-        let client = Client::builder()
-            .timeout(CALL)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| RegistrationError::Client(error.to_string()))?;
+        let mut client = Client::builder().timeout(CALL).redirect(reqwest::redirect::Policy::none());
+        if is_loopback(&gateway) {
+            // What stays on this machine goes through no proxy, to whom it would go in the clear.
+            client = client.no_proxy();
+        }
+        let client = client.build().map_err(|error| RegistrationError::Client(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let instance = clock.new_uuid().simple().to_string();
         Ok(Self { gateway, token, url: address.to_string(), instance, lease_seconds: 30, client, clock })
@@ -157,28 +158,28 @@ impl Registration {
     /// anything here any more. Calls are to be answered until then, and what is under way to be finished after it.
     pub async fn keep(&self, provider: &Prepared, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        let registering = async {
-            let mut failures = 0_u32;
-            let mut told: Option<String> = None;
-            loop {
-                let taken = self.say(provider).await;
-                let third = Duration::from_secs(self.lease_seconds.into()) / 3;
-                let pause = if taken.is_ok() {
-                    failures = 0;
-                    third
-                } else {
-                    failures = failures.saturating_add(1);
-                    PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1).min(third)
-                };
-                self.tell(&provider.name(), &taken, &mut told);
-                sleep(self.spread(pause)).await;
+        let mut failures = 0_u32;
+        let mut told: Option<String> = None;
+        loop {
+            // It is said to its end also when `stop` is ready meanwhile: it must not arrive after the farewell.
+            let taken = self.say(provider).await;
+            failures = if taken.is_ok() { 0 } else { failures.saturating_add(1) };
+            self.tell(&provider.name(), &taken, &mut told);
+            tokio::select! {
+                () = &mut stop => break,
+                () = sleep(self.spread(self.pause(failures))) => {}
             }
-        };
-        tokio::select! {
-            () = &mut stop => {}
-            () = registering => {}
         }
         self.leave(&provider.name()).await;
+    }
+
+    /// How long until it is said again, after so many failures in a row.
+    fn pause(&self, failures: u32) -> Duration {
+        let third = Duration::from_secs(self.lease_seconds.into()) / 3;
+        if failures == 0 {
+            return third;
+        }
+        PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1).min(third)
     }
 
     /// Each outcome is told once, not at each heartbeat.
@@ -324,6 +325,38 @@ mod tests {
         assert!(matches!(with("gate", own, false), Err(RegistrationError::Gateway(_))));
         assert!(matches!(with("https://gate", "7100", false), Err(RegistrationError::Own(_))));
         assert!(matches!(registration.lease_seconds(5), Err(RegistrationError::Lease(5))));
+    }
+
+    /// What all SDKs do alike.
+    #[test]
+    fn the_vectors_hold() {
+        let all: serde_json::Value =
+            serde_json::from_str(include_str!("../../../sdks/vectors.json")).unwrap();
+        let cases = |kind: &str| all["registering"][kind].as_array().unwrap().clone();
+        let own = "http://127.0.0.1:7100";
+        for case in cases("gateways") {
+            let taken = with(case["url"].as_str().unwrap(), own, case["insecure"].as_bool().unwrap()).is_ok();
+            assert_eq!(taken, case["taken"], "{case}");
+        }
+        for case in cases("own") {
+            assert_eq!(
+                with("https://gate", case["url"].as_str().unwrap(), false).is_ok(),
+                case["taken"],
+                "{case}"
+            );
+        }
+        let leased = |seconds: &serde_json::Value| {
+            let seconds = u32::try_from(seconds.as_u64().unwrap()).unwrap();
+            with("https://gate", own, false).unwrap().lease_seconds(seconds)
+        };
+        for case in cases("leases") {
+            assert_eq!(leased(&case["seconds"]).is_ok(), case["taken"], "{case}");
+        }
+        for case in cases("pauses") {
+            let failures = u32::try_from(case["failures"].as_u64().unwrap()).unwrap();
+            let pause = leased(&case["lease_seconds"]).unwrap().pause(failures);
+            assert_eq!(pause.as_millis(), u128::from(case["milliseconds"].as_u64().unwrap()), "{case}");
+        }
     }
 
     #[test]

@@ -124,6 +124,7 @@ async fn plan_add(effects: Effects, _: Context, add: Add) -> Result<Plan, Action
     may_be_added(&add.name)?;
     Ok(Plan::new(format!("Add {} to {}", add.amount, add.name))
         .fact("amount", add.amount)
+        .fact("name", add.name.clone())
         .moving_fact("count", effects.of(&add.name))
         .bound_to(serde_json::json!({"name": add.name, "amount": add.amount})))
 }
@@ -241,6 +242,9 @@ pub(crate) fn conformance() -> Provider {
         .read()
         .action("conformance-add", with(&effects, add))
         .plan(with(&effects, plan_add))
+        .fact::<u32>("amount")
+        .fact::<u64>("count")
+        .fact::<String>("name")
         .action("conformance-remove", with(&effects, remove))
         .route("DELETE", "/conformance/{name}")
         .action("conformance-tell", with(&effects, tell))

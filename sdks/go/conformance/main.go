@@ -112,6 +112,7 @@ func planAdd(_ *guichet.Context, input addInput) (*guichet.Plan, error) {
 	return guichet.NewPlan("Add to "+input.Name).
 		Fact("amount", input.Amount).
 		MovingFact("count", done.of(input.Name)).
+		Fact("name", input.Name).
 		BoundTo(bound{input.Name, input.Amount}), nil
 }
 
@@ -214,6 +215,7 @@ func conformance() *guichet.Provider {
 		Action("conformance-count", guichet.Do(counted)).Read().
 		Action("conformance-wait", guichet.Do(wait)).Read().
 		Action("conformance-add", guichet.Do(add)).Plan(guichet.Planning(planAdd)).
+		Fact("amount", guichet.Of[int]()).Fact("count", guichet.Of[int]()).Fact("name", guichet.Of[string]()).
 		Action("conformance-remove", guichet.Do(remove)).Route("DELETE", "/conformance/{name}").
 		Action("conformance-tell", guichet.Do(tell)).Long().
 		Action("conformance-build", guichet.Do(build)).Resumable().Timeout(4 * time.Hour).

@@ -7,6 +7,7 @@ mod inputs;
 mod keys;
 mod memory;
 mod plans;
+mod registering;
 mod steps;
 mod streams;
 mod tokens;
@@ -164,6 +165,9 @@ cases! {
         "plan-shape", plans::shape,
             "a plan has a sentence, and facts with names of their own",
             "a yes is held against the facts by their names";
+        "plan-facts-typed", plans::facts_typed,
+            "facts that policies may read (`facts`) are of the types that the document declares",
+            "the gateway refuses what it cannot show to its policies";
         "plan-same-twice", plans::same_twice,
             "a plan made twice is the same but for facts that move",
             "anything else voids the approval when it runs";
@@ -213,11 +217,33 @@ cases! {
         "cancel-unheard", memory::cancel_unheard, "Guichet-Mode: cancel of a run it never heard of begins nothing", "the run might come after its cancel";
         "cancel-under-way", memory::cancel_under_way, "Guichet-Mode: cancel reaches a long action under way, which ends as `cancelled`", "this is how people stop it";
     }
+    "Registering" {
+        "register-said", registering::registers,
+            "a provider with GUICHET_TOKEN registers under the name of its document: instance, url, document, lease",
+            "the gateway calls it there, and believes its document";
+        "register-again", registering::again,
+            "it says so again at about a third of the lease, as the same instance",
+            "one lost heartbeat must not make it absent";
+        "register-refused", registering::refused,
+            "a gateway that says no is asked again soon, and calls are answered meanwhile",
+            "it may say yes when its policies are mended";
+        "register-unheard", registering::unheard,
+            "a gateway that does not answer is told again soon",
+            "when it was restarted, all its providers are back within one such round";
+        "register-redirect", registering::pointed_elsewhere,
+            "a redirect is not followed",
+            "the token would go to whoever the answer names";
+    }
     "A call" {
         "keys-turned", keys::turned, "a token of a key that is newly published is believed at once", "gateways turn their keys";
     }
     "The provider's process" {
         "stop-finishes", ending::finishes, "a provider that is told to stop (SIGTERM) finishes a change under way, and ends", "a deployment must leave nothing unknown";
+    }
+    "Registering" {
+        "register-leaves", registering::takes_leave,
+            "at its end it takes leave before it stops to answer, answers for two seconds more, and finishes that too",
+            "other gateways hear of the farewell a moment later";
     }
 }
 

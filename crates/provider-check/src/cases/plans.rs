@@ -54,6 +54,39 @@ pub(super) async fn shape(kit: &Kit) -> Ended {
     Ok(())
 }
 
+pub(super) async fn facts_typed(kit: &Kit) -> Ended {
+    let action = kit.own("conformance-add")?;
+    if action.facts.is_empty() {
+        return Err(Not::Skipped("`conformance-add` declares no `facts`".to_owned()));
+    }
+    let (answer, plan) = plan(kit, &crate::fresh("plan")).await?;
+    for (name, schema) in &action.facts {
+        let Some(fact) = plan.facts.iter().find(|fact| fact.name == *name) else { continue };
+        if !is_of(&fact.value, schema) {
+            let kind = schema["type"].as_str().unwrap_or_default();
+            return Err(answer.not(&format!("the fact `{name}` to be of type {kind}, as the document says")));
+        }
+    }
+    let told = |name: &&String| plan.facts.iter().any(|fact| fact.name == **name);
+    match action.facts.keys().find(|name| !told(name)) {
+        None => Ok(()),
+        Some(name) => Err(answer.not(&format!("the fact `{name}`, which the document declares"))),
+    }
+}
+
+/// Whether a value is of a type that facts may have.
+fn is_of(value: &Value, schema: &Value) -> bool {
+    match schema["type"].as_str() {
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("string") => value.is_string(),
+        Some("array") => {
+            value.as_array().is_some_and(|items| items.iter().all(|item| is_of(item, &schema["items"])))
+        }
+        _ => false,
+    }
+}
+
 pub(super) async fn same_twice(kit: &Kit) -> Ended {
     let name = crate::fresh("plan");
     let (_, first) = plan(kit, &name).await?;

@@ -22,6 +22,8 @@ mod foreign;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod greeters;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod ledger_upkeep;
@@ -67,5 +69,7 @@ mod stopping;
 mod strangers;
 #[cfg(test)]
 mod torture;
+#[cfg(test)]
+mod walked;
 #[cfg(test)]
 mod wire;

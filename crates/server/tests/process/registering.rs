@@ -1,12 +1,9 @@
 //! Providers that register themselves: processes of their own that come, are killed, are drained under load, and whose
-//! gateway is killed.
+//! gateway is killed. What is a story of the provider's side is lived through with each SDK.
 
 use std::{
     fs::{self, File},
     io::Write as _,
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -17,16 +14,14 @@ use reqwest::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::{io::copy_bidirectional, net::TcpStream, task::JoinHandle};
 
 use crate::{
-    gateway::{Gateway, password_hash, until, until_within},
-    person::{Address, Person},
+    gateway::{until, until_within},
+    greeters::{Greeters, Sdk, services, token_of, with_services, write_registry, write_rules},
+    person::Person,
     proof::proven,
     provider_process,
     replica::{Replica, on_postgres},
-    rules::{POLICY, REGISTRY},
 };
 
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -54,6 +49,7 @@ async fn greet(_: Context, greeting: Greeting) -> Result<u32, ActionError> {
 #[tokio::test]
 async fn the_greeter_at_work() {
     let Some(settings) = provider_process::settings() else { return };
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let guichet = provider("greeter")
         .action("hello", hello)
         .read()
@@ -65,141 +61,6 @@ async fn the_greeter_at_work() {
     let listener = tokio::net::TcpListener::bind(guichet.listen()).await.unwrap();
     axum::serve(listener, app).with_graceful_shutdown(guichet.stopping().unwrap()).await.unwrap();
     assert_eq!(guichet.finish().await, 0);
-}
-
-/// Where a gateway always answers, whatever port its last start gave it.
-struct Counter {
-    url: String,
-    task: JoinHandle<()>,
-}
-
-impl Counter {
-    async fn before(gateway: &Address) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (url, gateway) = (format!("http://{}", listener.local_addr().unwrap()), gateway.clone());
-        let task = tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let to = gateway.url().replace("http://", "");
-                tokio::spawn(async move {
-                    if let Ok(mut far) = TcpStream::connect(to).await {
-                        // Either end may be killed in the middle of it.
-                        let _ended = copy_bidirectional(&mut near, &mut far).await;
-                    }
-                });
-            }
-        });
-        Self { url, task }
-    }
-}
-
-impl Drop for Counter {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// The greeters: one folder, one token, any number of processes.
-struct Greeters {
-    folder: TempDir,
-    counter: Counter,
-    token: String,
-}
-
-impl Greeters {
-    async fn of(gateway: &Gateway) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        File::create(folder.path().join("stage-of-a-provider")).unwrap();
-        let token = token_of(gateway, "greeter-service").await;
-        Self { folder, counter: Counter::before(gateway.address()).await, token }
-    }
-
-    fn start(&self) -> Greeter {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "registering::the_greeter_at_work"])
-            .env("GUICHET_LISTEN", format!("127.0.0.1:{port}"))
-            .env("GUICHET_URL", format!("http://127.0.0.1:{port}/guichet"))
-            .env("GUICHET_GATEWAY", &self.counter.url)
-            .env("GUICHET_TOKEN", &self.token)
-            .env("GUICHET_LEASE_SECONDS", "10")
-            .current_dir(self.folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Greeter { process, port }
-    }
-
-    fn greeted(&self) -> Vec<String> {
-        let noted = fs::read_to_string(Path::new(self.folder.path()).join("greeted")).unwrap_or_default();
-        noted.lines().map(str::to_owned).collect()
-    }
-}
-
-struct Greeter {
-    process: Child,
-    port: u16,
-}
-
-impl Greeter {
-    fn kill(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.process.kill();
-        self.process.wait().unwrap();
-    }
-
-    /// SIGTERM, and waits for its end.
-    async fn stopped(&mut self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let ended = || std::future::ready(self.process.try_wait().unwrap());
-        assert!(until("the greeter to end", ended).await.success());
-    }
-}
-
-impl Drop for Greeter {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-const SERVICES: [&str; 3] = ["greeter-service", "other-service", "stray-service"];
-
-fn services() -> String {
-    let service = |name: &str| {
-        let hash = password_hash();
-        format!("[[user]]\nname = \"{name}\"\nkind = \"service_account\"\npassword_hash = \"{hash}\"\n")
-    };
-    SERVICES.map(service).concat()
-}
-
-fn write_rules(gateway: &Gateway) {
-    let policy = format!(
-        "{POLICY}\n@id(\"services-register\")\npermit (principal is ServiceAccount, action == Action::\"register_instance\", \
-         resource) when {{ principal in resource.owner }};\n@id(\"ops-remove\")\npermit (principal in Team::\"ops\", action \
-         == Action::\"remove_provider\", resource);\n"
-    );
-    gateway.write("policy/rules.cedar", &policy);
-    let registry = REGISTRY.replace(
-        "resources:\n",
-        "  - {name: greeters, members: [greeter-service, other-service]}\nresources:\n  - {pattern: 'greeter/**', owner: greeters}\n",
-    );
-    gateway.write("registry/registry.yaml", &registry);
-}
-
-async fn with_services() -> Gateway {
-    let mut gateway = Gateway::prepared("", &services()).await;
-    write_rules(&gateway);
-    gateway.start().await;
-    gateway
-}
-
-/// A token that is good for registering and nothing else.
-async fn token_of(gateway: &Gateway, service: &str) -> String {
-    let body = json!({"name": "registers", "expires_in_seconds": 3600, "scopes": ["register"]});
-    let made = gateway.sign_in(service).await.post("/v1/tokens", body).await;
-    assert_eq!(made.status, 201, "{}", made.body);
-    made.body["token"].as_str().unwrap().to_owned()
 }
 
 async fn greeter_row(person: &Person) -> Option<Value> {
@@ -224,15 +85,17 @@ async fn records(person: &Person, verb: &str) -> Vec<Value> {
 
 const HELLO: &str = "/providers/greeter/hello";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_is_used_and_who_was_killed_is_missed_until_it_is_back() {
+async fn killed_and_back(sdk: Sdk) {
+    if !sdk.is_here() {
+        return;
+    }
     let gateway = with_services().await;
     let dana = gateway.sign_in("dana").await;
     assert_eq!(dana.get(HELLO).await.code(), "unknown-provider");
-    let greeters = Greeters::of(&gateway).await;
+    let greeters = Greeters::of(&gateway, sdk).await;
     let mut greeter = greeters.start();
     there(&dana, 1).await;
-    assert_eq!(dana.get(HELLO).await.body, greeter.process.id());
+    assert_eq!(dana.get(HELLO).await.body, greeter.id());
     let run = dana.submitted("greeter.greet", json!({"name": "ada"})).await;
     assert_eq!(dana.end_of(&run).await["state"], "succeeded");
     assert_eq!(greeters.greeted(), ["ada"]);
@@ -264,19 +127,17 @@ async fn who_comes_is_used_and_who_was_killed_is_missed_until_it_is_back() {
     proven(&dana, &[]).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_its_gateway_was_killed_it_is_back_within_a_heartbeat() {
+async fn gateway_killed(sdk: Sdk) {
+    if !sdk.is_here() {
+        return;
+    }
     let mut gateway = with_services().await;
     let dana = gateway.sign_in("dana").await;
-    let greeters = Greeters::of(&gateway).await;
+    let greeters = Greeters::of(&gateway, sdk).await;
     let greeter = greeters.start();
     there(&dana, 1).await;
     gateway.kill_and_start().await;
-    assert_eq!(
-        dana.get(HELLO).await.body,
-        greeter.process.id(),
-        "the lease was kept, and so was the document"
-    );
+    assert_eq!(dana.get(HELLO).await.body, greeter.id(), "the lease was kept, and so was the document");
     gateway.kill();
     tokio::time::sleep(Duration::from_secs(11)).await;
     gateway.start().await;
@@ -289,11 +150,13 @@ async fn after_its_gateway_was_killed_it_is_back_within_a_heartbeat() {
     until_within(Duration::from_secs(5), "the greeter to be back", back).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_two_is_drained_and_one_is_killed_and_no_request_fails() {
+async fn drained_under_load(sdk: Sdk) {
+    if !sdk.is_here() {
+        return;
+    }
     let gateway = with_services().await;
     let dana = gateway.sign_in("dana").await;
-    let greeters = Greeters::of(&gateway).await;
+    let greeters = Greeters::of(&gateway, sdk).await;
     let (mut first, mut second) = (greeters.start(), greeters.start());
     there(&dana, 2).await;
     let stop = tokio_util::sync::CancellationToken::new();
@@ -339,7 +202,7 @@ async fn one_of_two_is_drained_and_one_is_killed_and_no_request_fails() {
         }
     }
     for greeter in [&first, &second, &third] {
-        assert!(answered.contains_key(&greeter.process.id().into()), "each had its turn: {answered:?}");
+        assert!(answered.contains_key(&greeter.id().into()), "each had its turn: {answered:?}");
     }
     assert_eq!(greeters.greeted(), names, "each once");
 
@@ -359,6 +222,57 @@ async fn one_of_two_is_drained_and_one_is_killed_and_no_request_fails() {
     let told = records(&dana, "drain_instance").await;
     assert_eq!(told.len(), 1, "{told:?}");
     proven(&dana, &[]).await;
+}
+
+/// Whose token is good, and who may not register: it is told why, once, and is there when the rules are mended.
+async fn not_permitted(sdk: Sdk) {
+    if !sdk.is_here() {
+        return;
+    }
+    let gateway = with_services().await;
+    let dana = gateway.sign_in("dana").await;
+    let greeters = Greeters::as_service(&gateway, sdk, "stray-service").await;
+    let greeter = greeters.start();
+    let refusals = || async { Some(records(&dana, "register_instance").await).filter(|told| told.len() > 2) };
+    let told = until("several refusals", refusals).await;
+    assert!(told.iter().all(|record| record["verdict"] == "refused"), "{told:?}");
+    assert!(greeter_row(&dana).await.is_none());
+    let why = "no policy permits stray-service to register";
+    assert_eq!(greeters.log().matches(why).count(), 1, "{}", greeters.log());
+    write_registry(&gateway, "greeter-service, stray-service");
+    there(&dana, 1).await;
+    assert_eq!(dana.get(HELLO).await.body, greeter.id());
+}
+
+/// The same stories with each SDK.
+macro_rules! with_each_sdk {
+    ($($name:ident: $story:ident;)*) => {
+        $(mod $name {
+            use super::{Sdk, $story};
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn in_rust() {
+                $story(Sdk::Rust).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn in_python() {
+                $story(Sdk::Python).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn in_go() {
+                $story(Sdk::Go).await;
+            }
+        })*
+    };
+}
+
+with_each_sdk! {
+    who_comes_is_used_and_who_was_killed_is_missed_until_it_is_back: killed_and_back;
+    after_its_gateway_was_killed_it_is_back_within_a_heartbeat: gateway_killed;
+    one_of_two_is_drained_and_one_is_killed_and_no_request_fails: drained_under_load;
+    who_may_not_register_is_told_why_once_and_is_there_when_it_may: not_permitted;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -438,10 +352,10 @@ async fn what_is_configured_cannot_be_registered() {
 async fn a_name_that_is_configured_meanwhile_is_the_configurations() {
     let gateway = with_services().await;
     let dana = gateway.sign_in("dana").await;
-    let greeters = Greeters::of(&gateway).await;
+    let greeters = Greeters::of(&gateway, Sdk::Rust).await;
     let greeter = greeters.start();
     there(&dana, 1).await;
-    assert_eq!(dana.get(HELLO).await.body, greeter.process.id());
+    assert_eq!(dana.get(HELLO).await.body, greeter.id());
 
     fs::create_dir(gateway.path("providers")).unwrap();
     gateway.write("providers/greeter.toml", "url = \"http://127.0.0.1:9\"\n");
@@ -457,7 +371,7 @@ async fn a_name_that_is_configured_meanwhile_is_the_configurations() {
 
     fs::remove_file(gateway.path("providers/greeter.toml")).unwrap();
     there(&dana, 1).await;
-    assert_eq!(dana.get(HELLO).await.body, greeter.process.id());
+    assert_eq!(dana.get(HELLO).await.body, greeter.id());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -468,12 +382,12 @@ async fn two_gateways_on_one_database_both_see_it() {
     let dana = gateway.sign_in("dana").await;
     let second = Replica::of(&gateway).await;
     let there_too = dana.at(&second.address);
-    let greeters = Greeters::of(&gateway).await;
+    let greeters = Greeters::of(&gateway, Sdk::Rust).await;
     let mut greeter = greeters.start();
     there(&dana, 1).await;
     there(&there_too, 1).await;
     for person in [&dana, &there_too] {
-        assert_eq!(person.get(HELLO).await.body, greeter.process.id());
+        assert_eq!(person.get(HELLO).await.body, greeter.id());
     }
     // It says that it is there to the first alone; the second hears of it.
     tokio::time::sleep(Duration::from_secs(12)).await;

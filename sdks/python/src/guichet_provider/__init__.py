@@ -25,6 +25,7 @@ from .errors import ActionError, Mistakes
 from .keys import Keys
 from .plan import Plan
 from .provider import Provider, provider
+from .registration import Registration
 from .settings import Settings
 from .token import Principal
 
@@ -40,6 +41,7 @@ __all__ = [
     "Plan",
     "Principal",
     "Provider",
+    "Registration",
     "Settings",
     "Table",
     "from_",

@@ -25,6 +25,8 @@ from .errors import ActionError, Mistakes, denied
 from .exchange import Exchange, Gone, Receive, Reply, Send, frames, problem_reply, reply_of
 from .journal import Answer, Journal, Story
 from .keys import Keys
+from .lifespan import lived
+from .registration import Registration
 from .replay import Replay
 from .schema import Coerce, Reader
 from .token import Claims, Verifier
@@ -61,11 +63,15 @@ class _Work:
 class App:
     """A provider that is ready to answer: an ASGI application, to be served or mounted."""
 
-    def __init__(self, provider: "Provider", keys: Keys) -> None:
+    def __init__(self, provider: "Provider", keys: Keys, registration: Registration | None = None) -> None:
         mistakes = document.mistakes(provider)
         if mistakes:
             raise Mistakes(mistakes)
         self.provider = provider
+        #: How it registers itself; ``None`` when it stands in the gateway's configuration.
+        self.registration = registration
+        #: Whether the program takes connections; where nobody says so, it is tried.
+        self.listens: Callable[[], bool] | None = None
         self._document = canonical.dumps(document.of(provider)).encode()
         #: The ETag of the document.
         self.etag = f'"{canonical.digest_of_bytes(self._document)}"'
@@ -103,17 +109,21 @@ class App:
             await asyncio.wait(list(self._tasks), timeout=limit)
         return len(self._tasks)
 
+    def lifespan(self, beside: Any = None) -> contextlib.AbstractAsyncContextManager[None]:
+        """From the start of a program to its end, for one that mounts this: ``FastAPI(lifespan=guichet.lifespan)``.
+
+        It calls what `Provider.at_start` was given, registers with the gateway, and at the end takes leave, waits for what
+        is under way, and calls what `Provider.at_stop` was given. SIGTERM and Ctrl-C reach the server after the farewell.
+        A program with a lifespan of its own writes ``async with guichet.lifespan():`` within it.
+        """
+        return lived(self)
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self.provider.started()
-                await send({"type": "lifespan.startup.complete"})
-            elif message["type"] == "lifespan.shutdown":
-                await self.drain()
-                await self.provider.stopped()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+        await receive()
+        async with self.lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, exchange: Exchange) -> None:
         where = (exchange.method, exchange.path)

@@ -212,6 +212,17 @@ class Action:
         self.said["plan"] = True
         return self
 
+    def fact(self, name: str, kind: Any) -> "Action":
+        """Policies may read this fact of its plans, as ``context.plan["…"]``.
+
+        It is of this type: ``bool``, ``int``, ``str``, or a ``list`` of one of them. A plan need not tell it.
+        """
+        try:
+            self.said.setdefault("facts", {})[name] = schema.of_fact(kind)
+        except ValueError as error:
+            self.mistakes.append(f"fact `{name}`: {error}")
+        return self
+
     def read(self) -> "Action":
         """It looks and changes nothing: ``GET /{name}``, the input in the query."""
         self.own_effect = "read"

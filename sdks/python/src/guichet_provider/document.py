@@ -165,6 +165,8 @@ def _of_action(provider: "Provider", action: Action) -> list[str]:
         found.append("a resumable action is a change whose journal travels in the body: not a read, not DELETE")
     if read and (action.planner is not None or "approval" in action.said):
         found.append("a read has neither plan nor approval: is it a change?")
+    if "facts" in action.said and action.planner is None:
+        found.append("its facts are told by plans, and it makes none: add plan")
     if not read and action.method_and_path[0] == "GET":
         found.append("it changes something, so it cannot be a GET")
     reads = {other.operation for other in provider.actions if other.effect == "read"}

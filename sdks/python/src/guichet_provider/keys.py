@@ -26,7 +26,9 @@ class CannotAsk(Exception):
     """The gateway could not be asked for its keys."""
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A 3xx is an answer, and nobody is asked elsewhere."""
+
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
@@ -118,7 +120,7 @@ class Keys:
             log.warning("the gateway's keys cannot be had from %s: %s", self._url, error)
 
     def _fetch(self) -> dict[str, Any]:
-        opener = urllib.request.build_opener(_NoRedirect)
+        opener = urllib.request.build_opener(NoRedirect)
         with opener.open(str(self._url), timeout=5) as answer:
             published = json.loads(answer.read(1 << 20))
         return _ring(key["public"] for key in published["keys"])

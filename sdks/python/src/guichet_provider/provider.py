@@ -11,6 +11,7 @@ from .call import App
 from .declare import Action
 from .errors import Mistakes
 from .keys import Keys
+from .registration import Registration
 from .schema import Schema
 from .settings import Settings
 
@@ -85,16 +86,22 @@ class Provider:
             raise Mistakes(mistakes)
         return self
 
-    def app(self, keys: Keys | None = None) -> App:
+    def app(self, keys: Keys | None = None, registration: Registration | None = None) -> App:
         """As an ASGI application, to be served by another program or mounted beside an application of its own.
 
-        ``keys`` are those of `Settings.from_env` where none are given. Whoever mounts it awaits ``drain()`` at their end.
-        Raises `Mistakes`.
+        ``keys`` and ``registration`` are those of `Settings.from_env` where no keys are given. Whoever mounts it lives
+        within its `App.lifespan`, or awaits ``drain()`` at their end. Raises `Mistakes`.
         """
-        return App(self, keys or Settings.from_env().keys)
+        if keys is None:
+            settings = Settings.from_env()
+            keys, registration = settings.keys, registration or settings.registration
+        return App(self, keys, registration)
 
     def serve(self, settings: Settings | None = None) -> None:
-        """Serves until SIGTERM or Ctrl-C, then finishes what is under way (at most 30 s). Needs ``uvicorn``."""
+        """Serves, and registers with the gateway when the settings have a token, until SIGTERM or Ctrl-C.
+
+        Then it takes leave, and finishes what is under way (at most 30 s). Needs ``uvicorn``.
+        """
         from .serve import serve
 
         serve(self, settings or Settings.from_env())

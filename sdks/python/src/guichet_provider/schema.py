@@ -69,6 +69,18 @@ def of_result(kind: Any, definitions: dict[str, Schema]) -> Schema:
         return {}
 
 
+def of_fact(kind: Any) -> Schema:
+    """The schema of a fact that policies read: a boolean, a whole number, a text, or a list of one of them.
+
+    Raises ``ValueError``.
+    """
+    told = _of(kind, "serialization", {})
+    named = told.get("items", {}) if told.get("type") == "array" else told
+    if named.get("type") not in ("boolean", "integer", "string"):
+        raise ValueError(f"policies read no `{kind}`: only bool, int, str, and lists of them")
+    return told
+
+
 def _of(kind: Any, mode: Any, definitions: dict[str, Schema]) -> Schema:
     schema: Schema = TypeAdapter(kind).json_schema(
         ref_template="#/components/schemas/{model}", schema_generator=_Plain, mode=mode

@@ -20,13 +20,15 @@ def serve(provider: "Provider", settings: Settings) -> None:
         import uvicorn
     except ModuleNotFoundError:
         raise RuntimeError("serving needs uvicorn: pip install 'guichet-provider[serve]'") from None
-    app = provider.app(settings.keys)
+    app = provider.app(settings.keys, settings.registration)
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             # Handlers that wait for their step to be durable would keep their callers for minutes.
             app.stop()
-            super().handle_exit(sig, frame)
+            # Who asks twice waits for nothing. The signal is not raised again: this is an end as it should be.
+            self.force_exit = self.should_exit
+            self.should_exit = True
 
     config = uvicorn.Config(
         app,
@@ -37,7 +39,11 @@ def serve(provider: "Provider", settings: Settings) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=30,
+        # Longer than the gateway keeps a connection that is idle: none must be closed at the moment it is used.
+        timeout_keep_alive=75,
     )
     logging.basicConfig(level=logging.INFO)
+    server = Server(config)
+    app.listens = lambda: server.started
     log.info("provider %s serves at %s:%s", provider.name, settings.host, settings.port)
-    Server(config).run()
+    server.run()
