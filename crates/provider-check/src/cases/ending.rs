@@ -25,14 +25,18 @@ pub(super) async fn finishes(kit: &Kit) -> Ended {
             // Another gateway has not heard of it yet; and this one is not done when it stops to answer.
             tokio::time::sleep(Duration::from_secs(1)).await;
             let why = "its result: it came less than two seconds after the farewell";
-            let late = async { slow()?.send().await?.result(why).map(drop) };
+            let late = async {
+                let call = slow()?;
+                call.send().await?.result(why).map(drop)
+            };
             presence.note_late(late.await);
         } else if asked {
             presence.note_late(Ok(()));
         }
         asked
     };
-    let (answer, asked) = tokio::join!(slow()?.send(), stopping);
+    let call = slow()?;
+    let (answer, asked) = tokio::join!(call.send(), stopping);
     if !asked {
         return Err(Not::Skipped("no signal can be sent on this machine (`kill -TERM`)".to_owned()));
     }
