@@ -12,13 +12,13 @@ use std::{
 };
 
 use guichet_testkit::skipped;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{io::copy_bidirectional, net::TcpStream, task::JoinHandle};
 
 use crate::{
     gateway::{Gateway, password_hash, until},
-    person::{Address, Person},
+    person::Address,
     rules::{POLICY, REGISTRY},
 };
 

@@ -136,6 +136,8 @@ async fn gateway_killed(sdk: Sdk) {
     let greeters = Greeters::of(&gateway, sdk).await;
     let greeter = greeters.start();
     there(&dana, 1).await;
+    // What was read is written down a moment after it is offered.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     gateway.kill_and_start().await;
     assert_eq!(dana.get(HELLO).await.body, greeter.id(), "the lease was kept, and so was the document");
     gateway.kill();
