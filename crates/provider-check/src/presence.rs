@@ -61,8 +61,8 @@ impl Heard {
 }
 
 /// All that was heard.
-#[derive(Default)]
 pub(crate) struct Presence {
+    began: Timestamp,
     /// The token of providers that the kit starts.
     pub(crate) token: String,
     heard: Mutex<Vec<Heard>>,
@@ -73,7 +73,20 @@ pub(crate) struct Presence {
 
 impl Presence {
     pub(crate) fn new() -> Self {
-        Self { token: format!("gcs_{}", fresh_id()), ..Self::default() }
+        Self {
+            began: SystemClock.now(),
+            token: format!("gcs_{}", fresh_id()),
+            heard: Mutex::default(),
+            news: Notify::new(),
+            late: Mutex::default(),
+        }
+    }
+
+    /// What is left of this time, counted from the first word, or else from the beginning of the kit.
+    pub(crate) fn left_of(&self, time: Duration) -> Duration {
+        let from = self.heard(&Method::PUT).first().map_or(self.began, |first| first.at);
+        let over = SystemClock.now().duration_since(from);
+        time.saturating_sub(Duration::try_from(over).unwrap_or_default())
     }
 
     fn all(&self) -> Vec<Heard> {

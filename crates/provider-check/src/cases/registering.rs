@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use guichet_contract::{Clock as _, SystemClock};
 use hyper::Method;
 use jiff::SignedDuration;
 
@@ -14,27 +13,26 @@ use crate::{
     presence::{Heard, LEASE_SECONDS, SCRIPT},
 };
 
-/// How long the first word may take, and each that follows.
+/// How long the first word may take, from the beginning of the kit; and how long a document.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it takes until each answer of the script was given, and one more is asked for.
+/// How long it may take until each answer of the script was given, and one more is asked for.
 const ALL_OF_IT: Duration = Duration::from_secs(40);
 
 /// What it said, at least so many times.
 async fn said(kit: &Kit, count: usize) -> Result<Vec<Heard>, Not> {
     let presence = kit.desk.presence();
-    let first = presence.wait(&Method::PUT, 1, if kit.process.is_some() { PATIENCE } else { Duration::ZERO });
-    if first.await.is_empty() {
+    // One that was compiled first listens since a moment only.
+    let patience = presence.left_of(PATIENCE).max(Duration::from_secs(1));
+    let patience = if kit.process.is_some() { patience } else { Duration::ZERO };
+    if presence.wait(&Method::PUT, 1, patience).await.is_empty() {
         return Err(Not::Skipped(
             "it did not register with the kit, which it need not; the kit lets it know of GUICHET_TOKEN when it starts it: \
              `guichet provider check -- COMMAND`"
                 .to_owned(),
         ));
     }
-    // Counted from its first word: who says nothing more is not waited for in each case.
-    let over = presence.heard(&Method::PUT).first().map_or(Duration::ZERO, |first| {
-        Duration::try_from(SystemClock.now().duration_since(first.at)).unwrap_or_default()
-    });
-    let heard = presence.wait(&Method::PUT, count, ALL_OF_IT.saturating_sub(over)).await;
+    // Who says nothing more is not waited for in each case.
+    let heard = presence.wait(&Method::PUT, count, presence.left_of(ALL_OF_IT)).await;
     if heard.len() >= count {
         return Ok(heard);
     }
