@@ -123,9 +123,11 @@ class Registration:
     async def leave(self, provider: str) -> None:
         """Tells the gateway that this instance goes, and lingers; calls are to be answered until then."""
         where = f"{_path(provider)}/instances/{self.instance}"
-        if self._calling is not None:
-            # What is still on its way must not come after the farewell.
-            await asyncio.wait({self._calling}, timeout=CALL)
+        if self._calling is None:
+            # Nobody was told that it came.
+            return
+        # What is still on its way must not come after the farewell.
+        await asyncio.wait({self._calling}, timeout=CALL)
         try:
             await self._call("DELETE", where, None)
         except _NotTaken as error:
