@@ -2,11 +2,13 @@
 //!
 //! Begin reading at [`assemble`]: which room is handed what.
 
+pub mod added;
 pub mod archive;
 pub mod assemble;
 pub mod commands;
 pub mod config;
 pub mod config_notify;
+mod config_credential;
 mod config_provider;
 mod config_registration;
 mod config_store;
