@@ -73,8 +73,9 @@ impl Door {
     /// Any of that; recorded.
     pub async fn admit_addition(&self, caller: Caller, provider: &str) -> Result<Admitted<Adding>, Refusal> {
         let world = self.world();
-        let checked =
-            no_agent(&caller.principal).and_then(|()| check_scope(&caller.identified, Scope::Change)).and_then(|()| {
+        let checked = no_agent(&caller.principal)
+            .and_then(|()| check_scope(&caller.identified, Scope::Change))
+            .and_then(|()| {
                 let verb = Verb::AddProvider.as_str();
                 allowed_or_problem(&world.policies.may(&caller.principal, verb, provider, &world.environment))
             });
@@ -134,5 +135,6 @@ fn no_agent(principal: &Principal) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!("{principal} is an agent's, and no agent adds a provider");
-    Err(Problem::new(code::REFUSED, detail).next("have a person, or a service account of their pipeline, add it"))
+    Err(Problem::new(code::REFUSED, detail)
+        .next("have a person, or a service account of their pipeline, add it"))
 }

@@ -113,7 +113,9 @@ impl Address {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=&%+:/,;@!*".contains(&byte);
             if text.len() > LONGEST || !query.bytes().all(plain) {
                 let shown: String = text.chars().take(LONGEST).collect();
-                return Err(format!("`{shown}` has a query that is too long, or has letters that belong escaped"));
+                return Err(format!(
+                    "`{shown}` has a query that is too long, or has letters that belong escaped"
+                ));
             }
             exact.push('?');
             exact.push_str(query);
@@ -321,11 +323,22 @@ mod tests {
         let shown = |text: &str| Address::of_document(text).map(|(address, exact)| (address.origin(), exact));
         for (text, origin, exact) in [
             ("http://10.0.0.1/api.yaml", "http://10.0.0.1:80", "http://10.0.0.1:80/api.yaml"),
-            ("https://Shop.internal/v3/api-docs/?group=a&b=%20", "https://shop.internal:443", "https://shop.internal:443/v3/api-docs/?group=a&b=%20"),
+            (
+                "https://Shop.internal/v3/api-docs/?group=a&b=%20",
+                "https://shop.internal:443",
+                "https://shop.internal:443/v3/api-docs/?group=a&b=%20",
+            ),
         ] {
             assert_eq!(shown(text), Ok((origin.to_owned(), exact.to_owned())));
         }
-        for text in ["http://a@10.0.0.1/x", "http://10.0.0.1/x#y", "http://10.0.0.1/x?a b", "http://10.0.0.1/x?a#b", "file:///x?y", "?x"] {
+        for text in [
+            "http://a@10.0.0.1/x",
+            "http://10.0.0.1/x#y",
+            "http://10.0.0.1/x?a b",
+            "http://10.0.0.1/x?a#b",
+            "file:///x?y",
+            "?x",
+        ] {
             assert!(shown(text).is_err(), "{text}");
         }
     }

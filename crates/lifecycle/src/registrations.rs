@@ -245,7 +245,10 @@ mod tests {
         for (service, document) in [(&one, &new), (&other, &old)] {
             let replaced = add(Some(&added), &ada, "shop", service, document, at(2)).unwrap().unwrap();
             assert_eq!((replaced.revision, replaced.registered_at), (2, at(0)));
-            assert_eq!((replaced.service.as_ref(), replaced.document.as_ref()), (Some(service), Some(document)));
+            assert_eq!(
+                (replaced.service.as_ref(), replaced.document.as_ref()),
+                (Some(service), Some(document))
+            );
         }
         let stranger = add(Some(&added), &eve, "shop", &one, &old, at(2));
         assert_eq!(stranger, Err(NotRegistered::OfAnother("ada".to_owned())));

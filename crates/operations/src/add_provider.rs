@@ -186,7 +186,8 @@ async fn added(
         }
     }
     let detail = format!("provider {} is changed by others at the same time", wanted.provider);
-    Err(Problem::new(code::WRONG_STATE, detail).next("look at it with `guichet providers list`, then try again"))
+    Err(Problem::new(code::WRONG_STATE, detail)
+        .next("look at it with `guichet providers list`, then try again"))
 }
 
 async fn known(platform: &Platform, wanted: &Wanted) -> Result<Option<Registration>, Problem> {
@@ -210,9 +211,8 @@ fn checked(reach: &Reach, wanted: &Wanted) -> Result<Given, Problem> {
     let url = wanted.url.as_ref().map(|url| in_reach(reach, url)).transpose();
     let is_long = |text: &Option<String>, most: usize| text.as_ref().is_some_and(|text| text.len() > most);
     let wrong = [
-        (!is_name(&wanted.provider)).then(|| {
-            ("/provider", "a provider is named with a–z, 0–9 and -, 1–50 characters".to_owned())
-        }),
+        (!is_name(&wanted.provider))
+            .then(|| ("/provider", "a provider is named with a–z, 0–9 and -, 1–50 characters".to_owned())),
         document.as_ref().err().map(|why| ("/openapi", why.clone())),
         url.as_ref().err().map(|why| ("/url", why.clone())),
         is_long(&wanted.overlay, OVERLAY_MAX)
@@ -243,11 +243,7 @@ fn in_reach(reach: &Reach, url: &str) -> Result<String, String> {
 }
 
 /// The service as it is kept, and what it offers. Without an address of its own it is where its document says.
-async fn looked_at(
-    platform: &Platform,
-    wanted: &Wanted,
-    given: Given,
-) -> Result<(Service, Looked), Problem> {
+async fn looked_at(platform: &Platform, wanted: &Wanted, given: Given) -> Result<(Service, Looked), Problem> {
     let Given { openapi, origin, url } = given;
     let mut service = Service {
         url: url.clone().unwrap_or_else(|| origin.clone()),
@@ -262,7 +258,9 @@ async fn looked_at(
     let said = base(&service.openapi, &origin, looked.offer.server.as_deref());
     let invalid = |why: String| {
         let field = FieldError { pointer: "/url".to_owned(), flag: None, message: why.clone() };
-        Problem::new(code::INVALID_INPUT, why).next("give `url`, where the service answers").errors(vec![field])
+        Problem::new(code::INVALID_INPUT, why)
+            .next("give `url`, where the service answers")
+            .errors(vec![field])
     };
     let url = in_reach(&platform.settings.registration.reach, &said)
         .map_err(|why| invalid(format!("by its document the service answers at {said}: {why}")))?;
@@ -323,12 +321,14 @@ fn not_added(wanted: &Wanted, why: &NotRegistered) -> Problem {
     match why {
         NotRegistered::OfAnother(owner) => {
             let detail = format!("the name {name} belongs to {owner}, who took it first");
-            Problem::new(code::NAME_TAKEN, detail)
-                .next(format!("add it under another name, or have {owner} remove it: `guichet providers remove {name}`"))
+            Problem::new(code::NAME_TAKEN, detail).next(format!(
+                "add it under another name, or have {owner} remove it: `guichet providers remove {name}`"
+            ))
         }
         NotRegistered::OfAnotherKind(_) | NotRegistered::TooMany => {
-            Problem::new(code::NAME_TAKEN, format!("{name} cannot be added: {why}"))
-                .next(format!("add it under another name, or remove that one first: `guichet providers remove {name}`"))
+            Problem::new(code::NAME_TAKEN, format!("{name} cannot be added: {why}")).next(format!(
+                "add it under another name, or remove that one first: `guichet providers remove {name}`"
+            ))
         }
     }
 }

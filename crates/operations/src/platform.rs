@@ -10,7 +10,8 @@ use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    messenger::Messages, providers::Providers, register_instance::RegistrationRules, services::Services, undo_run,
+    messenger::Messages, providers::Providers, register_instance::RegistrationRules, services::Services,
+    undo_run,
 };
 
 /// The door, the store, the providers, the clock.

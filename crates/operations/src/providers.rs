@@ -5,9 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use guichet_contract::{
-    Action, Digest, Instance, Plan, Principal, Problem, RunId, Service, StepState, code,
-};
+use guichet_contract::{Action, Digest, Instance, Plan, Principal, Problem, RunId, Service, StepState, code};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 

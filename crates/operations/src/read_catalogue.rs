@@ -57,7 +57,10 @@ type Absent = BTreeMap<String, Timestamp>;
 
 fn absent(platform: &Platform) -> Absent {
     let status = platform.providers.status().into_iter();
-    status.filter(|provider| provider.state == "absent").map(|provider| (provider.name, provider.since)).collect()
+    status
+        .filter(|provider| provider.state == "absent")
+        .map(|provider| (provider.name, provider.since))
+        .collect()
 }
 
 fn found(world: &World, caller: &Caller, absent: &Absent, words: &[String]) -> Vec<OfferedAction> {

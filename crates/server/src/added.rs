@@ -150,13 +150,15 @@ impl Services for AddedServices {
         };
         let manner = Manner::of_service(service).map_err(|faults| invalid("/overlay", faults.join("; ")))?;
         let limits = Limits { document_time: LOOK_TIME, ..Limits::default() };
-        let reached =
-            self.reached(provider, service, limits).map_err(|why| invalid("/credential", why))?;
+        let reached = self.reached(provider, service, limits).map_err(|why| invalid("/credential", why))?;
         // The token that the credential may have to be exchanged for takes its time as well.
         let read = tokio::time::timeout(LOOK_TIME * 2, reached.read_document()).await;
         let unreachable = |why: String| {
-            Problem::new(code::PROVIDER_UNREACHABLE, format!("the document of {provider} cannot be had: {why}"))
-                .next("nothing was added; try again when it answers, or give another address")
+            Problem::new(
+                code::PROVIDER_UNREACHABLE,
+                format!("the document of {provider} cannot be had: {why}"),
+            )
+            .next("nothing was added; try again when it answers, or give another address")
         };
         let refused = |why: String| {
             Problem::new(code::DOCUMENT_REFUSED, format!("the document of {provider} cannot be used: {why}"))

@@ -100,12 +100,8 @@ pub async fn assemble(
     let configured = ConfiguredNames::new(config.providers.iter().map(|provider| provider.name.clone()));
     let guarded = transport::guarded_http_client().context("the HTTP client cannot be made")?;
     let reach = config.registration.reach.clone();
-    let added = AddedServices::new(
-        Arc::clone(&wiring),
-        guarded.clone(),
-        reach.clone(),
-        config.credentials.clone(),
-    );
+    let added =
+        AddedServices::new(Arc::clone(&wiring), guarded.clone(), reach.clone(), config.credentials.clone());
     let added = Arc::new(added);
     let bulkheads = KnownBulkheads::default();
     let lookout = Lookout {
@@ -191,11 +187,8 @@ pub async fn assemble(
         .transpose()?;
     let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
-    let worker_settings = WorkerSettings {
-        at_once: config.limits.runs_at_once,
-        bulkheads,
-        ..WorkerSettings::default()
-    };
+    let worker_settings =
+        WorkerSettings { at_once: config.limits.runs_at_once, bulkheads, ..WorkerSettings::default() };
     let worker =
         Worker::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&performer) as _, worker_settings);
     let tellers = tellers(config, &store, &clock, &performer).await?;

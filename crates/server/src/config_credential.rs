@@ -151,7 +151,9 @@ mod tests {
             (format!("{AUTH}\nurls = [\"https://bao.internal\"]"), "2:1 a credential needs `providers`"),
             (format!("{AUTH}\nurls = [\"bao\"]\nproviders = [\"bao\"]"), "4:9 `bao` is not of the form"),
             (
-                format!("{AUTH}\nurls = [\"https://b.internal\", \"http://10.0.0.1\"]\nproviders = [\"bao\"]"),
+                format!(
+                    "{AUTH}\nurls = [\"https://b.internal\", \"http://10.0.0.1\"]\nproviders = [\"bao\"]"
+                ),
                 "3:8 a secret would go to http://10.0.0.1:80 in the clear",
             ),
             (format!("{both}\nsecret = \"x\""), "5:1 unknown field `secret`"),

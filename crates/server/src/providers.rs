@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use anyhow::{Context as _, anyhow};
 use guichet_contract::{Clock, Digest, Service, openapi::Finding};
 use guichet_dispatch::{
-    ClientCredentials, Credentials, Foreign, Limits, Provider, TokenRequest, Transport, provider::origin,
+    ClientCredentials, Credentials, Foreign, Limits, Provider, TokenRequest, Transport,
+    provider::origin,
     transport::{self, HttpClient, TlsSettings},
 };
 use guichet_identity::KeyRing;
@@ -126,7 +127,8 @@ impl Manner {
     /// # Errors
     /// Everything that is wrong with its overlay.
     pub fn of_service(service: &Service) -> Result<Self, Vec<String>> {
-        let overlay = service.overlay.as_deref().map(|text| provider_text::overlay_of("overlay", text.as_bytes()));
+        let overlay =
+            service.overlay.as_deref().map(|text| provider_text::overlay_of("overlay", text.as_bytes()));
         Ok(Self { strict: false, overlay: overlay.transpose()?, only_at: Some(service.url.clone()) })
     }
 

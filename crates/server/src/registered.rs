@@ -119,8 +119,7 @@ impl Lookout {
             // A name may have been configured since it was looked.
             registered.retain(|name, _| !self.configured.contains(name));
             let before = providers.len();
-            providers
-                .retain(|one| one.registration().is_none() || registered.contains_key(&one.name));
+            providers.retain(|one| one.registration().is_none() || registered.contains_key(&one.name));
             let mut changed = providers.len() != before;
             for provider in providers.iter_mut() {
                 let Some(known) = provider.registration() else { continue };

@@ -331,7 +331,10 @@ impl Reloader {
                 (offered.get(&provider.name), self.documents.current().get(&provider.name))
             {
                 let document = source.digest.clone();
-                let refused = source.offer.as_ref().map(|offer| offer.refused.iter().map(ToString::to_string).collect());
+                let refused = source
+                    .offer
+                    .as_ref()
+                    .map(|offer| offer.refused.iter().map(ToString::to_string).collect());
                 let refused = refused.unwrap_or_default();
                 provider.note_document(now, document.clone(), *operations, odd.clone(), refused);
                 self.documents.keep(&provider.name);
@@ -358,7 +361,11 @@ fn manner_of(provider: &Provider) -> Option<Manner> {
         Some(service) => match Manner::of_service(service) {
             Ok(manner) => Some(manner),
             Err(faults) => {
-                tracing::error!(provider = provider.name, ?faults, "the overlay of a service cannot be understood");
+                tracing::error!(
+                    provider = provider.name,
+                    ?faults,
+                    "the overlay of a service cannot be understood"
+                );
                 None
             }
         },

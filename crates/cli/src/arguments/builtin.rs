@@ -108,10 +108,22 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
 
 fn add_provider() -> Command {
     command("add", "Make a service with an OpenAPI document a provider, after a look at what that gives")
-        .arg(Arg::new("name").value_name("NAME").required(true).help("Its name: a–z, 0–9 and -; the first word of its commands"))
-        .arg(text("openapi", "URL", "Its OpenAPI document: 3.1, 3.0 or Swagger 2.0; JSON or YAML").required(true))
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .required(true)
+                .help("Its name: a–z, 0–9 and -; the first word of its commands"),
+        )
+        .arg(
+            text("openapi", "URL", "Its OpenAPI document: 3.1, 3.0 or Swagger 2.0; JSON or YAML")
+                .required(true),
+        )
         .arg(text("url", "URL", "Where it answers [default: what the document says]"))
-        .arg(text("overlay", "FILE", "An OpenAPI Overlay (1.0): what is added to the document, such as x-guichet"))
+        .arg(text(
+            "overlay",
+            "FILE",
+            "An OpenAPI Overlay (1.0): what is added to the document, such as x-guichet",
+        ))
         .arg(text("credential", "NAME", "What it is shown: a credential in the gateway's configuration"))
         .arg(switch("dry-run", "Only look what would become usable"))
 }

@@ -77,9 +77,11 @@ fn draw(addition: &Addition, printer: &Printer) {
     };
     let rows: Vec<Row> = addition.operations.iter().map(row).collect();
     printer.list(addition, &rows, "nothing is usable");
-    let (usable, refused, odd) =
-        (addition.operations.len(), addition.refused.len(), addition.warnings.len());
-    printer.note(&format!("{usable} usable, {refused} refused, {odd} {}", if odd == 1 { "warning" } else { "warnings" }));
+    let (usable, refused, odd) = (addition.operations.len(), addition.refused.len(), addition.warnings.len());
+    printer.note(&format!(
+        "{usable} usable, {refused} refused, {odd} {}",
+        if odd == 1 { "warning" } else { "warnings" }
+    ));
     for refused in &addition.refused {
         printer.note(&format!("refused: {}", plain(refused)));
     }

@@ -101,7 +101,10 @@ fn list(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
                 ("since".to_owned(), json!(since_of(provider))),
                 ("instances".to_owned(), json!(instances)),
                 ("left out".to_owned(), json!(provider.refused.len())),
-                ("warnings".to_owned(), json!(provider.warnings.len().saturating_sub(provider.refused.len()))),
+                (
+                    "warnings".to_owned(),
+                    json!(provider.warnings.len().saturating_sub(provider.refused.len())),
+                ),
                 ("problem".to_owned(), json!(problem_of(provider))),
             ])
         };

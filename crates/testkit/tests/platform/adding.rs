@@ -62,7 +62,11 @@ fn is_known(headers: &HeaderMap) -> bool {
 }
 
 async fn list(headers: HeaderMap) -> Response {
-    if is_known(&headers) { Json(json!(["a"])).into_response() } else { StatusCode::FORBIDDEN.into_response() }
+    if is_known(&headers) {
+        Json(json!(["a"])).into_response()
+    } else {
+        StatusCode::FORBIDDEN.into_response()
+    }
 }
 
 async fn send(State(mail): State<Mail>, headers: HeaderMap) -> Response {
@@ -86,27 +90,33 @@ impl Mail {
         };
         let large = || async { Body::from(vec![b' '; 17 * 1024 * 1024]) };
         let nothing = json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {}});
-        let router = Router::new()
-            .route(
-                "/openapi.json",
-                get(move |State(mail): State<Self>, headers: HeaderMap| async move { served(&mail, &headers) }),
-            )
-            .route("/moved.json", get(|| async { (StatusCode::FOUND, [(header::LOCATION, "/openapi.json")]) }))
-            .route("/large.json", get(large))
-            .route("/page.html", get(|| async { "<html>hello</html>" }))
-            .route("/list.json", get(|| async { "[]" }))
-            .route("/nothing.json", get(|| async { Json(nothing) }))
-            .route(
-                "/elsewhere.json",
-                get(|| async {
-                    let mut document = document();
-                    document["servers"] = json!([{"url": "https://api.example.org/v1"}]);
-                    Json(document)
-                }),
-            )
-            .route("/hangs.json", get(std::future::pending::<&str>))
-            .route("/api/mails", get(list).post(send))
-            .with_state(mail.clone());
+        let router =
+            Router::new()
+                .route(
+                    "/openapi.json",
+                    get(move |State(mail): State<Self>, headers: HeaderMap| async move {
+                        served(&mail, &headers)
+                    }),
+                )
+                .route(
+                    "/moved.json",
+                    get(|| async { (StatusCode::FOUND, [(header::LOCATION, "/openapi.json")]) }),
+                )
+                .route("/large.json", get(large))
+                .route("/page.html", get(|| async { "<html>hello</html>" }))
+                .route("/list.json", get(|| async { "[]" }))
+                .route("/nothing.json", get(|| async { Json(nothing) }))
+                .route(
+                    "/elsewhere.json",
+                    get(|| async {
+                        let mut document = document();
+                        document["servers"] = json!([{"url": "https://api.example.org/v1"}]);
+                        Json(document)
+                    }),
+                )
+                .route("/hangs.json", get(std::future::pending::<&str>))
+                .route("/api/mails", get(list).post(send))
+                .with_state(mail.clone());
         let url = serve(router, stop).await.unwrap();
         (mail, url)
     }
@@ -212,7 +222,9 @@ async fn a_service_is_looked_at_added_called_replaced_and_removed() {
         records.iter().rev().map(|record| record["verdict"].as_str().unwrap()).collect();
     assert_eq!(verdicts, ["allowed", "refused", "allowed", "allowed", "refused", "allowed"], "{records:?}");
     let last = records[0]["detail"].as_str().unwrap();
-    for words in ["provider mail", "sha256:", "2 operations", "replaced", "credential mail", "overlay sha256:"] {
+    for words in
+        ["provider mail", "sha256:", "2 operations", "replaced", "credential mail", "overlay sha256:"]
+    {
         assert!(last.contains(words), "{words}: {last}");
     }
     let nobody = eve.call(Method::DELETE, "/v1/providers/mail", None).await.unwrap();
@@ -236,7 +248,8 @@ async fn what_was_added_is_there_after_a_restart_and_goes_when_its_credential_do
     let (_, url) = Mail::serve(&stop).await;
     let mut bench = with_credential(&Effects::default(), &url).start().await.unwrap();
     let dana = bench.sign_in("dana").await.unwrap();
-    let body = json!({"openapi": format!("{url}/openapi.json"), "url": format!("{url}/api"), "credential": "mail"});
+    let body =
+        json!({"openapi": format!("{url}/openapi.json"), "url": format!("{url}/api"), "credential": "mail"});
     assert_eq!(add(&dana, "mail", "", body).await.status, 200);
     offered(&dana).await;
     bench.stop().await.unwrap();
@@ -275,7 +288,12 @@ async fn what_cannot_be_added_is_told_and_nothing_of_it_is_kept() {
     let at = |path: &str| json!({"openapi": format!("{url}/{path}")});
     let invalid = "invalid-input";
     let cases = [
-        ("mail", json!({"openapi": "http://169.254.169.254/latest/meta-data"}), invalid, "nothing is ever called"),
+        (
+            "mail",
+            json!({"openapi": "http://169.254.169.254/latest/meta-data"}),
+            invalid,
+            "nothing is ever called",
+        ),
         ("mail", json!({"openapi": "http://[::ffff:169.254.169.254]/x"}), invalid, "nothing is ever called"),
         ("mail", json!({"openapi": "https://8.8.8.8/openapi.json"}), invalid, "[registration] networks"),
         ("mail", json!({"openapi": "https://example.org/openapi.json"}), invalid, "[registration] hosts"),

@@ -122,7 +122,8 @@ async fn a_lease_that_ran_out_is_told_and_another_begins() {
     let marked = dana.get("/v1/actions/shop.who").await.unwrap().body;
     assert_eq!(marked["absent_since"], told["since"], "{marked}");
     let found = dana.get("/v1/actions?search=").await.unwrap().body;
-    let marked = found["items"].as_array().unwrap().iter().filter(|action| action["absent_since"].is_string());
+    let marked =
+        found["items"].as_array().unwrap().iter().filter(|action| action["absent_since"].is_string());
     assert_eq!(marked.count(), 1, "{found}");
     registers(&service, "shop", "one", &url, Some(&document)).await;
     let back = || async { (dana.get("/providers/shop/who").await.ok()?.status == 200).then_some(()) };

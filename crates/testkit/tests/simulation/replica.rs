@@ -18,7 +18,8 @@ use guichet_identity::Identity;
 use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::{KeySet, Signer};
 use guichet_operations::{
-    Messages, NoServices, Platform, Settings, execute_run, expire_run, fire_schedule, reconcile_run, seal_records,
+    Messages, NoServices, Platform, Settings, execute_run, expire_run, fire_schedule, reconcile_run,
+    seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Store, memory::Memory};
 use tokio::{
