@@ -358,9 +358,16 @@ async fn what_cannot_be_added_is_told_and_nothing_of_it_is_kept() {
     assert_eq!(records.len(), count);
     assert!(records.iter().all(|record| record["verdict"] == "refused"));
     // What a command of somebody else's is called cannot be taken.
-    let taken = json!({"openapi": format!("{url}/openapi.json"), "overlay": "overlay: 1.0.0
-info: {title: T, version: '1'}
-actions: [{target: \"$.paths['/mails'].get\", update: {x-guichet: {command: things list-items}}}]"});
+    let catalogue = dana.get("/v1/catalogue").await.unwrap().body;
+    let words: Vec<&str> =
+        catalogue["actions"][0]["command"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let overlay = format!(
+        "overlay: 1.0.0
+info: {{title: T, version: '1'}}
+actions: [{{target: \"$.paths['/mails'].get\", update: {{x-guichet: {{command: {}}}}}}}]",
+        words.join(" ")
+    );
+    let taken = json!({"openapi": format!("{url}/openapi.json"), "overlay": overlay});
     let clash = add(&dana, "mail", "", taken).await;
     assert_eq!(clash.code(), "document-refused", "{}", clash.body);
     tokio::time::sleep(Duration::from_millis(300)).await;
