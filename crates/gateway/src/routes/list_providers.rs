@@ -48,7 +48,7 @@ pub struct ProviderRow {
     owner: Option<String>,
     /// The instances that are there, of one that registers itself.
     instances: Vec<Instance>,
-    /// How it is reached, when it was added.
+    /// How it is reached, when it was added. In the list without its overlay.
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<Service>,
 }
@@ -100,6 +100,14 @@ async fn handle(
     Caller(call): Caller,
 ) -> Result<Json<List<ProviderRow>>, Refused> {
     let providers = read_catalogue::list_providers(&gateway.platform, &call).await?;
-    let rows = providers.into_iter().map(ProviderRow::from).collect();
+    let row = |provider| {
+        let mut row = ProviderRow::from(provider);
+        // Up to 64 KiB each: whoever wants one asks for its provider.
+        if let Some(service) = &mut row.service {
+            service.overlay = None;
+        }
+        row
+    };
+    let rows = providers.into_iter().map(row).collect();
     Ok(Json(List::whole(rows)))
 }
