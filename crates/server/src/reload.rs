@@ -60,6 +60,9 @@ pub struct Reloader {
     pub bulkheads: KnownBulkheads,
 }
 
+/// So many of those that are new are tried to be left out when a world cannot be made with all of them.
+const LEFT_OUT_TRIES: usize = 8;
+
 /// The sources of a world, read from files; `registered` are those among the documents' providers that registered
 /// themselves, in the order in which they did.
 ///
@@ -310,8 +313,35 @@ impl Reloader {
                 self.note(&offered, &refused).await;
                 tracing::info!(policy_version = %self.platform.door.world().policies.version(), "reloaded");
             }
-            Err(faults) => told(&faults),
+            Err(faults) => {
+                told(&faults);
+                let Some((name, sources)) = self.without_one_that_is_new(&sources) else { return };
+                if let Ok((offered, mut refused)) =
+                    reload_settings::reload_settings(&self.platform, &sources).await
+                {
+                    let why = format!("with it the policies cannot be put in force: {}", faults.join("; "));
+                    refused.insert(name, why);
+                    self.note(&offered, &refused).await;
+                }
+            }
         }
+    }
+
+    /// Nobody who registers a provider or adds one keeps others' changes from taking effect: where what is new or changed of one
+    /// of them is what the policies cannot be put in force with, all goes on without that one, which is named.
+    fn without_one_that_is_new(&self, sources: &Sources) -> Option<(String, Sources)> {
+        let is_new = |name: &&String| {
+            let Some(source) = sources.documents.get(*name) else { return false };
+            let offered = |known: &Registered| matches!(known, Registered::Offered { document, .. } if *document == source.digest);
+            !self.registered.get(*name).is_some_and(offered)
+        };
+        sources.registered.iter().rev().filter(is_new).take(LEFT_OUT_TRIES).find_map(|name| {
+            let mut without = sources.clone();
+            without.documents.remove(name);
+            without.absent.insert(name.clone());
+            let is_good = reload_settings::build_world(&without).is_ok();
+            is_good.then(|| (name.clone(), without))
+        })
     }
 
     /// Tells how each provider stands, and keeps the documents that are good.

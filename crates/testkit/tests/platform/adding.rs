@@ -374,3 +374,46 @@ actions: [{{target: \"$.paths['/mails'].get\", update: {{x-guichet: {{command: {
     assert_eq!((names(&dana).await, mail.sent.load(SeqCst)), (vec!["things".to_owned()], 0));
     stop.cancel();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_the_policies_do_not_fit_is_left_out_and_keeps_no_other_change_away() {
+    let stop = CancellationToken::new();
+    let (_, url) = Mail::serve(&stop).await;
+    let speaks = "@id(\"no-copies\") forbid (principal, action == Action::\"mail.sendMail\", resource)
+when { context.input.copies == 1 };";
+    let bench = setup(&Effects::default())
+        .policy("adding.cedar", ADD)
+        .policy("mail.cedar", speaks)
+        .config("[registration]\nexpects = [\"mail\"]")
+        .start()
+        .await
+        .unwrap();
+    let dana = bench.sign_in("dana").await.unwrap();
+    let added = add(&dana, "mail", "", json!({"openapi": format!("{url}/openapi.json")})).await;
+    assert_eq!(added.status, 200, "{}", added.body);
+    let refused = until("it to be refused", || async {
+        let told = dana.get("/v1/providers/mail").await.ok()?.body;
+        (told["state"] == "refused").then_some(told)
+    })
+    .await;
+    let why = refused["problem"].as_str().unwrap();
+    assert!(why.contains("mail.cedar") && why.contains("copies"), "{why}");
+    let change = async || dana.submit("things.change-item", json!({"name": "a"})).await.unwrap();
+    assert_eq!(change().await.status, 202);
+    let frozen = "@id(\"frozen-a\") @description(\"a is frozen\")
+forbid (principal, action in Action::\"change\", resource == Resource::\"things/a\");";
+    std::fs::write(bench.folder().join("policy/frozen.cedar"), frozen).unwrap();
+    until("another policy to be in force", || async { (change().await.code() == "refused").then_some(()) })
+        .await;
+    // And it comes when the policies are mended.
+    std::fs::write(
+        bench.folder().join("policy/mail.cedar"),
+        speaks.replace("context.input.copies == 1", "context.input has to && context.input.to == \"all\""),
+    )
+    .unwrap();
+    until("it to be offered", || async {
+        (dana.get("/v1/actions/mail.sendMail").await.ok()?.status == 200).then_some(())
+    })
+    .await;
+    stop.cancel();
+}
