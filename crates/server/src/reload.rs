@@ -157,8 +157,10 @@ impl Reloader {
         let providers = self.dispatch.providers();
         let before = std::mem::replace(&mut self.taken, taken(&self.dispatch));
         let is_known = |name: &String| {
-            let is_others = || before.get(name).is_some_and(|before| self.taken.get(name) != Some(before));
-            providers.iter().any(|provider| provider.name == *name) && !is_others()
+            // One that is configured now is nobody's who registered.
+            let taken = before.get(name).zip(self.taken.get(name));
+            let is_others = taken.is_some_and(|(before, now)| before != now);
+            providers.iter().any(|provider| provider.name == *name) && !is_others
         };
         let gone: Vec<String> = self.documents.names().filter(|name| !is_known(name)).cloned().collect();
         let mut changed = false;
@@ -332,7 +334,10 @@ impl Reloader {
     fn without_one_that_is_new(&self, sources: &Sources) -> Option<(String, Sources)> {
         let is_new = |name: &&String| {
             let Some(source) = sources.documents.get(*name) else { return false };
-            let offered = |known: &Registered| matches!(known, Registered::Offered { document, .. } if *document == source.digest);
+            let offered = |known: &Registered| match known {
+                Registered::Offered { document, .. } => *document == source.digest,
+                Registered::Refused { .. } => false,
+            };
             !self.registered.get(*name).is_some_and(offered)
         };
         sources.registered.iter().rev().filter(is_new).take(LEFT_OUT_TRIES).find_map(|name| {
