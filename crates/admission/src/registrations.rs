@@ -1,4 +1,4 @@
-//! Who may say that they answer for a provider, and who may take its name back.
+//! Who may say that they answer for a provider, who may add a service as one, and who may take a name back.
 
 use guichet_contract::{Principal, PrincipalKind, Problem, RecordVerdict, Registration, Verb, code};
 use guichet_identity::Scope;
@@ -17,6 +17,19 @@ pub struct Registering {
 }
 
 impl Registering {
+    /// As which provider.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+}
+
+/// The right to add a service as a provider.
+#[derive(Debug, Clone)]
+pub struct Adding {
+    pub(crate) provider: String,
+}
+
+impl Adding {
     /// As which provider.
     pub fn provider(&self) -> &str {
         &self.provider
@@ -53,7 +66,32 @@ impl Door {
         }
     }
 
-    /// To take an instance, or a whole provider, out: whoever registered it, or whom the policies permit to remove it.
+    /// To add a service as a provider: whom the policies permit it on the resource that has the provider's name, and no agent:
+    /// what it adds would be a new way out, that nobody has looked at.
+    ///
+    /// # Errors
+    /// Any of that; recorded.
+    pub async fn admit_addition(&self, caller: Caller, provider: &str) -> Result<Admitted<Adding>, Refusal> {
+        let world = self.world();
+        let checked = no_agent(&caller.principal)
+            .and_then(|()| check_scope(&caller.identified, Scope::Change))
+            .and_then(|()| {
+                let verb = Verb::AddProvider.as_str();
+                allowed_or_problem(&world.policies.may(&caller.principal, verb, provider, &world.environment))
+            });
+        match checked {
+            Ok(()) => Ok(Admitted { caller, wanted: Adding { provider: provider.to_owned() } }),
+            Err(problem) => {
+                let mut record = self.record_of(&caller, Verb::AddProvider, RecordVerdict::Refused);
+                record.detail = Some(format!("provider {provider}"));
+                record.resource = Some(provider.to_owned());
+                record.policy_version = Some(world.policies.version().clone());
+                Err(self.refuse(record, problem).await)
+            }
+        }
+    }
+
+    /// To take an instance, or a whole provider, out: whoever registered or added it, or whom the policies permit to remove it.
     ///
     /// # Errors
     /// Neither; recorded under this verb.
@@ -65,7 +103,8 @@ impl Door {
     ) -> Result<(), Refusal> {
         let world = self.world();
         let provider = registration.provider.as_str();
-        let checked = check_scope(&caller.identified, Scope::Register).and_then(|()| {
+        let scope = if registration.service.is_some() { Scope::Change } else { Scope::Register };
+        let checked = check_scope(&caller.identified, scope).and_then(|()| {
             if registration.is_of(&caller.principal) {
                 return Ok(());
             }
@@ -89,4 +128,13 @@ fn only_services(principal: &Principal) -> Result<(), Problem> {
     Err(Problem::new(code::REFUSED, detail).next(
         "use a token of the service account that the provider has; docs/provider-protocol.md tells how",
     ))
+}
+
+fn no_agent(principal: &Principal) -> Result<(), Problem> {
+    if principal.agent.is_none() {
+        return Ok(());
+    }
+    let detail = format!("{principal} is an agent's, and no agent adds a provider");
+    Err(Problem::new(code::REFUSED, detail)
+        .next("have a person, or a service account of their pipeline, add it"))
 }

@@ -1,6 +1,8 @@
 //! The catalogue, live values of an input member, and the providers behind it.
 
-use guichet_contract::{ActionId, Catalogue};
+use std::time::Duration;
+
+use guichet_contract::{ActionId, Catalogue, Digest, Effect, Service};
 use reqwest::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -45,13 +47,78 @@ pub struct ProviderStatus {
     /// What its document could say better.
     #[serde(default)]
     pub warnings: Vec<Value>,
-    /// Who registers it; none of one that is configured.
+    /// Operations and scripts that were left out, each with the reason.
+    #[serde(default)]
+    pub refused: Vec<String>,
+    /// Digest of its document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Who registers it or added it; none of one that is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// The instances that are there, of one that registers itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<Value>,
+    /// How it is reached, when it was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
 }
+
+/// A service that shall be added as a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NewService {
+    /// Where its OpenAPI document is.
+    pub openapi: String,
+    /// Where it answers; what its document says when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The name of a credential in the gateway's configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// The text of an OpenAPI Overlay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<String>,
+}
+
+/// What became of it, or would.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Addition {
+    /// The provider.
+    pub provider: String,
+    /// `added`, `replaced` or `unchanged`.
+    pub became: String,
+    /// It was only looked.
+    pub dry_run: bool,
+    /// Where its document is.
+    pub openapi: String,
+    /// Where it answers.
+    pub url: String,
+    /// Digest of its document.
+    pub document: Digest,
+    /// Digest of the one that was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Digest>,
+    /// What is usable.
+    pub operations: Vec<Usable>,
+    /// What is not, each with the reason.
+    pub refused: Vec<String>,
+    /// What is odd.
+    pub warnings: Vec<String>,
+}
+
+/// One operation that is usable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Usable {
+    /// The words of its command.
+    pub command: Vec<String>,
+    /// What it does to the world.
+    pub effect: Effect,
+    /// What it is.
+    pub title: String,
+}
+
+/// The gateway asks the service for its document first, perhaps twice.
+const ADDED_WITHIN: Duration = Duration::from_secs(90);
 
 impl Client {
     /// `GET /v1/catalogue`: all actions, or `None` when it is still the one with this tag.
@@ -91,7 +158,28 @@ impl Client {
         Ok(self.json::<Items>(response).await?.items)
     }
 
-    /// `DELETE /v1/providers/{provider}`: the name of one that registered itself is nobody's again.
+    /// `PUT /v1/providers/{provider}/service`: a service becomes a provider; with `dry_run` it is only looked what that would give.
+    pub async fn add_provider(
+        &self,
+        provider: &str,
+        service: &NewService,
+        dry_run: bool,
+    ) -> Result<Addition, Error> {
+        let mut request = self.request(Method::PUT, &["providers", provider, "service"]).json(service);
+        if dry_run {
+            request = request.query(&[("dry_run", "true")]);
+        }
+        let response = self.send_within(request, ADDED_WITHIN).await?;
+        self.json(response).await
+    }
+
+    /// `GET /v1/providers/{provider}`: one of them, and how it is.
+    pub async fn read_provider(&self, provider: &str) -> Result<ProviderStatus, Error> {
+        let response = self.send(self.request(Method::GET, &["providers", provider])).await?;
+        self.json(response).await
+    }
+
+    /// `DELETE /v1/providers/{provider}`: the name of one that registered itself, or was added, is nobody's again.
     pub async fn remove_provider(&self, provider: &str) -> Result<(), Error> {
         self.send(self.request(Method::DELETE, &["providers", provider])).await.map(drop)
     }

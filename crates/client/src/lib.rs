@@ -19,7 +19,7 @@ mod schedules;
 mod secret;
 mod session;
 
-pub use catalogue::{CatalogueAnswer, OptionItem, ProviderStatus};
+pub use catalogue::{Addition, CatalogueAnswer, NewService, OptionItem, ProviderStatus, Usable};
 pub use client::{Client, Page, Timeouts};
 pub use error::Error;
 pub use ledger::{Export, RecordFilter};

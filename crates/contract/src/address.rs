@@ -92,6 +92,38 @@ fn name_or_ip(text: &str) -> Option<Host> {
     (name.len() <= 253 && name.split('.').all(is_label) && !is_number).then_some(Host::Name(name))
 }
 
+impl Address {
+    /// `https://host:port`: who answers there.
+    pub fn origin(&self) -> String {
+        Self { path: String::new(), ..self.clone() }.to_string()
+    }
+
+    /// The address of a document: one that may end in a slash and may have a query. Gives where it is and its exact text.
+    ///
+    /// # Errors
+    /// As when an address is read; a query with more than what a query is written with.
+    pub fn of_document(text: &str) -> Result<(Self, String), String> {
+        let (place, query) = text.split_once('?').map_or((text, None), |(place, query)| (place, Some(query)));
+        let address: Self = place.parse()?;
+        let mut exact = address.to_string();
+        if place.ends_with('/') {
+            exact.push('/');
+        }
+        if let Some(query) = query {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=&%+:/,;@!*".contains(&byte);
+            if text.len() > LONGEST || !query.bytes().all(plain) {
+                let shown: String = text.chars().take(LONGEST).collect();
+                return Err(format!(
+                    "`{shown}` has a query that is too long, or has letters that belong escaped"
+                ));
+            }
+            exact.push('?');
+            exact.push_str(query);
+        }
+        Ok((address, exact))
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
@@ -284,6 +316,31 @@ mod tests {
             assert!(shown(text).is_err(), "{text}");
         }
         assert!(shown(&format!("http://{}", "a".repeat(400))).is_err());
+    }
+
+    #[test]
+    fn a_document_may_have_a_query_and_nothing_that_changes_who_is_asked() {
+        let shown = |text: &str| Address::of_document(text).map(|(address, exact)| (address.origin(), exact));
+        for (text, origin, exact) in [
+            ("http://10.0.0.1/api.yaml", "http://10.0.0.1:80", "http://10.0.0.1:80/api.yaml"),
+            (
+                "https://Shop.internal/v3/api-docs/?group=a&b=%20",
+                "https://shop.internal:443",
+                "https://shop.internal:443/v3/api-docs/?group=a&b=%20",
+            ),
+        ] {
+            assert_eq!(shown(text), Ok((origin.to_owned(), exact.to_owned())));
+        }
+        for text in [
+            "http://a@10.0.0.1/x",
+            "http://10.0.0.1/x#y",
+            "http://10.0.0.1/x?a b",
+            "http://10.0.0.1/x?a#b",
+            "file:///x?y",
+            "?x",
+        ] {
+            assert!(shown(text).is_err(), "{text}");
+        }
     }
 
     #[test]

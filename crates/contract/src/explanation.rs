@@ -1,5 +1,6 @@
 //! What is told of a decision of the policies: which of them took it, what it would need, and who could.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -236,4 +237,8 @@ pub struct OfferedAction {
     pub action: Action,
     /// Whether the asker may do it, as far as it can be said before its input is known.
     pub for_me: Outlook,
+    /// Since when its provider is not there: one that registers itself, and none of its instances has a lease that holds. Absent
+    /// while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_since: Option<Timestamp>,
 }

@@ -47,7 +47,7 @@ pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};
 pub use problem::{FieldError, Problem, code};
 pub use record::{Record, Verb, Verdict as RecordVerdict};
-pub use registration::{Instance, Registration};
+pub use registration::{Instance, Registration, Service};
 pub use run::{
     BrokenGlass, CancelAsked, Outcome, OutcomeStatus, Review, ReviewClosed, Run, RunState, UndoOffer,
 };

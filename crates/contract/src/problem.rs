@@ -148,6 +148,8 @@ pub mod code {
         SCHEDULE_EXISTS = "schedule-exists", 409, "There is a schedule of this name";
         /// The name of a provider that is somebody else's.
         NAME_TAKEN = "name-taken", 409, "The provider's name is taken";
+        /// The document of a service that shall be added.
+        DOCUMENT_REFUSED = "document-refused", 422, "The service's document cannot be used";
         /// No such instance of a provider.
         UNKNOWN_INSTANCE = "unknown-instance", 404, "There is no such instance";
         /// No such token.

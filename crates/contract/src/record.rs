@@ -78,7 +78,9 @@ pub enum Verb {
     RegisterInstance,
     /// An instance of a provider left.
     DrainInstance,
-    /// The name of a provider that registered itself was taken back.
+    /// A service was added as a provider, or it was only looked what that would give.
+    AddProvider,
+    /// The name of a provider that registered itself, or was added, was taken back.
     RemoveProvider,
     /// Somebody asked why the policies answer another person as they do.
     ExplainPolicy,
@@ -112,7 +114,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of their story.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::PerformRead,
         Self::PlanRun,
         Self::SubmitRun,
@@ -140,6 +142,7 @@ impl Verb {
         Self::RegisterProvider,
         Self::RegisterInstance,
         Self::DrainInstance,
+        Self::AddProvider,
         Self::RemoveProvider,
         Self::RefuseRequest,
         Self::PruneRecords,
@@ -195,6 +198,7 @@ impl Verb {
             Self::RegisterProvider => "register_provider",
             Self::RegisterInstance => "register_instance",
             Self::DrainInstance => "drain_instance",
+            Self::AddProvider => "add_provider",
             Self::RemoveProvider => "remove_provider",
             Self::ExplainPolicy => "explain_policy",
             Self::WhoCan => "who_can",

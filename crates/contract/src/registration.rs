@@ -1,12 +1,15 @@
-//! A provider that registered itself: who owns its name, and where its instances answer for how long.
+//! A provider that registered itself, or a service that somebody added: who owns its name, and where it answers.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::principal::{Principal, PrincipalKind};
+use crate::{
+    digest::Digest,
+    principal::{Principal, PrincipalKind},
+};
 
-/// A provider that registered itself.
+/// A provider that registered itself, or a service that somebody added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Registration {
     /// The provider's name, a–z, 0–9 and -, 1–50 characters.
@@ -22,8 +25,30 @@ pub struct Registration {
     /// When the last of those that are no longer listed was there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_at: Option<Timestamp>,
-    /// Where it answers, by id; also those whose lease ran out a short while ago.
+    /// Where it answers, by id; also those whose lease ran out a short while ago. None of a service.
     pub instances: Vec<Instance>,
+    /// The service, when it was added and does not register itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// Digest of the service's document, without its overlay, as it was when it was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Digest>,
+}
+
+/// A service that has an OpenAPI document and knows nothing of gateways, as it was added. It has no lease: it is believed to
+/// be there until it is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Service {
+    /// Where its document is.
+    pub openapi: String,
+    /// What the paths of its document are appended to, without a slash at the end.
+    pub url: String,
+    /// The name of the credential in the gateway's configuration that it is shown; never a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// What is added to its document: the text of an OpenAPI Overlay, YAML or JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<String>,
 }
 
 /// One process that answers for a provider.
@@ -60,9 +85,9 @@ impl Registration {
         self.instances.iter().filter(move |instance| instance.is_live(now))
     }
 
-    /// Since when nobody answers; none while somebody does.
+    /// Since when nobody answers; none while somebody does. A service is never absent.
     pub fn absent_since(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.live(now).next().is_some() {
+        if self.service.is_some() || self.live(now).next().is_some() {
             return None;
         }
         let ended = self.instances.iter().map(|instance| instance.until);

@@ -1,6 +1,6 @@
 //! A provider's OpenAPI document, fetched when it may have changed.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use bytes::Bytes;
 use guichet_contract::Digest;
@@ -14,8 +14,8 @@ use crate::{
     transport::NoAnswer,
 };
 
-/// How long reading a document may take.
-const TIME: Duration = Duration::from_secs(20);
+/// From this size on, bytes, a document is parsed where it keeps no other call waiting.
+const LARGE: usize = 256 * 1024;
 
 /// What is asked for: a document that comes in both is read sooner as JSON.
 const ACCEPT: &str = "application/json, application/yaml;q=0.9, */*;q=0.5";
@@ -88,7 +88,8 @@ impl Provider {
             let written = foreign.credentials.write(&mut request).await;
             written.map_err(|error| DocumentError::Unreachable(error.problem().detail.clone()))?;
         }
-        let answer = tokio::time::timeout(TIME, async {
+        let time = self.limits.document_time;
+        let answer = tokio::time::timeout(time, async {
             let response = self.transport.send(request, true).await.map_err(|error| match error {
                 NoAnswer::NotConnected(why) | NoAnswer::Cut(why) => {
                     DocumentError::Unreachable(format!("{uri}: {why}"))
@@ -107,12 +108,19 @@ impl Provider {
                 }
                 BodyError::Cut(why) => DocumentError::Unreachable(format!("{uri} was cut off: {why}")),
             })?;
-            let value = parse(uri, &body)?;
+            let value = if body.len() < LARGE {
+                parse(uri, &body)?
+            } else {
+                let place = uri.to_owned();
+                tokio::task::spawn_blocking(move || parse(&place, &body))
+                    .await
+                    .map_err(|error| DocumentError::Unusable(format!("{uri} could not be read: {error}")))??
+            };
             let etag = head.headers.get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
             Ok(Some((value, etag)))
         });
         answer.await.unwrap_or_else(|_| {
-            Err(DocumentError::Unreachable(format!("{uri} did not answer within {} s", TIME.as_secs())))
+            Err(DocumentError::Unreachable(format!("{uri} did not answer within {} s", time.as_secs())))
         })
     }
 }

@@ -244,6 +244,8 @@ mod tests {
             registered_at: at_second(0),
             left_at: None,
             instances,
+            service: None,
+            document: None,
         })
     }
 

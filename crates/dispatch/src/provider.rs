@@ -27,6 +27,8 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// Largest document, bytes.
     pub document_bytes: usize,
+    /// How long reading the document may take.
+    pub document_time: Duration,
 }
 
 impl Default for Limits {
@@ -36,6 +38,7 @@ impl Default for Limits {
             wait: Duration::from_secs(2),
             answer_bytes: 8 * 1024 * 1024,
             document_bytes: 16 * 1024 * 1024,
+            document_time: Duration::from_secs(20),
         }
     }
 }
@@ -89,6 +92,8 @@ pub struct Provider {
     pub(crate) transport: Transport,
     pub(crate) limits: Limits,
     pub(crate) foreign: Option<Foreign>,
+    /// Who added it and as what; none of one that is configured or registers itself.
+    added: Option<Arc<Registration>>,
     room: Arc<Semaphore>,
     /// For questions alone, when there is no other room.
     questions: Arc<Semaphore>,
@@ -104,6 +109,8 @@ pub(crate) struct Standing {
     pub(crate) problem: Option<String>,
     pub(crate) refused: bool,
     pub(crate) warnings: Vec<String>,
+    /// What was left out.
+    pub(crate) refusals: Vec<String>,
     pub(crate) document: Option<Digest>,
     pub(crate) etag: Option<String>,
     /// Digest of the document as it was served last.
@@ -118,6 +125,7 @@ impl Provider {
             transport,
             limits,
             foreign: None,
+            added: None,
             room: Arc::new(Semaphore::new(limits.at_once.max(1))),
             questions: Arc::new(Semaphore::new((limits.at_once / 8).clamp(1, QUESTIONS))),
             breaker: Mutex::new(Breaker::default()),
@@ -131,6 +139,18 @@ impl Provider {
     pub fn with_foreign(mut self, foreign: Foreign) -> Self {
         self.foreign = Some(foreign);
         self
+    }
+
+    /// One that somebody added, as it is kept.
+    #[must_use]
+    pub fn with_registration(mut self, added: Arc<Registration>) -> Self {
+        self.added = Some(added);
+        self
+    }
+
+    /// How many calls of it go at once.
+    pub fn calls_at_once(&self) -> usize {
+        self.limits.at_once
     }
 
     /// Whether it is built in, so that asking it costs next to nothing.
@@ -225,14 +245,22 @@ impl Provider {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what came of reading its document.
-    pub fn note_document(&self, at: Timestamp, digest: Digest, operations: usize, warnings: Vec<String>) {
+    /// Notes what came of reading its document; `refusals` is what was left out of it.
+    pub fn note_document(
+        &self,
+        at: Timestamp,
+        digest: Digest,
+        operations: usize,
+        warnings: Vec<String>,
+        refusals: Vec<String>,
+    ) {
         let mut standing = self.standing();
         standing.operations = operations;
         standing.since = Some(at);
         standing.problem = None;
         standing.refused = false;
         standing.warnings = warnings;
+        standing.refusals = refusals;
         standing.document = Some(digest);
     }
 
@@ -279,6 +307,17 @@ impl Provider {
         }
     }
 
+    /// As it is registered, when it registers itself or was added.
+    pub fn registration(&self) -> Option<Arc<Registration>> {
+        self.added.clone().or_else(|| Some(self.instances()?.registration()))
+    }
+
+    /// Whether it was asked for its document, whatever came of it.
+    pub fn was_asked(&self) -> bool {
+        let standing = self.standing();
+        standing.served.is_some() || standing.problem.is_some()
+    }
+
     /// Why nobody can be called, when it registers itself and no instance is there.
     pub fn absent(&self, now: Timestamp) -> Option<Problem> {
         let instances = self.instances()?;
@@ -304,7 +343,7 @@ impl Provider {
     pub(crate) fn status(&self, now: Timestamp) -> ProviderStatus {
         let resting = self.breaker().is_open();
         let mut standing = self.standing().clone();
-        let registered = self.instances().map(|instances| instances.registration());
+        let registered = self.registration();
         let absent = registered.as_ref().and_then(|registration| registration.absent_since(now));
         if let Some(since) = absent {
             standing.since = Some(since);
@@ -324,8 +363,10 @@ impl Provider {
             since: standing.since.unwrap_or(now),
             problem: standing.problem,
             warnings: standing.warnings,
+            refused: standing.refusals,
             document: standing.document,
             owner: registered.as_ref().map(|registration| registration.owner.clone()),
+            service: registered.as_ref().and_then(|registration| registration.service.clone()),
             instances: registered
                 .map_or_else(Vec::new, |registration| registration.live(now).cloned().collect()),
         }

@@ -43,6 +43,8 @@ pub enum Transport {
     Embedded(Router),
     /// By somebody who is handed in: a simulated network.
     Carried(Arc<dyn Carry>),
+    /// Not at all, for this reason.
+    Barred(String),
 }
 
 /// Brings a request to a provider and its answer back.
@@ -108,6 +110,8 @@ pub struct TlsSettings {
     pub authorities: Option<Vec<u8>>,
     /// The gateway's own certificate with what leads to its authority, and its key, PEM both.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// Nobody who runs the gateway has written the address down: see [`guarded_http_client`].
+    pub guarded: bool,
 }
 
 /// A new pool for one provider, with certificates of its own.
@@ -144,7 +148,7 @@ pub fn http_client_with(tls: &TlsSettings) -> Result<HttpClient, String> {
         .with_tls_config(config)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp(Names::any()));
+        .wrap_connector(tcp(if tls.guarded { Names::guarded() } else { Names::any() }));
     Ok(HttpClient { connector, pools: Arc::default() })
 }
 
@@ -234,7 +238,7 @@ impl Transport {
     pub(crate) fn base(&self) -> &str {
         match self {
             Self::Http { base, .. } => base,
-            Self::Instances(_) | Self::Embedded(_) | Self::Carried(_) => "",
+            Self::Instances(_) | Self::Embedded(_) | Self::Carried(_) | Self::Barred(_) => "",
         }
     }
 
@@ -254,6 +258,7 @@ impl Transport {
                 }
             }
             Self::Carried(carrier) => carrier.carry(request).await,
+            Self::Barred(why) => Err(NoAnswer::NotConnected(why.clone())),
         }
     }
 }
@@ -265,6 +270,7 @@ impl fmt::Debug for Transport {
             Self::Instances(_) => f.write_str("Instances"),
             Self::Embedded(_) => f.write_str("Embedded"),
             Self::Carried(_) => f.write_str("Carried"),
+            Self::Barred(why) => write!(f, "Barred({why})"),
         }
     }
 }

@@ -1,18 +1,47 @@
 //! How many jobs go at once, and how many of each bulkhead: places that all share, and a few that are its own, so that however
 //! many of one hang, every other goes on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use guichet_contract::JobId;
 use guichet_store::{Job, Room};
+
+/// The bulkheads that are known, and how many of each go at most, for all who must know them: providers come and go while a
+/// worker works.
+#[derive(Debug, Clone, Default)]
+pub struct KnownBulkheads(Arc<RwLock<Arc<BTreeMap<String, usize>>>>);
+
+impl KnownBulkheads {
+    /// From now on, these. What is under way behind one that is gone ends as it would have.
+    pub fn replace(&self, most: BTreeMap<String, usize>) {
+        let most = most.into_iter().map(|(word, most)| (word, most.max(1))).collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(most);
+    }
+
+    fn most(&self) -> Arc<BTreeMap<String, usize>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl From<BTreeMap<String, usize>> for KnownBulkheads {
+    fn from(most: BTreeMap<String, usize>) -> Self {
+        let known = Self::default();
+        known.replace(most);
+        known
+    }
+}
 
 /// What a worker has under way, and what it may have.
 #[derive(Debug)]
 pub(crate) struct Bulkheads {
     /// In all; at least 1.
     at_once: usize,
-    /// Of each bulkhead that is known; at least 1.
-    most: BTreeMap<String, usize>,
+    known: KnownBulkheads,
+    /// Of each bulkhead that was known at the last look; at least 1.
+    most: Arc<BTreeMap<String, usize>>,
     /// Under way, and whether it was given out once more meanwhile.
     jobs: HashMap<JobId, bool>,
     /// By bulkhead; the empty word stands for those without one.
@@ -20,9 +49,14 @@ pub(crate) struct Bulkheads {
 }
 
 impl Bulkheads {
-    pub(crate) fn new(at_once: usize, most: &BTreeMap<String, usize>) -> Self {
-        let most = most.iter().map(|(word, most)| (word.clone(), (*most).max(1))).collect();
-        Self { at_once: at_once.max(1), most, jobs: HashMap::new(), under_way: BTreeMap::new() }
+    pub(crate) fn new(at_once: usize, known: KnownBulkheads) -> Self {
+        let most = known.most();
+        Self { at_once: at_once.max(1), known, most, jobs: HashMap::new(), under_way: BTreeMap::new() }
+    }
+
+    /// Goes by those that are known now.
+    pub(crate) fn look(&mut self) {
+        self.most = self.known.most();
     }
 
     /// False when it is under way already; [`Self::end`] will say that it was given out once more.
@@ -105,8 +139,8 @@ mod tests {
         }
     }
 
-    fn known<const N: usize>(words: [(&str, usize); N]) -> BTreeMap<String, usize> {
-        words.into_iter().map(|(word, most)| (word.to_owned(), most)).collect()
+    fn known<const N: usize>(words: [(&str, usize); N]) -> KnownBulkheads {
+        words.into_iter().map(|(word, most)| (word.to_owned(), most)).collect::<BTreeMap<_, _>>().into()
     }
 
     /// Claims and begins of this bulkhead until there is no room; says how many.
@@ -121,7 +155,7 @@ mod tests {
 
     #[test]
     fn one_that_hangs_leaves_room_for_every_other() {
-        let mut bulkheads = Bulkheads::new(64, &known([("a", 64), ("b", 64), ("c", 64), ("d", 3)]));
+        let mut bulkheads = Bulkheads::new(64, known([("a", 64), ("b", 64), ("c", 64), ("d", 3)]));
         assert_eq!(fill(&mut bulkheads, "a"), 48 + 4, "all that is shared, and its own");
         assert_eq!(["a", "b", "c", "d"].map(|word| bulkheads.room().of(word)), [0, 4, 4, 3]);
         // Three that hang leave the fourth its own places too.
@@ -135,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_ends_makes_room_for_whom_it_took_it_from() {
-        let mut bulkheads = Bulkheads::new(8, &known([("a", 8), ("b", 8)]));
+        let mut bulkheads = Bulkheads::new(8, known([("a", 8), ("b", 8)]));
         let first = job("a");
         assert!(bulkheads.begin(&first) && !bulkheads.begin(&first), "it is under way");
         assert_eq!(fill(&mut bulkheads, "a"), 6);
@@ -148,7 +182,7 @@ mod tests {
 
     #[test]
     fn one_claim_never_takes_more_of_what_is_shared_than_there_is() {
-        let mut bulkheads = Bulkheads::new(64, &known([("a", 64), ("b", 64)]));
+        let mut bulkheads = Bulkheads::new(64, known([("a", 64), ("b", 64)]));
         let room = bulkheads.room();
         assert_eq!((room.jobs, room.of("a"), room.of("b")), (48, 48, 48));
         for number in 0..room.jobs {
@@ -160,17 +194,36 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_while_others_hang_has_places_of_its_own() {
+        let providers = known([("a", 64)]);
+        let mut bulkheads = Bulkheads::new(64, providers.clone());
+        assert_eq!(fill(&mut bulkheads, "a"), 64);
+        assert_eq!(fill(&mut bulkheads, "b"), 0, "nobody knows it");
+        providers.replace([("a".to_owned(), 64), ("b".to_owned(), 64)].into());
+        assert_eq!(bulkheads.room().of("b"), 0, "not looked yet");
+        bulkheads.look();
+        assert_eq!((fill(&mut bulkheads, "b"), bulkheads.room().of("a")), (8, 0));
+        // Who is gone has nothing of its own left, and what it began ends.
+        providers.replace([("b".to_owned(), 64)].into());
+        bulkheads.look();
+        assert_eq!((bulkheads.room().of("a"), fill(&mut bulkheads, "b")), (0, 8));
+    }
+
+    #[test]
     fn few_places_are_still_places() {
         // One alone goes one at a time, as it is told to.
-        let mut bulkheads = Bulkheads::new(1, &known([("a", 64)]));
+        let mut bulkheads = Bulkheads::new(1, known([("a", 64)]));
         assert_eq!((fill(&mut bulkheads, "a"), fill(&mut bulkheads, "a")), (1, 0));
         // Many have one each.
         let words: Vec<String> = (0..100).map(|number| format!("p{number}")).collect();
-        let mut bulkheads = Bulkheads::new(64, &words.iter().map(|word| (word.clone(), 64)).collect());
+        let mut bulkheads = Bulkheads::new(
+            64,
+            words.iter().map(|word| (word.clone(), 64)).collect::<BTreeMap<_, _>>().into(),
+        );
         assert_eq!(fill(&mut bulkheads, "p0"), 48 + 1);
         assert!(words[1..].iter().all(|word| fill(&mut bulkheads, word) == 1));
         // No bulkhead is known: a channel's worker.
-        let mut bulkheads = Bulkheads::new(8, &BTreeMap::new());
+        let mut bulkheads = Bulkheads::new(8, KnownBulkheads::default());
         assert_eq!(fill(&mut bulkheads, ""), 8);
     }
 }

@@ -9,4 +9,5 @@
 mod bulkheads;
 pub mod worker;
 
+pub use bulkheads::KnownBulkheads;
 pub use worker::{Perform, Worker, WorkerSettings};

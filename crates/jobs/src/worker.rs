@@ -1,7 +1,6 @@
 //! One worker: claims what is due, performs it under a lease that it keeps alive, hands back what failed.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::bulkheads::Bulkheads;
+use crate::bulkheads::{Bulkheads, KnownBulkheads};
 
 /// Does what a job asks for, and finishes it in the same unit of work as its effect.
 #[async_trait]
@@ -37,7 +36,7 @@ pub struct WorkerSettings {
     /// are counted apart: as many may go beside the others.
     pub at_once: usize,
     /// The bulkheads that are known, and how many of each go at most, at least 1.
-    pub bulkheads: BTreeMap<String, usize>,
+    pub bulkheads: KnownBulkheads,
     /// How long a lease holds without a sign of life, at least 3 s.
     pub lease: Duration,
     /// How long a stopping worker waits for what it has begun.
@@ -49,7 +48,7 @@ impl Default for WorkerSettings {
         Self {
             lane: Lane::Runs,
             at_once: 64,
-            bulkheads: BTreeMap::new(),
+            bulkheads: KnownBulkheads::default(),
             lease: Duration::from_secs(30),
             drain: Duration::from_secs(20),
         }
@@ -83,7 +82,7 @@ impl Worker {
         settings: WorkerSettings,
     ) -> Self {
         let lease = clock.new_uuid().to_string();
-        let bulkheads = Mutex::new(Bulkheads::new(settings.at_once, &settings.bulkheads));
+        let bulkheads = Mutex::new(Bulkheads::new(settings.at_once, settings.bulkheads.clone()));
         Self { store, clock, perform, settings, lease, bulkheads }
     }
 
@@ -98,6 +97,7 @@ impl Worker {
             while begun.try_join_next().is_some() {}
             // What woke us until here is seen by this look.
             while wakes.try_recv().is_ok() {}
+            worker.bulkheads().look();
             let room = worker.bulkheads().room();
             let mut looked = room.clone(); // the room of the last look
             let claimed = if room.jobs == 0 { Ok(Vec::new()) } else { worker.claim(&room).await };

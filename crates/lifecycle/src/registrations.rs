@@ -1,6 +1,7 @@
-//! What a provider's word that it is there does to its registration, and what its farewell does.
+//! What a provider's word that it is there does to its registration, and what its farewell does; and what adding a service
+//! does.
 
-use guichet_contract::{Instance, Principal, Registration};
+use guichet_contract::{Digest, Instance, Principal, Registration, Service};
 use jiff::{SignedDuration, Timestamp};
 
 /// The shortest and the longest lease, seconds.
@@ -43,13 +44,16 @@ pub enum NotRegistered {
     /// There are as many instances as there may be.
     #[error("{INSTANCES_MAX} instances answer for it already")]
     TooMany,
+    /// The name is that of a service that was added, or of a provider that registers itself: one or the other.
+    #[error("the name is that of {0}")]
+    OfAnotherKind(&'static str),
 }
 
 /// An instance says that it is there: for the first time, once more, or with something new. The name is its caller's from
 /// the first time on. An address is one instance's: who comes with it takes the place of who had it.
 ///
 /// # Errors
-/// The name is another's, or there are too many instances.
+/// The name is another's or that of a service that was added, or there are too many instances.
 pub fn register(
     known: Option<&Registration>,
     caller: &Principal,
@@ -59,15 +63,10 @@ pub fn register(
     if let Some(other) = known.filter(|known| !known.is_of(caller)) {
         return Err(NotRegistered::OfAnother(other.owner.clone()));
     }
-    let mut registration = known.cloned().unwrap_or_else(|| Registration {
-        provider: presence.provider.to_owned(),
-        owner_kind: caller.kind,
-        owner: caller.name.clone(),
-        revision: 0,
-        registered_at: now,
-        left_at: None,
-        instances: Vec::new(),
-    });
+    if known.is_some_and(|known| known.service.is_some()) {
+        return Err(NotRegistered::OfAnotherKind("a service that was added"));
+    }
+    let mut registration = known.cloned().unwrap_or_else(|| first(presence.provider, caller, now));
     registration.revision += 1;
     let lease = SignedDuration::from_secs(presence.lease_seconds.into());
     let mut instance = Instance {
@@ -95,6 +94,52 @@ pub fn register(
     registration.instances.push(instance);
     registration.instances.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(Registered { registration, is_news })
+}
+
+fn first(provider: &str, caller: &Principal, now: Timestamp) -> Registration {
+    Registration {
+        provider: provider.to_owned(),
+        owner_kind: caller.kind,
+        owner: caller.name.clone(),
+        revision: 0,
+        registered_at: now,
+        left_at: None,
+        instances: Vec::new(),
+        service: None,
+        document: None,
+    }
+}
+
+/// A service is added, or what was added under its name is replaced by it. The name is its caller's from the first time on. None
+/// when it is as before, its document too: then there is nothing to write.
+///
+/// # Errors
+/// The name is another's, or that of a provider that registers itself.
+pub fn add(
+    known: Option<&Registration>,
+    caller: &Principal,
+    provider: &str,
+    service: &Service,
+    document: &Digest,
+    now: Timestamp,
+) -> Result<Option<Registration>, NotRegistered> {
+    if let Some(other) = known.filter(|known| !known.is_of(caller)) {
+        return Err(NotRegistered::OfAnother(other.owner.clone()));
+    }
+    if known.is_some_and(|known| known.service.is_none()) {
+        return Err(NotRegistered::OfAnotherKind("a provider that registers itself"));
+    }
+    let is_same = |known: &Registration| {
+        known.service.as_ref() == Some(service) && known.document.as_ref() == Some(document)
+    };
+    if known.is_some_and(is_same) {
+        return Ok(None);
+    }
+    let mut registration = known.cloned().unwrap_or_else(|| first(provider, caller, now));
+    registration.revision += 1;
+    registration.service = Some(service.clone());
+    registration.document = Some(document.clone());
+    Ok(Some(registration))
 }
 
 /// An instance leaves: it is called no more. None when there is no such instance.
@@ -181,6 +226,42 @@ mod tests {
         // What was long ago is forgotten, and when it was is not.
         let late = leave(&two, "b", at(2_000)).unwrap();
         assert_eq!((late.instances.len(), late.absent_since(at(2_000))), (0, Some(at(31))));
+    }
+
+    #[test]
+    fn a_service_is_its_owners_to_replace_and_registers_nothing() {
+        let service = |url: &str| Service {
+            openapi: "http://10.0.0.1:80/openapi.json".to_owned(),
+            url: url.to_owned(),
+            credential: None,
+            overlay: None,
+        };
+        let (one, other) = (service("http://10.0.0.1:80"), service("http://10.0.0.1:80/v2"));
+        let (old, new) = (Digest::of_bytes(b"old"), Digest::of_bytes(b"new"));
+        let (ada, eve) = (Principal::person("ada"), Principal::person("eve"));
+        let added = add(None, &ada, "shop", &one, &old, at(0)).unwrap().unwrap();
+        assert_eq!((added.revision, added.owner.as_str(), added.absent_since(at(9))), (1, "ada", None));
+        assert_eq!(add(Some(&added), &ada, "shop", &one, &old, at(1)), Ok(None));
+        for (service, document) in [(&one, &new), (&other, &old)] {
+            let replaced = add(Some(&added), &ada, "shop", service, document, at(2)).unwrap().unwrap();
+            assert_eq!((replaced.revision, replaced.registered_at), (2, at(0)));
+            assert_eq!(
+                (replaced.service.as_ref(), replaced.document.as_ref()),
+                (Some(service), Some(document))
+            );
+        }
+        let stranger = add(Some(&added), &eve, "shop", &one, &old, at(2));
+        assert_eq!(stranger, Err(NotRegistered::OfAnother("ada".to_owned())));
+        // One name is never both.
+        assert!(matches!(
+            register(Some(&added), &ada, &presence("a"), at(3)),
+            Err(NotRegistered::OfAnotherKind(_))
+        ));
+        let registered = registered(None, &presence("a"), 0).registration;
+        assert!(matches!(
+            add(Some(&registered), &ada, "shop", &one, &old, at(3)),
+            Err(NotRegistered::OfAnotherKind(_))
+        ));
     }
 
     #[test]

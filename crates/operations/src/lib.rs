@@ -1,13 +1,14 @@
 //! One file per verb. Each takes what a surface heard, passes the door, does its work as one unit, and answers with a
 //! value or a [`Refusal`] that is already recorded.
 //!
-//! This room owns the traits [`Providers`], by which it reaches whoever performs, and [`Messenger`], by which it reaches
-//! people. It knows no HTTP and no SQL, reads no
+//! This room owns the traits [`Providers`], by which it reaches whoever performs, [`Services`], by which it looks at who may be
+//! added to them, and [`Messenger`], by which it reaches people. It knows no HTTP and no SQL, reads no
 //! environment, and takes time from the [`Clock`](guichet_contract::Clock) it is given.
 //!
 //! Begin reading at [`submit_run`], then [`approve_run`] and [`execute_run`]: the way of one run.
 
 pub mod about;
+pub mod add_provider;
 mod advance_run;
 pub mod approve_run;
 pub mod bulkhead;
@@ -56,6 +57,7 @@ pub mod remove_provider;
 mod replay;
 pub mod revoke_token;
 pub mod seal_records;
+pub mod services;
 pub mod sign_in;
 pub mod sign_out;
 pub mod simulate_policy;
@@ -74,3 +76,4 @@ pub use platform::{Platform, Settings};
 pub use providers::{
     Advanced, Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Remembered, Reporter, Told,
 };
+pub use services::{Looked, NoServices, Services};

@@ -1,7 +1,10 @@
 //! What a provider offers, as its document was read. A document is read once, when it is new; what was found is shared by
 //! every world that is made of it, and kept for the next start.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use guichet_admission::{check_pattern, check_schema};
 use guichet_contract::{
@@ -32,7 +35,6 @@ impl Offer {
     pub fn read(provider: &str, document: &Value, strict: bool) -> Result<Self, String> {
         let strictness = if strict { Strictness::Strict } else { Strictness::Lenient };
         let reading = openapi::read(provider, document, strictness).map_err(|findings| join(&findings))?;
-        let told = |finding: &Finding| format!("{}: {}", finding.pointer, finding.message);
         let mut odd: Vec<String> = reading.warnings.iter().chain(&reading.refused).map(told).collect();
         let mut actions = Vec::with_capacity(reading.actions.len());
         let mut patterns = Patterns::default();
@@ -52,6 +54,18 @@ impl Offer {
         odd.extend(patterns.told());
         Ok(Self { actions, odd, refused: reading.refused, server: reading.server })
     }
+}
+
+impl Offer {
+    /// What is odd, without the operations that were left out.
+    pub fn oddities(&self) -> impl Iterator<Item = &String> {
+        let refused: HashSet<String> = self.refused.iter().map(told).collect();
+        self.odd.iter().filter(move |odd| !refused.contains(*odd))
+    }
+}
+
+fn told(finding: &Finding) -> String {
+    format!("{}: {}", finding.pointer, finding.message)
 }
 
 /// The patterns of a document, and why each that cannot be used cannot.

@@ -9,7 +9,10 @@ use guichet_contract::{
 use guichet_store::{CommitError, Store, StoreError};
 use serde_json::{Map, Value, json};
 
-use crate::{messenger::Messages, providers::Providers, register_instance::RegistrationRules, undo_run};
+use crate::{
+    messenger::Messages, providers::Providers, register_instance::RegistrationRules, services::Services,
+    undo_run,
+};
 
 /// The door, the store, the providers, the clock.
 pub struct Platform {
@@ -19,6 +22,8 @@ pub struct Platform {
     pub store: Arc<dyn Store>,
     /// Who performs.
     pub providers: Arc<dyn Providers>,
+    /// How services are looked at before they are added.
+    pub services: Arc<dyn Services>,
     /// How people are told what happens.
     pub messages: Messages,
     /// What time it is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use guichet_contract::{Action, Digest, Instance, Plan, Principal, Problem, RunId, StepState, code};
+use guichet_contract::{Action, Digest, Instance, Plan, Principal, Problem, RunId, Service, StepState, code};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -182,10 +182,14 @@ pub struct ProviderStatus {
     pub problem: Option<String>,
     /// What is odd in its document.
     pub warnings: Vec<String>,
+    /// Operations, or scripts, that were left out, each with its place and the reason.
+    pub refused: Vec<String>,
     /// Digest of its document.
     pub document: Option<Digest>,
-    /// Who registers it; none of one that is configured.
+    /// Who registers it, or added it; none of one that is configured.
     pub owner: Option<String>,
+    /// How it is reached, when it was added.
+    pub service: Option<Service>,
     /// The instances that are there, of one that registers itself.
     pub instances: Vec<Instance>,
 }

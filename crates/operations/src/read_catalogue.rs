@@ -1,10 +1,11 @@
 //! What this gateway offers, and how its providers stand.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use guichet_admission::{Call, Caller, Refusal, World};
 use guichet_contract::{Action, Catalogue, OfferedAction, Problem, RecordVerdict, Verb, code};
 use guichet_rules::Prospect;
+use jiff::Timestamp;
 
 use crate::{platform::Platform, providers::ProviderStatus, who_am_i::look_around};
 
@@ -42,7 +43,8 @@ pub async fn search_actions(
     let world = platform.door.world();
     let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
     // Thousands of actions take a while, and whoever shares the thread shall not wait for them.
-    tokio::task::spawn_blocking(move || found(&world, &caller, &words)).await.map_err(|error| {
+    let absent = absent(platform);
+    tokio::task::spawn_blocking(move || found(&world, &caller, &absent, &words)).await.map_err(|error| {
         tracing::error!(%error, "a search for actions broke off");
         Problem::new(code::INTERNAL, "the search broke off")
             .next("tell whoever runs this gateway: its log says more")
@@ -50,7 +52,18 @@ pub async fn search_actions(
     })
 }
 
-fn found(world: &World, caller: &Caller, words: &[String]) -> Vec<OfferedAction> {
+/// Providers that register themselves and are not there, and since when.
+type Absent = BTreeMap<String, Timestamp>;
+
+fn absent(platform: &Platform) -> Absent {
+    let status = platform.providers.status().into_iter();
+    status
+        .filter(|provider| provider.state == "absent")
+        .map(|provider| (provider.name, provider.since))
+        .collect()
+}
+
+fn found(world: &World, caller: &Caller, absent: &Absent, words: &[String]) -> Vec<OfferedAction> {
     let has = |action: &Action| {
         let text = format!(
             "{} {} {} {}",
@@ -63,11 +76,11 @@ fn found(world: &World, caller: &Caller, words: &[String]) -> Vec<OfferedAction>
         words.iter().all(|word| text.contains(word))
     };
     let found = world.catalogue.published.actions.iter().filter(|action| has(action));
-    found.map(|action| offered(world, caller, action)).collect()
+    found.map(|action| offered(world, caller, absent, action)).collect()
 }
 
 /// What is forbidden is told, not hidden.
-fn offered(world: &World, caller: &Caller, action: &Action) -> OfferedAction {
+fn offered(world: &World, caller: &Caller, absent: &Absent, action: &Action) -> OfferedAction {
     let for_me = world.policies.outlook(&Prospect {
         principal: &caller.principal,
         action,
@@ -76,7 +89,8 @@ fn offered(world: &World, caller: &Caller, action: &Action) -> OfferedAction {
         environment: &world.environment,
         surface: caller.surface,
     });
-    OfferedAction { action: action.clone(), for_me }
+    let absent_since = absent.get(&action.provider).copied();
+    OfferedAction { action: action.clone(), for_me, absent_since }
 }
 
 /// One action, with whether the caller may do it.
@@ -92,7 +106,7 @@ pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Res
             record.action_version = Some(action.version.clone());
         };
         platform.note_shown(&caller, Verb::ReadCatalogue, known).await;
-        return Ok(offered(&world, &caller, action));
+        return Ok(offered(&world, &caller, &absent(platform), action));
     }
     let shown: String = id.chars().take(SHOWN).collect();
     let mut record = platform.door.record_of(&caller, Verb::ReadCatalogue, RecordVerdict::Refused);
@@ -109,4 +123,27 @@ pub async fn read_action(platform: &Arc<Platform>, call: &Call, id: &str) -> Res
 pub async fn list_providers(platform: &Arc<Platform>, call: &Call) -> Result<Vec<ProviderStatus>, Refusal> {
     shown(platform, call, "providers").await?;
     Ok(platform.providers.status())
+}
+
+/// How one provider stands.
+///
+/// # Errors
+/// Not signed in; unknown.
+pub async fn read_provider(
+    platform: &Arc<Platform>,
+    call: &Call,
+    name: &str,
+) -> Result<ProviderStatus, Refusal> {
+    let given: String = name.chars().take(SHOWN).collect();
+    let caller = look_around(platform, call).await?;
+    if let Some(known) = platform.providers.status().into_iter().find(|known| known.name == name) {
+        let detail = format!("provider {given}");
+        platform.note_shown(&caller, Verb::ReadCatalogue, |record| record.detail = Some(detail)).await;
+        return Ok(known);
+    }
+    let mut record = platform.door.record_of(&caller, Verb::ReadCatalogue, RecordVerdict::Refused);
+    record.detail = Some(format!("provider {given}"));
+    let problem = Problem::new(code::UNKNOWN_PROVIDER, format!("no provider is called `{given}`"))
+        .next("`guichet providers list` shows those there are");
+    Err(platform.door.refuse(record, problem).await)
 }

@@ -205,11 +205,11 @@ fn is_id(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
-async fn no_room(platform: &Platform) -> Option<Problem> {
+pub(crate) async fn no_room(platform: &Platform) -> Option<Problem> {
     match platform.store.registrations(PROVIDERS_MAX).await {
         Ok(all) if all.len() < PROVIDERS_MAX => None,
         Ok(_) => {
-            let detail = format!("{PROVIDERS_MAX} providers are registered already");
+            let detail = format!("{PROVIDERS_MAX} providers are registered or added already");
             let next = "have some that are gone removed: `DELETE /v1/providers/NAME`";
             Some(Problem::new(code::TOO_MANY_REQUESTS, detail).next(next))
         }
@@ -223,6 +223,11 @@ fn not_registered(said: &Said, why: &NotRegistered) -> Problem {
             let detail = format!("the name {} belongs to {owner}, who registered it first", said.provider);
             Problem::new(code::NAME_TAKEN, detail)
                 .next(format!("use a token of {owner}, or register under another name"))
+        }
+        NotRegistered::OfAnotherKind(_) => {
+            Problem::new(code::NAME_TAKEN, format!("{} cannot be registered: {why}", said.provider)).next(
+                "register under another name, or have that one removed: `guichet providers remove NAME`",
+            )
         }
         NotRegistered::TooMany => Problem::new(code::TOO_MANY_REQUESTS, format!("{}: {why}", said.provider))
             .next("let some leave; each that stops without a farewell is forgotten when its lease ends"),

@@ -32,7 +32,7 @@ pub async fn drain_instance(
 /// A provider's name is nobody's again, and its actions are offered no more.
 ///
 /// # Errors
-/// No such provider among those that registered themselves; neither its owner nor permitted; the store.
+/// No such provider among those that registered themselves or were added; neither its owner nor permitted; the store.
 pub async fn remove_provider(platform: &Arc<Platform>, call: &Call, provider: &str) -> Result<(), Refusal> {
     remove(platform, call, &What { verb: Verb::RemoveProvider, provider, instance: None }).await
 }
@@ -67,7 +67,7 @@ impl What<'_> {
         let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
         let (provider, next) = (shown(self.provider), "`guichet providers list` shows those there are");
         let Some(instance) = self.instance else {
-            let detail = format!("no provider called {provider} has registered itself");
+            let detail = format!("no provider called {provider} has registered itself or was added");
             return Problem::new(code::UNKNOWN_PROVIDER, detail).next(next);
         };
         let detail =

@@ -30,10 +30,14 @@ pub(crate) fn of(provider: &Provider) -> Value {
     if let Some(description) = &provider.description {
         info["description"] = json!(description);
     }
+    let mut said = json!({"provider": provider.name});
+    if !provider.left_out.is_empty() {
+        said["left_out"] = json!(provider.left_out);
+    }
     json!({
         "openapi": "3.1.0",
         "info": info,
-        "x-guichet": {"provider": provider.name},
+        "x-guichet": said,
         "paths": paths,
         "components": {
             "schemas": definitions(provider),

@@ -32,6 +32,7 @@ pub struct Provider {
     pub(crate) body_limit: usize,
     pub(crate) calls_at_once: usize,
     pub(crate) one_process: bool,
+    pub(crate) left_out: Vec<String>,
 }
 
 /// A provider without actions. The name is the audience of the gateway's tokens: lower-case letters, digits
@@ -48,6 +49,7 @@ pub fn provider(name: impl Into<String>) -> Provider {
         body_limit: 1 << 20,
         calls_at_once: 256,
         one_process: false,
+        left_out: Vec::new(),
     }
 }
 
@@ -99,6 +101,14 @@ impl Provider {
     #[must_use]
     pub fn one_process(mut self) -> Self {
         self.one_process = true;
+        self
+    }
+
+    /// What it would have offered, had it been right: a sentence each, for whoever made it. They are shown where the gateway
+    /// tells how its providers stand; the first 1,000.
+    #[must_use]
+    pub fn left_out(mut self, sentences: impl IntoIterator<Item = String>) -> Self {
+        self.left_out = sentences.into_iter().take(1_000).collect();
         self
     }
 

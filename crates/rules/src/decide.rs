@@ -106,10 +106,10 @@ impl Policies {
         ]
     }
 
-    /// Whether a principal may use a verb of the gateway's own: `view_run`, `audit`, `register_instance` or
-    /// `remove_provider`.
+    /// Whether a principal may use a verb of the gateway's own: `view_run`, `audit`, `register_instance`,
+    /// `add_provider` or `remove_provider`.
     pub fn may(&self, principal: &Principal, verb: &str, resource: &str, environment: &str) -> Decision {
-        if !matches!(verb, "view_run" | "audit" | "register_instance" | "remove_provider") {
+        if !matches!(verb, "view_run" | "audit" | "register_instance" | "add_provider" | "remove_provider") {
             return unknown(verb);
         }
         let what = format!("{} `{resource}` in {environment}", verb.replace('_', " "));

@@ -9,11 +9,11 @@ use guichet_contract::{Clock, RecordVerdict, Surface, SystemClock, Verb};
 use guichet_dispatch::{Claims, Dispatch, Provider, SignTokens, transport};
 use guichet_gateway::{self as gateway, Gateway, Info, Itinerary, ServeSettings, Tracer};
 use guichet_identity::{Identity, KeyRing, ProviderClaims};
-use guichet_jobs::{Perform, Worker, WorkerSettings};
+use guichet_jobs::{KnownBulkheads, Perform, Worker, WorkerSettings};
 use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
-    Messages, Platform, Settings, bulkhead, deliver_notice, execute_run, expire_run, fire_schedule,
+    Messages, Platform, Services, Settings, deliver_notice, execute_run, expire_run, fire_schedule,
     index_records, reconcile_run,
     register_instance::{ConfiguredNames, RegistrationRules},
     reload_settings, seal_records,
@@ -23,12 +23,13 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, ProviderConfig, Reached},
+    added::AddedServices,
+    config::{Config, Reached},
     documents::Documents,
     keys, memory,
     providers::Wiring,
     record_export::RecordExport,
-    registered::Lookout,
+    registered::{self, Lookout},
     reload::{self, Reloader},
     store,
     witness::Witnesses,
@@ -97,17 +98,26 @@ pub async fn assemble(
     let providers = config.providers.iter().map(|provider| wiring.provider(provider));
     let mut providers = providers.collect::<anyhow::Result<Vec<Provider>>>()?;
     let configured = ConfiguredNames::new(config.providers.iter().map(|provider| provider.name.clone()));
+    let guarded = transport::guarded_http_client().context("the HTTP client cannot be made")?;
+    let reach = config.registration.reach.clone();
+    let added =
+        AddedServices::new(Arc::clone(&wiring), guarded.clone(), reach.clone(), config.credentials.clone());
+    let added = Arc::new(added);
+    let bulkheads = KnownBulkheads::default();
     let lookout = Lookout {
         store: Arc::clone(&store),
         clock: Arc::clone(&clock),
-        client: transport::guarded_http_client().context("the HTTP client cannot be made")?,
-        reach: config.registration.reach.clone(),
+        client: guarded,
+        reach,
+        added: Arc::clone(&added),
+        bulkheads: bulkheads.clone(),
         configured: configured.clone(),
         changed: Arc::default(),
     };
     providers.extend(lookout.providers().await.context("the store cannot be used")?);
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
+    bulkheads.replace(registered::bulkheads(&dispatch));
     let registered = reload::registered(&dispatch);
     let mut documents = Documents::kept(&config.data, reload::manners(config, &dispatch));
     documents.refresh(&asked_first(config, &documents, &dispatch), &*clock).await;
@@ -123,6 +133,7 @@ pub async fn assemble(
         door,
         store: Arc::clone(&store),
         providers: Arc::clone(&dispatch) as Arc<dyn guichet_operations::Providers>,
+        services: Arc::clone(&added) as Arc<dyn Services>,
         messages: Messages::new(Arc::new(notifier)),
         clock: Arc::clone(&clock),
         settings: Settings {
@@ -146,6 +157,9 @@ pub async fn assemble(
         clock: Arc::clone(&clock),
         registered_changed: Arc::clone(&lookout.changed),
         registered: BTreeMap::new(),
+        taken: reload::taken(&dispatch),
+        added,
+        bulkheads: bulkheads.clone(),
     };
     reloader.note(&built.providers, &built.refused).await;
 
@@ -173,11 +187,8 @@ pub async fn assemble(
         .transpose()?;
     let itinerary = Itinerary::new(Arc::new(http));
     let performer = Arc::new(Performer { platform: Arc::clone(&platform) });
-    let worker_settings = WorkerSettings {
-        at_once: config.limits.runs_at_once,
-        bulkheads: bulkheads(config),
-        ..WorkerSettings::default()
-    };
+    let worker_settings =
+        WorkerSettings { at_once: config.limits.runs_at_once, bulkheads, ..WorkerSettings::default() };
     let worker =
         Worker::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&performer) as _, worker_settings);
     let tellers = tellers(config, &store, &clock, &performer).await?;
@@ -287,21 +298,6 @@ fn asked_first(config: &Config, documents: &Documents, dispatch: &Dispatch) -> V
         is_unread || is_embedded(&p.name)
     });
     providers
-}
-
-/// How much a provider is asked at once beside its runs.
-const QUESTIONS_AT_ONCE: usize = 8;
-
-/// Two for each provider: of its runs, and of what else it is asked.
-fn bulkheads(config: &Config) -> BTreeMap<String, usize> {
-    let of = |provider: &ProviderConfig| {
-        let calls = provider.calls_at_once;
-        [
-            (bulkhead::of_runs(&provider.name), calls),
-            (bulkhead::of_questions(&provider.name), calls.min(QUESTIONS_AT_ONCE)),
-        ]
-    };
-    config.providers.iter().flat_map(of).collect()
 }
 
 /// How long a stop waits for witnesses to take the last checkpoint.

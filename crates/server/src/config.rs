@@ -1,7 +1,7 @@
 //! `guichet.toml`: read, checked, with file, line and column for whatever is wrong. See `docs/configuration.md`.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
+    config_credential::{self, RawCredential},
     config_notify::{self, RawNotify},
     config_registration::{self, RawRegistration, Registration},
     config_store::{self, RawStore},
@@ -22,6 +23,7 @@ use crate::{
     provider_text::{RawProvider, Reader},
 };
 
+pub use crate::config_credential::CredentialConfig;
 pub use crate::config_provider::{Auth, OverlayFile, ProviderConfig, Reached, ServiceConfig, TlsFiles};
 
 /// The whole configuration, paths made absolute.
@@ -59,8 +61,10 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// Files that providers depend on: documents, overlays, secrets, certificates. They are looked at for changes.
     pub provider_files: Vec<PathBuf>,
-    /// Providers that register themselves.
+    /// Providers that register themselves, and services that are added.
     pub registration: Registration,
+    /// What services that are added may be shown, by name.
+    pub credentials: BTreeMap<String, CredentialConfig>,
     /// How people are told what happens to runs.
     pub channels: Vec<ChannelSettings>,
 }
@@ -118,6 +122,8 @@ struct Raw {
     provider: Vec<Spanned<RawProvider>>,
     #[serde(default)]
     registration: RawRegistration,
+    #[serde(default)]
+    credential: BTreeMap<String, Spanned<RawCredential>>,
     #[serde(default)]
     notify: Vec<RawNotify>,
 }
@@ -332,6 +338,8 @@ impl Config {
         }
         let store = config_store::database(raw.store, &base, &mut fault);
         let registration = config_registration::registration(raw.registration, &mut fault);
+        let credentials =
+            config_credential::credentials(raw.credential, &base, &mut provider_files, &mut fault);
         let channels = config_notify::channels(raw.notify, &base, &mut fault);
         let provider_folder = base.join(raw.providers);
         let in_folder = provider_folder::read(&provider_folder, &mut names, &mut provider_files);
@@ -367,6 +375,7 @@ impl Config {
             provider_folder,
             providers,
             registration,
+            credentials,
             provider_files,
             channels,
         })

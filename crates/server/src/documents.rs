@@ -90,13 +90,16 @@ impl Documents {
         Ok(Self { folder: folder.to_owned(), manners, current, unkept: BTreeMap::new() })
     }
 
-    /// From now on, also those of a provider that is new, beginning with the one that was kept. Says whether one was.
-    pub fn begin(&mut self, name: &str) -> bool {
-        if self.manners.contains_key(name) {
+    /// From now on, also those of a provider that is new, or whose documents are read otherwise now, beginning with the one that
+    /// was kept. Says whether one was.
+    pub fn begin(&mut self, name: &str, manner: Manner) -> bool {
+        if self.manners.get(name) == Some(&manner) {
             return false;
         }
-        self.manners.insert(name.to_owned(), Manner::default());
-        self.take_kept(name, None)
+        self.manners.insert(name.to_owned(), manner);
+        let old = self.current.remove(name);
+        let had_one = old.is_some();
+        self.take_kept(name, old) || had_one
     }
 
     /// Those of a provider that is gone are no longer in force. Says whether one was.

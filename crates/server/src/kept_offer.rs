@@ -24,7 +24,7 @@ use crate::{providers::Manner, whole_file::write_whole};
 struct Head {
     program: String,
     strict: bool,
-    /// Of the overlay.
+    /// Of the overlay, and of what else was added.
     #[serde(default)]
     overlay: Option<Digest>,
     kept: Stamp,
@@ -123,7 +123,7 @@ pub(crate) fn read(folder: &Path, name: &str, manner: &Manner) -> Option<(Digest
 }
 
 fn overlay_of(manner: &Manner) -> Option<Digest> {
-    manner.overlay.as_ref().map(|overlay| overlay.digest.clone())
+    manner.additions()
 }
 
 fn actions(lines: &[&str]) -> Option<Vec<Arc<Action>>> {
@@ -152,7 +152,7 @@ mod tests {
         let (digest, kept) = (Digest::of_json(&document), document_of(folder.path(), "things"));
         fs::write(&kept, document.to_string()).unwrap();
         write(folder.path(), "things", &Manner::default(), &digest, &offer).unwrap();
-        let read = |name: &str, strict| read(folder.path(), name, &Manner { strict, overlay: None });
+        let read = |name: &str, strict| read(folder.path(), name, &Manner { strict, ..Manner::default() });
         assert_eq!(read("things", false), Some((digest, offer)));
         assert_eq!(read("things", true), None);
         assert_eq!(read("others", false), None);

@@ -2,10 +2,12 @@
 //!
 //! Begin reading at [`assemble`]: which room is handed what.
 
+pub mod added;
 pub mod archive;
 pub mod assemble;
 pub mod commands;
 pub mod config;
+mod config_credential;
 pub mod config_notify;
 mod config_provider;
 mod config_registration;

@@ -45,7 +45,7 @@ pub(crate) struct RawProvider {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawAuth {
+pub(crate) struct RawAuth {
     kind: Spanned<String>,
     header: Option<String>,
     user: Option<String>,
@@ -61,7 +61,7 @@ struct RawAuth {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawTls {
+pub(crate) struct RawTls {
     #[serde(rename = "ca_file")]
     authorities: Option<Spanned<PathBuf>>,
     #[serde(rename = "certificate_file")]
@@ -185,7 +185,8 @@ impl Reader<'_> {
         }
     }
 
-    fn tls(&mut self, raw: RawTls) -> TlsFiles {
+    /// Certificates, as they are now.
+    pub(crate) fn tls(&mut self, raw: RawTls) -> TlsFiles {
         let mut read = |file: Option<Spanned<PathBuf>>| {
             let file = file?;
             let path = self.base.join(file.get_ref());
@@ -208,7 +209,8 @@ impl Reader<'_> {
         TlsFiles { authorities, identity }
     }
 
-    fn auth(&mut self, raw: Spanned<RawAuth>, url: &str, shows_token: bool) -> Option<Auth> {
+    /// What a service at `url` is shown.
+    pub(crate) fn auth(&mut self, raw: Spanned<RawAuth>, url: &str, shows_token: bool) -> Option<Auth> {
         let at = raw.span().start;
         let raw = raw.into_inner();
         let kind = raw.kind.get_ref().clone();
@@ -340,7 +342,7 @@ pub(crate) fn document_url(text: &str) -> Result<String, String> {
 }
 
 /// Whether nobody on the way can read along.
-fn is_private(url: &str) -> bool {
+pub(crate) fn is_private(url: &str) -> bool {
     let Ok(uri) = url.parse::<http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     uri.scheme_str() == Some("https")
@@ -352,9 +354,19 @@ fn is_private(url: &str) -> bool {
 pub(crate) fn read_overlay(path: &Path) -> Result<OverlayFile, Vec<String>> {
     let told = |why: String| format!("{}: {why}", path.display());
     let text = fs::read(path).map_err(|error| vec![told(error.to_string())])?;
-    let value = parse_text(&text).map_err(|why| vec![told(why)])?;
+    overlay_of(path, &text)
+}
+
+/// An overlay from its text, which is called `place`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn overlay_of(place: impl Into<PathBuf>, text: &[u8]) -> Result<OverlayFile, Vec<String>> {
+    let place = place.into();
+    let told = |why: String| format!("{}: {why}", place.display());
+    let value = parse_text(text).map_err(|why| vec![told(why)])?;
     let overlay = Overlay::read(&value).map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
-    Ok(OverlayFile { file: path.to_owned(), digest: Digest::of_json(&value), overlay: Arc::new(overlay) })
+    Ok(OverlayFile { digest: Digest::of_json(&value), overlay: Arc::new(overlay), file: place })
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! From what the configuration says of a provider to somebody who can be called: transport, credentials, limits, and how its
-//! document is read.
+//! From what the configuration says of a provider, or whoever added it, to somebody who can be called: transport, credentials,
+//! limits, and how its document is read.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use guichet_contract::{Clock, Digest};
+use guichet_contract::{Clock, Digest, Service, openapi::Finding};
 use guichet_dispatch::{
     ClientCredentials, Credentials, Foreign, Limits, Provider, TokenRequest, Transport,
+    provider::origin,
     transport::{self, HttpClient, TlsSettings},
 };
 use guichet_identity::KeyRing;
@@ -14,9 +15,9 @@ use guichet_operations::{offer::Offer, reload_settings::Source};
 use serde_json::Value;
 
 use crate::{
-    config::{Auth, Config, ProviderConfig, Reached, ServiceConfig},
+    config::{Auth, Config, ProviderConfig, Reached, TlsFiles},
     config_provider::OverlayFile,
-    embedded,
+    embedded, provider_text,
 };
 
 /// Largest document of a service that knows nothing of gateways, bytes: some have a thousand operations with every answer spelled out.
@@ -67,16 +68,12 @@ impl Wiring {
                 let client = if service.tls.is_usual() {
                     self.client.clone()
                 } else {
-                    let tls = TlsSettings {
-                        authorities: service.tls.authorities.clone(),
-                        identity: service.tls.identity.clone(),
-                    };
-                    transport::http_client_with(&tls).map_err(foreign)?
+                    transport::http_client_with(&tls_of(&service.tls, false)).map_err(foreign)?
                 };
                 limits.document_bytes = LARGEST_DOCUMENT;
                 let foreign = Foreign {
                     document: service.document.clone(),
-                    credentials: self.credentials(service, &client).map_err(foreign)?,
+                    credentials: self.credentials(&service.auth, &client).map_err(foreign)?,
                     shows_token: service.shows_token,
                     servers: service.servers.clone(),
                 };
@@ -85,9 +82,9 @@ impl Wiring {
         }
     }
 
-    fn credentials(&self, service: &ServiceConfig, client: &HttpClient) -> Result<Credentials, String> {
+    pub(crate) fn credentials(&self, auth: &Auth, client: &HttpClient) -> Result<Credentials, String> {
         use secrecy::ExposeSecret as _;
-        match &service.auth {
+        match auth {
             Auth::None => Ok(Credentials::None),
             Auth::Header { name, secret } => Credentials::header(name, secret.expose_secret()),
             Auth::Basic { user, secret } => Credentials::basic(user, secret.expose_secret()),
@@ -115,12 +112,24 @@ pub struct Manner {
     pub strict: bool,
     /// What is added to it first.
     pub overlay: Option<OverlayFile>,
+    /// Where it answers, when somebody added it: what its document sends elsewhere is left out.
+    pub only_at: Option<String>,
 }
 
 impl Manner {
     /// As the configuration says.
     pub fn of(config: &ProviderConfig) -> Self {
-        Self { strict: config.strict, overlay: config.overlay.clone() }
+        Self { strict: config.strict, overlay: config.overlay.clone(), only_at: None }
+    }
+
+    /// Of a service that was added.
+    ///
+    /// # Errors
+    /// Everything that is wrong with its overlay.
+    pub fn of_service(service: &Service) -> Result<Self, Vec<String>> {
+        let overlay =
+            service.overlay.as_deref().map(|text| provider_text::overlay_of("overlay", text.as_bytes()));
+        Ok(Self { strict: false, overlay: overlay.transpose()?, only_at: Some(service.url.clone()) })
     }
 
     /// Of all providers, by name.
@@ -130,20 +139,31 @@ impl Manner {
 
     /// The digest of a document with what is added to it.
     pub(crate) fn digest(&self, document: &Digest) -> Digest {
-        match &self.overlay {
+        match self.additions() {
             None => document.clone(),
-            Some(overlay) => {
-                Digest::of_lines([document.to_string(), overlay.digest.to_string()].map(String::into_bytes))
+            Some(additions) => {
+                Digest::of_lines([document.to_string(), additions.to_string()].map(String::into_bytes))
             }
         }
     }
 
+    /// Of all that decides what is read in a document, beside itself and `strict`; none when nothing does.
+    pub(crate) fn additions(&self) -> Option<Digest> {
+        let overlay = self.overlay.as_ref().map(|overlay| overlay.digest.clone());
+        let Some(only_at) = &self.only_at else { return overlay };
+        let overlay = overlay.map(|digest| digest.to_string()).unwrap_or_default();
+        Some(Digest::of_lines([overlay, only_at.clone()].map(String::into_bytes)))
+    }
+
     /// Reads a document, whose digest this is.
     pub fn read(&self, provider: &str, document: &Value, digest: &Digest) -> Source {
-        let offer = match &self.overlay {
+        let mut offer = match &self.overlay {
             None => Offer::read(provider, document, self.strict),
             Some(overlay) => self.read_with(provider, document.clone(), overlay),
         };
+        if let (Some(only_at), Ok(offer)) = (&self.only_at, &mut offer) {
+            leave_out_elsewhere(offer, only_at);
+        }
         Source { offer: offer.map(Arc::new), digest: self.digest(digest) }
     }
 
@@ -158,6 +178,32 @@ impl Manner {
             Err(faults) => Err(faults.iter().map(told).collect::<Vec<_>>().join("; ")),
         }
     }
+}
+
+/// Nobody added a second address: operations that the document sends to one are told instead of failing at the call.
+fn leave_out_elsewhere(offer: &mut Offer, only_at: &str) {
+    let own = origin(only_at);
+    let mut left_out = Vec::new();
+    offer.actions.retain(|action| {
+        let Some(server) = action.http.server.as_deref().filter(|server| server.contains("://")) else {
+            return true;
+        };
+        let is_own = origin(server) == own;
+        if !is_own {
+            let message = format!("`{}` is answered by {server}, and only {own} is called", action.operation);
+            let path = action.http.path.replace('~', "~0").replace('/', "~1");
+            let pointer = format!("/paths/{path}/{}", action.http.method.to_ascii_lowercase());
+            left_out.push(Finding { pointer, message });
+        }
+        is_own
+    });
+    offer.odd.extend(left_out.iter().map(ToString::to_string));
+    offer.refused.extend(left_out);
+}
+
+/// The certificates of connections.
+pub(crate) fn tls_of(files: &TlsFiles, guarded: bool) -> TlsSettings {
+    TlsSettings { authorities: files.authorities.clone(), identity: files.identity.clone(), guarded }
 }
 
 fn shown(file: &Path) -> String {

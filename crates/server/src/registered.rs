@@ -1,17 +1,23 @@
-//! Providers that registered themselves, as all gateways that use the store see them: who they are, and where their
-//! instances answer. Nothing is fetched here, so that one that hangs keeps no other from being known.
+//! Providers that registered themselves, and services that were added, as all gateways that use the store see them: who they
+//! are, and where they answer. Nothing is fetched here, so that one that hangs keeps no other from being known.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use guichet_contract::{Clock, Reach, Registration};
 use guichet_dispatch::{Dispatch, Instances, Limits, Provider, Transport, transport::HttpClient};
-use guichet_operations::register_instance::{ConfiguredNames, PROVIDERS_MAX};
+use guichet_jobs::KnownBulkheads;
+use guichet_operations::{
+    bulkhead,
+    register_instance::{ConfiguredNames, PROVIDERS_MAX},
+};
 use guichet_store::{Store, StoreError, Wake};
 use tokio::{
     sync::{Notify, broadcast::error::RecvError},
     time::{self, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::added::AddedServices;
 
 /// How often it is looked when nobody told of a change: a wake can be lost.
 const LOOK: Duration = Duration::from_secs(10);
@@ -26,6 +32,10 @@ pub(crate) struct Lookout {
     /// A guarded one.
     pub(crate) client: HttpClient,
     pub(crate) reach: Reach,
+    /// How services are reached that somebody added.
+    pub(crate) added: Arc<AddedServices>,
+    /// Whose runs have places of their own.
+    pub(crate) bulkheads: KnownBulkheads,
     /// Names that are configured, which nobody can register.
     pub(crate) configured: ConfiguredNames,
     /// Told when somebody has come or gone, or serves another document.
@@ -61,6 +71,9 @@ impl Lookout {
     }
 
     fn provider(&self, registration: Arc<Registration>) -> Provider {
+        if let Some(service) = &registration.service {
+            return self.added.provider(&registration, service);
+        }
         let name = registration.provider.clone();
         let instances = Instances::new(registration, self.client.clone(), Arc::clone(&self.clock));
         Provider::new(name, Transport::Instances(Arc::new(instances)), Limits::default())
@@ -79,6 +92,7 @@ impl Lookout {
                     Ok(_) => continue,
                     Err(RecvError::Closed) => return,
                 },
+                () = self.added.changed() => {}
                 _ = looks.tick() => {}
             }
             time::sleep(GATHER).await;
@@ -91,18 +105,31 @@ impl Lookout {
         }
     }
 
+    /// Whether it is the same provider, who was not removed meanwhile, reached in the same way.
+    fn is_same(&self, known: &Registration, now: &Registration) -> bool {
+        let shows_the_same = |service| self.added.is_shown_the_same(&now.provider, service);
+        known.registered_at == now.registered_at
+            && known.service == now.service
+            && now.service.as_ref().is_none_or(shows_the_same)
+    }
+
     fn tell(&self, dispatch: &Dispatch, mut registered: BTreeMap<String, Arc<Registration>>) {
         let now = self.clock.now();
         let changed = dispatch.amend(|providers| {
             // A name may have been configured since it was looked.
             registered.retain(|name, _| !self.configured.contains(name));
             let before = providers.len();
-            providers
-                .retain(|provider| provider.instances().is_none() || registered.contains_key(&provider.name));
+            providers.retain(|one| one.registration().is_none() || registered.contains_key(&one.name));
             let mut changed = providers.len() != before;
-            for provider in providers.iter() {
-                let Some(instances) = provider.instances() else { continue };
+            for provider in providers.iter_mut() {
+                let Some(known) = provider.registration() else { continue };
                 let Some(registration) = registered.remove(&provider.name) else { continue };
+                if !self.is_same(&known, &registration) {
+                    *provider = Arc::new(self.provider(registration));
+                    changed = true;
+                    continue;
+                }
+                let Some(instances) = provider.instances() else { continue };
                 let was_absent = instances.absent_since(now).is_some();
                 provider.note_registration(registration);
                 let serves = instances.document(now);
@@ -113,8 +140,24 @@ impl Lookout {
             providers.extend(fresh);
             changed || providers.len() > before
         });
+        self.bulkheads.replace(bulkheads(dispatch));
         if changed {
             self.changed.notify_one();
         }
     }
+}
+
+/// How much a provider is asked at once beside its runs.
+const QUESTIONS_AT_ONCE: usize = 8;
+
+/// Two for each provider, however it came: of its runs, and of what else it is asked.
+pub(crate) fn bulkheads(dispatch: &Dispatch) -> BTreeMap<String, usize> {
+    let of = |provider: Arc<Provider>| {
+        let calls = provider.calls_at_once();
+        [
+            (bulkhead::of_runs(&provider.name), calls),
+            (bulkhead::of_questions(&provider.name), calls.min(QUESTIONS_AT_ONCE)),
+        ]
+    };
+    dispatch.providers().into_iter().flat_map(of).collect()
 }

@@ -7,21 +7,24 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use guichet_contract::Clock;
 use guichet_dispatch::{Dispatch, Provider};
+use guichet_jobs::KnownBulkheads;
 use guichet_operations::{
     Platform,
     register_instance::ConfiguredNames,
     register_provider::{Registered, register_provider},
     reload_settings::{self, Sources},
 };
+use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use tokio::{sync::Notify, time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    added::AddedServices,
     config::{Config, ProviderConfig, Reached},
     documents::Documents,
     providers::{Manner, Wiring},
-    sources,
+    registered, sources,
 };
 
 /// How often files are looked at.
@@ -49,7 +52,16 @@ pub struct Reloader {
     pub registered_changed: Arc<Notify>,
     /// What was recorded last of each provider's document.
     pub registered: BTreeMap<String, Registered>,
+    /// Of each that registered itself or was added, what makes it another when it changes.
+    pub taken: BTreeMap<String, Taken>,
+    /// How services are reached that somebody added.
+    pub added: Arc<AddedServices>,
+    /// Whose runs have places of their own.
+    pub bulkheads: KnownBulkheads,
 }
+
+/// So many of those that are new are tried to be left out when a world cannot be made with all of them.
+const LEFT_OUT_TRIES: usize = 8;
 
 /// The sources of a world, read from files; `registered` are those among the documents' providers that registered
 /// themselves, in the order in which they did.
@@ -143,21 +155,31 @@ impl Reloader {
     /// about what is offered has changed.
     async fn take_registered(&mut self) -> bool {
         let providers = self.dispatch.providers();
-        let is_known = |name: &String| providers.iter().any(|provider| provider.name == *name);
+        let before = std::mem::replace(&mut self.taken, taken(&self.dispatch));
+        let is_known = |name: &String| {
+            // One that is configured now is nobody's who registered.
+            let taken = before.get(name).zip(self.taken.get(name));
+            let is_others = taken.is_some_and(|(before, now)| before != now);
+            providers.iter().any(|provider| provider.name == *name) && !is_others
+        };
         let gone: Vec<String> = self.documents.names().filter(|name| !is_known(name)).cloned().collect();
         let mut changed = false;
         for name in gone {
-            tracing::info!(provider = name, "a provider that registered itself is gone");
+            tracing::info!(provider = name, "a provider that registered itself, or was added, is gone");
             changed |= self.documents.end(&name);
             self.registered.remove(&name);
         }
         let now = self.clock.now();
         let mut asked = Vec::new();
         for provider in providers {
-            let Some(instances) = provider.instances() else { continue };
-            changed |= self.documents.begin(&provider.name);
-            let serves = instances.document(now);
-            if provider.absent(now).is_none() && (serves.is_none() || serves != provider.etag()) {
+            let Some(manner) = manner_of(&provider) else { continue };
+            changed |= self.documents.begin(&provider.name, manner);
+            let serves = provider.instances().map(|instances| instances.document(now));
+            let is_new = match &serves {
+                Some(serves) => serves.is_none() || *serves != provider.etag(),
+                None => !provider.was_asked(),
+            };
+            if provider.absent(now).is_none() && is_new {
                 asked.push(provider);
             }
         }
@@ -196,6 +218,7 @@ impl Reloader {
                     reload_settings::replace_users(&self.platform, new.users()).await;
                     tracing::info!(users = new.users.len(), "the users were reloaded");
                 }
+                self.added.replace_credentials(&new.credentials);
                 if fixed_at_start(&new) != fixed_at_start(&self.config) {
                     tracing::warn!(
                         "listen, data, store, environment, channels, review_seconds, limits, telemetry, ledger, registration and providers that are built in take effect at the next start"
@@ -251,7 +274,7 @@ impl Reloader {
         }
         let is_configured = |name: &str| configured.iter().any(|own| own.name == name);
         let gone = self.config.providers.iter().map(|old| &old.name).filter(|name| !is_configured(name));
-        let ousted = before.iter().filter(|known| known.instances().is_some()).map(|known| &known.name);
+        let ousted = before.iter().filter(|known| known.registration().is_some()).map(|known| &known.name);
         for name in gone.chain(ousted.filter(|name| is_configured(name))) {
             // Who has the name next has nothing of it.
             self.documents.end(name);
@@ -263,10 +286,11 @@ impl Reloader {
         self.dispatch.amend(|all| {
             // Who registered itself under a name that is configured now is no longer called.
             all.retain(|known| {
-                known.instances().is_some() && configured.iter().all(|own| own.name != known.name)
+                known.registration().is_some() && configured.iter().all(|own| own.name != known.name)
             });
             all.extend(providers);
         });
+        self.bulkheads.replace(registered::bulkheads(&self.dispatch));
         self.documents.configure(manners(&self.config, &self.dispatch));
         self.documents.refresh(&changed, &*self.clock).await;
         tracing::info!(
@@ -291,8 +315,38 @@ impl Reloader {
                 self.note(&offered, &refused).await;
                 tracing::info!(policy_version = %self.platform.door.world().policies.version(), "reloaded");
             }
-            Err(faults) => told(&faults),
+            Err(faults) => {
+                told(&faults);
+                let Some((name, sources)) = self.without_one_that_is_new(&sources) else { return };
+                if let Ok((offered, mut refused)) =
+                    reload_settings::reload_settings(&self.platform, &sources).await
+                {
+                    let why = format!("with it the policies cannot be put in force: {}", faults.join("; "));
+                    refused.insert(name, why);
+                    self.note(&offered, &refused).await;
+                }
+            }
         }
+    }
+
+    /// Nobody who registers a provider or adds one keeps others' changes from taking effect: where what is new or changed of one
+    /// of them is what the policies cannot be put in force with, all goes on without that one, which is named.
+    fn without_one_that_is_new(&self, sources: &Sources) -> Option<(String, Sources)> {
+        let is_new = |name: &&String| {
+            let Some(source) = sources.documents.get(*name) else { return false };
+            let offered = |known: &Registered| match known {
+                Registered::Offered { document, .. } => *document == source.digest,
+                Registered::Refused { .. } => false,
+            };
+            !self.registered.get(*name).is_some_and(offered)
+        };
+        sources.registered.iter().rev().filter(is_new).take(LEFT_OUT_TRIES).find_map(|name| {
+            let mut without = sources.clone();
+            without.documents.remove(name);
+            without.absent.insert(name.clone());
+            let is_good = reload_settings::build_world(&without).is_ok();
+            is_good.then(|| (name.clone(), without))
+        })
     }
 
     /// Tells how each provider stands, and keeps the documents that are good.
@@ -312,7 +366,12 @@ impl Reloader {
                 (offered.get(&provider.name), self.documents.current().get(&provider.name))
             {
                 let document = source.digest.clone();
-                provider.note_document(now, document.clone(), *operations, odd.clone());
+                let refused = source
+                    .offer
+                    .as_ref()
+                    .map(|offer| offer.refused.iter().map(ToString::to_string).collect());
+                let refused = refused.unwrap_or_default();
+                provider.note_document(now, document.clone(), *operations, odd.clone(), refused);
                 self.documents.keep(&provider.name);
                 let told = Registered::Offered { document, operations: *operations };
                 register_provider(&self.platform, &mut self.registered, &provider.name, told).await;
@@ -323,15 +382,53 @@ impl Reloader {
 
 /// How the documents of all providers are read: as configured, or as anybody's who registered itself.
 pub(crate) fn manners(config: &Config, dispatch: &Dispatch) -> BTreeMap<String, Manner> {
-    let registered = registered(dispatch).into_iter().map(|name| (name, Manner::default()));
+    let providers = dispatch.providers();
+    let registered =
+        providers.iter().filter_map(|provider| Some((provider.name.clone(), manner_of(provider)?)));
     registered.chain(Manner::of_all(config)).collect()
 }
 
-/// Those that registered themselves, in the order in which they did.
+/// How the document of one is read that registered itself or was added; none of one that is configured. One that was added with
+/// an overlay that cannot be understood is not read at all: what it would have said might be an approval.
+fn manner_of(provider: &Provider) -> Option<Manner> {
+    match &provider.registration()?.service {
+        None => Some(Manner::default()),
+        Some(service) => match Manner::of_service(service) {
+            Ok(manner) => Some(manner),
+            Err(faults) => {
+                tracing::error!(
+                    provider = provider.name,
+                    ?faults,
+                    "the overlay of a service cannot be understood"
+                );
+                None
+            }
+        },
+    }
+}
+
+/// When a name was taken, and where the document and the service are of one that was added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    at: Timestamp,
+    service: Option<(String, String)>,
+}
+
+/// Of all that registered themselves or were added.
+pub(crate) fn taken(dispatch: &Dispatch) -> BTreeMap<String, Taken> {
+    let of = |provider: &Arc<Provider>| {
+        let registration = provider.registration()?;
+        let service = registration.service.as_ref();
+        let service = service.map(|service| (service.openapi.clone(), service.url.clone()));
+        Some((provider.name.clone(), Taken { at: registration.registered_at, service }))
+    };
+    dispatch.providers().iter().filter_map(of).collect()
+}
+
+/// Those that registered themselves or were added, in the order in which they were.
 pub(crate) fn registered(dispatch: &Dispatch) -> Vec<String> {
     let providers = dispatch.providers();
-    let of_them = providers.iter().filter_map(|provider| provider.instances());
-    let mut found: Vec<_> = of_them.map(|instances| instances.registration()).collect();
+    let mut found: Vec<_> = providers.iter().filter_map(|provider| provider.registration()).collect();
     found.sort_by(|one, other| {
         (one.registered_at, &one.provider).cmp(&(other.registered_at, &other.provider))
     });

@@ -41,7 +41,9 @@ pub(crate) fn provider(name: &str, shop: &Shop, folder: Folder) -> (Provider, Ve
             break;
         }
     }
-    (of(name, shop, &scripts), findings)
+    let left_out: Vec<String> =
+        findings.iter().filter(|finding| finding.grave).map(Finding::without_folder).collect();
+    (of(name, shop, &scripts).left_out(left_out), findings)
 }
 
 fn of(name: &str, shop: &Shop, scripts: &[Script]) -> Provider {

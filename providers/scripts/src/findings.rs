@@ -23,6 +23,15 @@ impl Finding {
     pub(crate) fn note(file: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self { file: file.into(), line: None, message: message.into(), grave: false }
     }
+
+    /// The same for people who need not know where the folder is.
+    pub(crate) fn without_folder(&self) -> String {
+        let name = self.file.file_name().map_or_else(|| self.file.clone(), PathBuf::from);
+        let folder = self.file.parent().map(|folder| format!("{}/", folder.display())).unwrap_or_default();
+        let message = self.message.clone();
+        let message = if folder.len() > 1 { message.replace(&folder, "") } else { message };
+        Self { file: name, message, ..self.clone() }.to_string()
+    }
 }
 
 impl fmt::Display for Finding {

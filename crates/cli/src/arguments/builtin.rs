@@ -85,8 +85,13 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
             .arg_required_else_help(true)
             .disable_help_subcommand(true)
             .subcommand(command("list", "All of them, and how they are"))
+            .subcommand(add_provider())
             .subcommand(
-                command("remove", "Free the name of one that registered itself")
+                command("describe", "All about one of them: what was left out of it, and why")
+                    .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the provider")),
+            )
+            .subcommand(
+                command("remove", "Free the name of one that registered itself or was added")
                     .arg(Arg::new("name").value_name("NAME").required(true).help("Name of the provider")),
             ),
         provider(),
@@ -99,6 +104,28 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         ),
         command("version", "Version of this program, and the gateway it speaks to"),
     ]
+}
+
+fn add_provider() -> Command {
+    command("add", "Make a service with an OpenAPI document a provider, after a look at what that gives")
+        .arg(
+            Arg::new("name")
+                .value_name("NAME")
+                .required(true)
+                .help("Its name: a–z, 0–9 and -; the first word of its commands"),
+        )
+        .arg(
+            text("openapi", "URL", "Its OpenAPI document: 3.1, 3.0 or Swagger 2.0; JSON or YAML")
+                .required(true),
+        )
+        .arg(text("url", "URL", "Where it answers [default: what the document says]"))
+        .arg(text(
+            "overlay",
+            "FILE",
+            "An OpenAPI Overlay (1.0): what is added to the document, such as x-guichet",
+        ))
+        .arg(text("credential", "NAME", "What it is shown: a credential in the gateway's configuration"))
+        .arg(switch("dry-run", "Only look what would become usable"))
 }
 
 fn login() -> Command {

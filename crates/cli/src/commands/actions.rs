@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use clap::ArgMatches;
-use guichet_contract::{Action, ActionId, Answer, Catalogue, Outlook};
+use guichet_contract::{Action, ActionId, Answer, Catalogue, OfferedAction, Outlook};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     commands::{Cx, subcommand},
     exit::Exit,
     failure::Failure,
-    printer::{Printer, Row, card::Card},
+    printer::{Printer, Row, card::Card, text::moment},
     prompt,
 };
 
@@ -40,7 +41,14 @@ pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
     Ok(Exit::Done)
 }
 
-type Outlooks = BTreeMap<ActionId, Outlook>;
+type Outlooks = BTreeMap<ActionId, Seen>;
+
+/// How an action looks to the caller.
+struct Seen {
+    for_me: Outlook,
+    /// Since when its provider is not there.
+    absent_since: Option<Timestamp>,
+}
 
 /// What the caller may do, asked of the gateway. The catalogue is shown without it when the gateway cannot be asked.
 fn outlooks(cx: &Cx, only: Option<&ActionId>, printer: &Printer) -> Option<Outlooks> {
@@ -50,7 +58,10 @@ fn outlooks(cx: &Cx, only: Option<&ActionId>, printer: &Printer) -> Option<Outlo
             Some(action) => vec![client.read_action(action).await?],
             None => client.search_actions("").await?,
         };
-        found.extend(offered.into_iter().map(|offered| (offered.action.id, offered.for_me)));
+        found.extend(offered.into_iter().map(|offered| {
+            let OfferedAction { action, for_me, absent_since } = offered;
+            (action.id, Seen { for_me, absent_since })
+        }));
         Ok(Exit::Done)
     });
     match asked {
@@ -60,6 +71,10 @@ fn outlooks(cx: &Cx, only: Option<&ActionId>, printer: &Printer) -> Option<Outlo
             None
         }
     }
+}
+
+fn not_there(seen: &Seen) -> Option<String> {
+    seen.absent_since.map(|since| format!("not there since {}", moment(since)))
 }
 
 fn for_you(outlook: &Outlook) -> String {
@@ -74,13 +89,18 @@ fn for_you(outlook: &Outlook) -> String {
 
 fn draw(catalogue: &Catalogue, actions: &[&Action], outlooks: Option<&Outlooks>, printer: &Printer) {
     let places = Places::of(catalogue);
+    let someone_is_absent =
+        outlooks.is_some_and(|outlooks| outlooks.values().any(|seen| seen.absent_since.is_some()));
     let row = |action: &&Action| {
         let words = places.words_of(&action.id).map(|words| words.join(" ")).unwrap_or_default();
-        let outlook = outlooks.map(|outlooks| outlooks.get(&action.id).map(for_you).unwrap_or_default());
+        let seen = outlooks.map(|outlooks| outlooks.get(&action.id));
+        let outlook = seen.map(|seen| seen.map(|seen| for_you(&seen.for_me)).unwrap_or_default());
+        let absent = seen.flatten().and_then(not_there).unwrap_or_default();
         let approval =
             action.approval.as_ref().map(|approval| format!("{} of {}", approval.count, approval.by));
         let mut row = vec![("command".to_owned(), json!(words)), ("effect".to_owned(), json!(action.effect))];
         row.extend(outlook.map(|outlook| ("for you".to_owned(), json!(outlook))));
+        row.extend(someone_is_absent.then(|| ("provider".to_owned(), json!(absent))));
         row.extend([
             ("approval".to_owned(), json!(approval.unwrap_or_default())),
             ("title".to_owned(), json!(action.title)),
@@ -95,8 +115,11 @@ fn draw(catalogue: &Catalogue, actions: &[&Action], outlooks: Option<&Outlooks>,
 /// The action as JSON; with what the caller may do, where that is known.
 fn whole(action: &Action, outlooks: Option<&Outlooks>) -> Value {
     let mut whole = json!(action);
-    if let Some(outlook) = outlooks.and_then(|outlooks| outlooks.get(&action.id)) {
-        whole["for_me"] = json!(outlook);
+    if let Some(seen) = outlooks.and_then(|outlooks| outlooks.get(&action.id)) {
+        whole["for_me"] = json!(seen.for_me);
+        if let Some(since) = seen.absent_since {
+            whole["absent_since"] = json!(since);
+        }
     }
     whole
 }
@@ -149,7 +172,9 @@ fn show(action: &Action, places: &Places, outlooks: Option<&Outlooks>, printer: 
         }
     }
     let outlook = outlooks.and_then(|outlooks| outlooks.get(&action.id));
-    card = card.maybe("For you", outlook.map(for_you));
+    card = card
+        .maybe("For you", outlook.map(|seen| for_you(&seen.for_me)))
+        .maybe("Provider", outlook.and_then(not_there));
     for member in &members {
         let kind = member.kind.value_name();
         let required = if member.required { ", required" } else { "" };

@@ -4,6 +4,7 @@
 //! starts neither.
 
 mod actions;
+mod add_provider;
 mod approvals;
 mod audit;
 mod check_provider;

@@ -1,26 +1,38 @@
-//! `guichet providers …`: services that perform the actions, how they are, and freeing the name of one that is gone.
+//! `guichet providers …`: services that perform the actions, how they are, adding one, and freeing the name of one that is gone.
 
 use clap::ArgMatches;
 use serde_json::json;
 
 use crate::{
-    commands::{Cx, subcommand, text},
+    commands::{Cx, add_provider, subcommand, text},
     exit::Exit,
     failure::Failure,
     printer::{
         Printer, Row,
+        card::Card,
         text::{cell, moment, plain},
     },
+    prompt,
 };
 
 pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
     match subcommand(matches)? {
-        ("remove", matches) => remove(cx, text(matches, "name").unwrap_or_default(), printer),
+        ("add", matches) => add_provider::add(cx, matches, printer),
+        ("remove", matches) => remove(cx, matches, printer),
+        ("describe", matches) => describe(cx, text(matches, "name").unwrap_or_default(), printer),
         _ => list(cx, printer),
     }
 }
 
-fn remove(cx: &Cx, name: &str, printer: &Printer) -> Result<Exit, Failure> {
+fn remove(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    let name = text(matches, "name").unwrap_or_default();
+    if !matches.get_flag("yes") && printer.is_for_people() && prompt::is_possible() {
+        let question = format!("Remove the provider {}? Its actions are offered no more.", plain(name));
+        if !prompt::confirm(&question)? {
+            printer.outcome(Exit::Cancelled, "nothing was removed");
+            return Ok(Exit::Cancelled);
+        }
+    }
     cx.online(printer, async |client| {
         client.remove_provider(name).await?;
         printer.note(&format!("the name {} is nobody's again", plain(name)));
@@ -28,24 +40,72 @@ fn remove(cx: &Cx, name: &str, printer: &Printer) -> Result<Exit, Failure> {
     })
 }
 
+fn problem_of(provider: &guichet_client::ProviderStatus) -> Option<String> {
+    provider.problem.as_ref().map(|problem| match problem.get("detail") {
+        Some(detail) => cell(detail),
+        None => cell(problem),
+    })
+}
+
+fn since_of(provider: &guichet_client::ProviderStatus) -> Option<String> {
+    let since = provider.since.as_deref();
+    since.map(|text| text.parse().map_or_else(|_| text.to_owned(), moment))
+}
+
+fn describe(cx: &Cx, name: &str, printer: &Printer) -> Result<Exit, Failure> {
+    cx.online(printer, async |client| {
+        let provider = client.read_provider(name).await?;
+        printer.card(&provider, &card(&provider));
+        Ok(Exit::Done)
+    })
+}
+
+fn card(provider: &guichet_client::ProviderStatus) -> Card {
+    let mut card = Card::default()
+        .with("Provider", provider.name.clone())
+        .with("State", provider.state.clone())
+        .maybe("Since", since_of(provider))
+        .maybe("Problem", problem_of(provider))
+        .with("Operations", cell(&provider.operations))
+        .maybe("Document", provider.document.clone())
+        .maybe("Owner", provider.owner.clone());
+    if let Some(service) = &provider.service {
+        card = card
+            .with("Answers at", service.url.clone())
+            .with("Document at", service.openapi.clone())
+            .maybe("Credential", service.credential.clone())
+            .maybe("Overlay", service.overlay.as_ref().map(|text| format!("{} bytes", text.len())));
+    }
+    for instance in &provider.instances {
+        let said = |member: &str| instance.get(member).map(cell).unwrap_or_default();
+        card = card.with("Instance", format!("{} at {}, until {}", said("id"), said("url"), said("until")));
+    }
+    for refused in &provider.refused {
+        card = card.with("Left out", refused.clone());
+    }
+    // What was left out is among the warnings too.
+    let warnings = provider.warnings.iter().map(cell).filter(|told| !provider.refused.contains(told));
+    warnings.fold(card, |card, warning| card.with("Warning", warning))
+}
+
 fn list(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
     cx.online(printer, async |client| {
         let providers = client.list_providers().await?;
         let row = |provider: &guichet_client::ProviderStatus| {
-            let problem = provider.problem.as_ref().map(|problem| match problem.get("detail") {
-                Some(detail) => cell(detail),
-                None => cell(problem),
-            });
-            let since = provider.since.as_deref();
-            let since = since.map(|text| text.parse().map_or_else(|_| text.to_owned(), moment));
+            let registers = provider.owner.is_some() && provider.service.is_none();
+            let instances = registers.then_some(provider.instances.len());
             Row::from_iter([
                 ("name".to_owned(), json!(provider.name)),
                 ("state".to_owned(), json!(provider.state)),
                 ("operations".to_owned(), provider.operations.clone()),
-                ("since".to_owned(), json!(since)),
-                ("instances".to_owned(), json!(provider.owner.as_ref().map(|_| provider.instances.len()))),
-                ("warnings".to_owned(), json!(provider.warnings.len())),
-                ("problem".to_owned(), json!(problem)),
+                ("since".to_owned(), json!(since_of(provider))),
+                ("instances".to_owned(), json!(instances)),
+                ("left out".to_owned(), json!(provider.refused.len())),
+                (
+                    "warnings".to_owned(),
+                    json!(provider.warnings.len().saturating_sub(provider.refused.len())),
+                ),
+                ("problem".to_owned(), json!(problem_of(provider))),
             ])
         };
         printer.list(&providers, &providers.iter().map(row).collect::<Vec<_>>(), "no providers");

@@ -1,4 +1,4 @@
-//! Finding actions and providers.
+//! Finding actions.
 
 use insta::assert_snapshot;
 
@@ -27,10 +27,4 @@ fn actions_that_are_forbidden_say_why() {
     let actions: serde_json::Value = serde_json::from_str(&out).unwrap();
     let forbidden = actions.as_array().unwrap().iter().find(|action| action["id"] == "postgres.drop-index");
     assert_eq!(forbidden.unwrap()["for_me"]["policies"][0], "frozen", "{out}");
-}
-
-#[test]
-fn providers_are_listed_with_what_is_wrong() {
-    let fake = Fake::start();
-    assert_snapshot!("providers_list", fake.told("providers list"));
 }

@@ -49,6 +49,8 @@ pub(crate) struct Part {
     /// What `GET /v1/ledger/key` says.
     pub(crate) keys: String,
     pub(crate) checkpoint: String,
+    /// Since when the provider `demo` is not there.
+    pub(crate) absent_since: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +60,7 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-type Shared = Arc<Mutex<Part>>;
+pub(crate) type Shared = Arc<Mutex<Part>>;
 
 /// A running gateway; it ends with the test.
 pub(crate) struct Fake {
@@ -199,7 +201,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/runs/{run}/undo", post(undo))
         .route("/v1/runs/{run}/{verb}", post(decide))
         .route("/v1/records", get(records))
-        .route("/v1/providers", get(providers))
+        .merge(crate::providers::routes())
         .route(
             "/v1/ledger/checkpoint",
             get(|State(part): State<Shared>| async move { lock(&part).checkpoint.clone() }),
@@ -424,14 +426,6 @@ async fn records(Query(query): Query<Vec<(String, String)>>) -> Response {
         "resource": "postgres/shop", "run": run_id(), "reason": "blocks checkout",
     }], "next": null}))
     .into_response()
-}
-
-async fn providers() -> Json<Value> {
-    Json(json!([
-        {"name": "demo", "state": "serving", "operations": 2, "since": "2026-11-21T08:00:00Z", "warnings": []},
-        {"name": "kafka", "state": "unreachable", "operations": 0, "since": "2026-11-21T08:00:00Z",
-         "problem": {"detail": "connection refused"}, "warnings": ["no title"]},
-    ]))
 }
 
 async fn key(State(part): State<Shared>) -> String {

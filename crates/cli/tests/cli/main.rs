@@ -19,6 +19,7 @@ mod help;
 mod internal_action;
 mod offered;
 mod policy;
+mod providers;
 mod reads;
 mod schedules;
 mod signing;

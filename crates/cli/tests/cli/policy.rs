@@ -2,19 +2,19 @@
 
 use axum::{
     Json, Router,
-    extract::Path as Route,
+    extract::{Path as Route, State},
     routing::{get, post},
 };
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::{
-    fake::{Fake, run_id},
+    fake::{Fake, Shared, run_id},
     offered::catalogue,
 };
 
 /// The gateway's part in this.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/v1/actions", get(list_actions))
         .route("/v1/actions/{action}", get(read_action))
@@ -22,8 +22,11 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 /// dana may do all but one.
-fn offered(action: &guichet_contract::Action) -> Value {
+fn offered(part: &Shared, action: &guichet_contract::Action) -> Value {
     let mut offered = json!(action);
+    if let Some(since) = part.lock().unwrap().absent_since.filter(|_| action.provider == "demo") {
+        offered["absent_since"] = json!(since);
+    }
     offered["for_me"] = match action.id.as_str() {
         "postgres.drop-index" => {
             json!({"answer": "refused", "because": "indexes are frozen", "policies": ["frozen"]})
@@ -36,14 +39,13 @@ fn offered(action: &guichet_contract::Action) -> Value {
     offered
 }
 
-async fn list_actions() -> Json<Value> {
-    Json(
-        json!({"items": catalogue().actions.iter().map(|action| offered(action)).collect::<Vec<_>>(), "next": null}),
-    )
+async fn list_actions(State(part): State<Shared>) -> Json<Value> {
+    let offered = catalogue().actions.iter().map(|action| offered(&part, action)).collect::<Vec<_>>();
+    Json(json!({"items": offered, "next": null}))
 }
 
-async fn read_action(Route(action): Route<String>) -> Json<Value> {
-    Json(offered(catalogue().action(&action).unwrap()))
+async fn read_action(State(part): State<Shared>, Route(action): Route<String>) -> Json<Value> {
+    Json(offered(&part, catalogue().action(&action).unwrap()))
 }
 
 fn told(id: &str, says: &str, line: u8) -> Value {

@@ -55,9 +55,7 @@ fn read_openapi(provider: &str, document: &Value, strictness: Strictness) -> Res
             format!("`{provider}` is no name of a provider: use lower-case letters, digits and `-`"),
         );
     }
-    if let Some(said) = root.member("x-guichet") {
-        extension::document(&said, &mut findings);
-    }
+    let left_out = root.member("x-guichet").map(|said| extension::document(&said, &mut findings));
     check_dialect(&root, &mut findings);
     let title = title(&root, provider, &mut findings);
     let server = servers::of_document(&root);
@@ -85,7 +83,8 @@ fn read_openapi(provider: &str, document: &Value, strictness: Strictness) -> Res
     if found.is_empty() {
         sheet.warn("/paths", "the document has no operations, so the provider offers nothing");
     }
-    let (warnings, refused) = sheet.close()?;
+    let (warnings, mut refused) = sheet.close()?;
+    refused.extend(left_out.into_iter().flatten());
     let actions = drafts.into_iter().map(|draft| draft.action).collect();
     Ok(Reading { title, server, actions, warnings, refused })
 }

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     fields::Fields,
-    finding::{Findings, did_you_mean},
+    finding::{Finding, Findings, did_you_mean},
     place::At,
 };
 
@@ -108,9 +108,28 @@ pub(super) fn operation(at: &At<'_>, findings: &mut Findings) -> OperationExtens
     }
 }
 
-/// The `x-guichet` of the document: names the provider for people who read it, and nothing else.
-pub(super) fn document(at: &At<'_>, findings: &mut Findings) {
-    let _ = Fields::open(at, "x-guichet of the document", &["provider"], findings);
+/// Things that a provider left out, at most.
+const MOST_LEFT_OUT: usize = 1_000;
+
+/// The `x-guichet` of the document: names the provider for people who read it, and tells what its provider left out, which is
+/// given.
+pub(super) fn document(at: &At<'_>, findings: &mut Findings) -> Vec<Finding> {
+    let Some(mut fields) = Fields::open(at, "x-guichet of the document", &["provider", "left_out"], findings)
+    else {
+        return Vec::new();
+    };
+    let Some(said) = fields.at("left_out") else { return Vec::new() };
+    let sentences = said.value.as_array().filter(|list| list.len() <= MOST_LEFT_OUT);
+    let told = |(position, sentence): (usize, &Value)| {
+        Some(Finding::new(format!("{}/{position}", said.pointer), sentence.as_str()?))
+    };
+    let left_out: Option<Vec<Finding>> =
+        sentences.and_then(|sentences| sentences.iter().enumerate().map(told).collect());
+    left_out.unwrap_or_else(|| {
+        let message = format!("`left_out` is a list of at most {MOST_LEFT_OUT} sentences");
+        fields.fault("left_out", message);
+        Vec::new()
+    })
 }
 
 /// The `x-guichet` of a parameter or a property; the first of several places that says something wins.

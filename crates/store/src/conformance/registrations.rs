@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use guichet_contract::{Instance, Registration};
+use guichet_contract::{Digest, Instance, Registration, Service};
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::{Premises, fixtures::*};
@@ -21,8 +21,23 @@ pub async fn a_registration_reads_as_it_was_written(premises: &impl Premises) {
     let instances = vec![Instance { until: second(90), ..kept.instances[0].clone() }];
     let later = Registration { revision: 2, left_at: Some(second(7)), instances, ..kept };
     store.commit(unit(put(&later))).await.unwrap();
+    let service = Service {
+        openapi: "https://mail.internal:443/openapi.json?v=3".into(),
+        url: "https://mail.internal:443/v3".into(),
+        credential: Some("mail".into()),
+        overlay: Some("overlay: 1.0.0\ninfo: {title: \"Grüße\", version: '1'}\nactions: []\n".into()),
+    };
+    let added = Registration {
+        instances: Vec::new(),
+        service: Some(service),
+        document: Some(Digest::of_bytes(b"{}")),
+        ..registration_of("mail")
+    };
+    store.commit(unit(put(&added))).await.unwrap();
     drop(store);
-    assert_eq!(premises.open().await.registration("shop").await.unwrap(), Some(later));
+    let store = premises.open().await;
+    assert_eq!(store.registration("shop").await.unwrap(), Some(later));
+    assert_eq!(store.registration("mail").await.unwrap(), Some(added));
 }
 
 pub async fn of_many_who_take_a_name_one_wins(premises: &impl Premises) {

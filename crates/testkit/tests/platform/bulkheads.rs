@@ -24,18 +24,18 @@ struct Item {
 
 /// What hangs until it is let go.
 #[derive(Clone)]
-struct Stuck {
+pub(crate) struct Stuck {
     gate: Arc<Semaphore>,
     begun: Arc<AtomicUsize>,
     ended: Arc<AtomicUsize>,
 }
 
 impl Stuck {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { gate: Arc::new(Semaphore::new(0)), begun: Arc::default(), ended: Arc::default() }
     }
 
-    fn provider(&self, name: &str) -> Provider {
+    pub(crate) fn provider(&self, name: &str) -> Provider {
         let stuck = self.clone();
         let hang = move |_: Context, item: Item| {
             let stuck = stuck.clone();
@@ -55,16 +55,16 @@ impl Stuck {
             .done()
     }
 
-    fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         self.gate.add_permits(1_000);
     }
 
-    fn under_way(&self) -> usize {
+    pub(crate) fn under_way(&self) -> usize {
         self.begun.load(SeqCst) - self.ended.load(SeqCst)
     }
 }
 
-async fn submit(person: &Person, action: &str, runs: usize) -> Vec<String> {
+pub(crate) async fn submit(person: &Person, action: &str, runs: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for number in 0..runs {
         let answer = person.submit(action, json!({"name": format!("{number}")})).await.unwrap();

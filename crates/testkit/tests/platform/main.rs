@@ -1,5 +1,6 @@
 //! Stories that walk through several rooms, over real HTTP on a real store.
 
+mod adding;
 mod approvals;
 mod bulkheads;
 mod conditions;

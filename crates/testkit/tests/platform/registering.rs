@@ -12,7 +12,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{POLICY, REGISTRY, setup};
+use crate::{
+    bulkheads::{Stuck, submit},
+    world::{POLICY, REGISTRY, setup},
+};
 
 const REGISTERS: &str = "@id(\"services-register\")
 permit (principal is ServiceAccount, action == Action::\"register_instance\", resource);";
@@ -116,6 +119,12 @@ async fn a_lease_that_ran_out_is_told_and_another_begins() {
     assert_eq!((absent.status.as_u16(), absent.code()), (503, "provider-absent"));
     let told = row(&dana, "shop").await;
     assert_eq!((&told["state"], &told["owner"]), (&json!("absent"), &json!("shop-service")), "{told}");
+    let marked = dana.get("/v1/actions/shop.who").await.unwrap().body;
+    assert_eq!(marked["absent_since"], told["since"], "{marked}");
+    let found = dana.get("/v1/actions?search=").await.unwrap().body;
+    let marked =
+        found["items"].as_array().unwrap().iter().filter(|action| action["absent_since"].is_string());
+    assert_eq!(marked.count(), 1, "{found}");
     registers(&service, "shop", "one", &url, Some(&document)).await;
     let back = || async { (dana.get("/providers/shop/who").await.ok()?.status == 200).then_some(()) };
     until("the shop to be back", back).await;
@@ -186,4 +195,34 @@ async fn a_change_that_may_have_been_received_is_given_to_nobody_else() {
     assert_eq!((&ended["state"], calls()), (&json!("unknown"), 1), "{ended}");
     let read = dana.submit("rude.read-hangup", json!({})).await.unwrap();
     assert_eq!((read.code(), calls()), ("provider-silent", 3), "a read is passed on: {}", read.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_hangs_keeps_no_other_that_registered_itself_waiting() {
+    const RUNS: usize = 80;
+    let limits = format!("[limits]\nrequests_per_second = 0\nopen_runs_per_principal = {}", 2 * RUNS);
+    let bench = with_service(setup(&Effects::default())).config(&limits).start().await.unwrap();
+    let (dana, service) =
+        (bench.sign_in("dana").await.unwrap(), bench.sign_in("shop-service").await.unwrap());
+    let (stop, stuck) = (CancellationToken::new(), Stuck::new());
+    let calm = provider("calm").action("do", first).done();
+    for (name, provider) in [("stuck", stuck.provider("stuck")), ("calm", calm)] {
+        let (url, document) = served(&bench, provider, &stop).await;
+        registers(&service, name, "one", &url, Some(&document)).await;
+        offers(&dana, name, 1).await;
+    }
+    let hanging = submit(&dana, "stuck.hang", RUNS).await;
+    // Three providers, two of which nobody has configured, have six bulkheads with two places of their own each.
+    until("54 that hang", || async { (stuck.under_way() == 52 + 2).then_some(()) }).await;
+    for _ in 0..3 {
+        let run = dana.submit("calm.do", json!({})).await.unwrap();
+        let ended = dana.end_of(run.body["id"].as_str().unwrap()).await.unwrap();
+        assert_eq!(ended["state"], "succeeded", "{ended}");
+    }
+    assert_eq!(stuck.under_way(), 54);
+    stuck.let_go();
+    for run in &hanging {
+        assert_eq!(dana.end_of(run).await.unwrap()["state"], "succeeded");
+    }
+    stop.cancel();
 }

@@ -18,7 +18,8 @@ use guichet_identity::Identity;
 use guichet_jobs::{Perform, Worker, WorkerSettings};
 use guichet_ledger::{KeySet, Signer};
 use guichet_operations::{
-    Messages, Platform, Settings, execute_run, expire_run, fire_schedule, reconcile_run, seal_records,
+    Messages, NoServices, Platform, Settings, execute_run, expire_run, fire_schedule, reconcile_run,
+    seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Store, memory::Memory};
 use tokio::{
@@ -136,6 +137,7 @@ impl Replica {
             door: Door::new(world, Arc::new(identity), Arc::clone(&store), Arc::clone(&clock)),
             store: Arc::clone(&store),
             providers: Arc::new(dispatch),
+            services: Arc::new(NoServices),
             messages: Messages::none(),
             clock: Arc::clone(&clock),
             settings: Settings::default(),
