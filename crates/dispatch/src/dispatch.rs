@@ -110,7 +110,7 @@ impl Dispatch {
         let effect = if mode == Mode::Perform { call.action.effect } else { Effect::Read };
         match self.answered(provider, call, mode, request).instrument(span).await? {
             Ok(response) => {
-                if response.status() == 503 {
+                if answer::says_that_it_is_down(provider, response.status(), response.headers()) {
                     provider.failed(self.clock.now());
                 } else {
                     provider.succeeded();
