@@ -104,6 +104,7 @@ pub async fn assemble(
         reach: config.registration.reach.clone(),
         configured: configured.clone(),
         changed: Arc::default(),
+        out_of_reach: Arc::default(),
     };
     providers.extend(lookout.providers().await.context("the store cannot be used")?);
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });

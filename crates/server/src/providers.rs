@@ -4,13 +4,15 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use guichet_contract::{Clock, Digest};
+use guichet_contract::{Clock, Digest, PrincipalKind, Registration};
 use guichet_dispatch::{
     ClientCredentials, Credentials, Foreign, Limits, Provider, TokenRequest, Transport,
     transport::{self, HttpClient, TlsSettings},
 };
 use guichet_identity::KeyRing;
 use guichet_operations::{offer::Offer, reload_settings::Source};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -115,12 +117,36 @@ pub struct Manner {
     pub strict: bool,
     /// What is added to it first.
     pub overlay: Option<OverlayFile>,
+    /// Whose it is, when its provider registered itself.
+    pub holder: Option<Holder>,
+}
+
+/// Who registered a name, and when: after it was removed the same name is somebody else's, or the same one's anew, and nothing
+/// of before is theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    kind: PrincipalKind,
+    owner: String,
+    registered_at: Timestamp,
+}
+
+impl Holder {
+    /// Of this registration.
+    pub fn of(registration: &Registration) -> Self {
+        let Registration { owner_kind, owner, registered_at, .. } = registration;
+        Self { kind: *owner_kind, owner: owner.clone(), registered_at: *registered_at }
+    }
 }
 
 impl Manner {
     /// As the configuration says.
     pub fn of(config: &ProviderConfig) -> Self {
-        Self { strict: config.strict, overlay: config.overlay.clone() }
+        Self { strict: config.strict, overlay: config.overlay.clone(), holder: None }
+    }
+
+    /// As that of anybody who registered itself.
+    pub fn of_registered(registration: &Registration) -> Self {
+        Self { holder: Some(Holder::of(registration)), ..Self::default() }
     }
 
     /// Of all providers, by name.

@@ -22,6 +22,8 @@ mod foreign;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod hanging;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod ledger_upkeep;
@@ -47,6 +49,8 @@ mod record_export;
 mod refusals;
 #[cfg(test)]
 mod registering;
+#[cfg(test)]
+mod registered_anew;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
