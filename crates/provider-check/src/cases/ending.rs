@@ -41,7 +41,8 @@ async fn stopped(process: &Process, within: Duration) -> Ended {
     ))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::{
         io::{Read as _, Write as _},
