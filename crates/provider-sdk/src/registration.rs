@@ -125,11 +125,10 @@ impl Registration {
             return Err(RegistrationError::InTheClear(gateway.to_string()));
         }
         let address: Address = url.parse().map_err(RegistrationError::Own)?;
-        let client = Client::builder()
-            .timeout(CALL)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| RegistrationError::Client(error.to_string()))?;
+        let client = Client::builder().timeout(CALL).redirect(reqwest::redirect::Policy::none());
+        // A proxy would read the token, and could answer for the gateway.
+        let client = if gateway.scheme() == "http" { client.no_proxy() } else { client };
+        let client = client.build().map_err(|error| RegistrationError::Client(error.to_string()))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let instance = clock.new_uuid().simple().to_string();
         Ok(Self { gateway, token, url: address.to_string(), instance, lease_seconds: 30, client, clock })
@@ -157,26 +156,25 @@ impl Registration {
     /// anything here any more. Calls are to be answered until then, and what is under way to be finished after it.
     pub async fn keep(&self, provider: &Prepared, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        let registering = async {
-            let mut failures = 0_u32;
-            let mut told: Option<String> = None;
-            loop {
-                let taken = self.say(provider).await;
-                let third = Duration::from_secs(self.lease_seconds.into()) / 3;
-                let pause = if taken.is_ok() {
-                    failures = 0;
-                    third
-                } else {
-                    failures = failures.saturating_add(1);
-                    PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1).min(third)
-                };
-                self.tell(&provider.name(), &taken, &mut told);
-                sleep(self.spread(pause)).await;
+        let mut failures = 0_u32;
+        let mut told: Option<String> = None;
+        loop {
+            // To its end, even if there is to be a stop meanwhile: given up under way, it could arrive after the farewell.
+            let taken = self.say(provider).await;
+            let third = Duration::from_secs(self.lease_seconds.into()) / 3;
+            let pause = if taken.is_ok() {
+                failures = 0;
+                third
+            } else {
+                failures = failures.saturating_add(1);
+                PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1).min(third)
+            };
+            self.tell(&provider.name(), &taken, &mut told);
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                () = sleep(self.spread(pause)) => {}
             }
-        };
-        tokio::select! {
-            () = &mut stop => {}
-            () = registering => {}
         }
         self.leave(&provider.name()).await;
     }
