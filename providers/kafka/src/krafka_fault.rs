@@ -64,6 +64,13 @@ pub(crate) fn fault(error: KrafkaError) -> Fault {
             ErrorCode::NonEmptyGroup | ErrorCode::UnknownMemberId | ErrorCode::RebalanceInProgress => {
                 Fault::HasMembers
             }
+            // Whom it is for could not be found until the time was over; these say that nothing was done.
+            ErrorCode::NotController
+            | ErrorCode::NotCoordinator
+            | ErrorCode::CoordinatorNotAvailable
+            | ErrorCode::CoordinatorLoadInProgress
+            | ErrorCode::NotLeaderForPartition
+            | ErrorCode::LeaderNotAvailable => Fault::Unreachable(message),
             // The controller took it and did not see it done in time.
             ErrorCode::RequestTimedOut => Fault::Unanswered(message),
             _ if message == format!("{code:?}") => Fault::Refused(message),
