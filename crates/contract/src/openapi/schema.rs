@@ -352,7 +352,7 @@ fn break_circles(
              between), so no value can be checked against it; break the circle",
         );
         if let Some(Value::Object(schema)) = definitions.get_mut(&name) {
-            CHOICES.iter().for_each(|choices| drop(schema.shift_remove(*choices)));
+            schema.retain(|keyword, _| !CHOICES.contains(&keyword.as_str()));
             if is_secret {
                 schema.insert("x-guichet".to_owned(), json!({"sensitive": true}));
                 keep_marks_of_secrecy(schema);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a gateway may be busy with asking, and then some.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Its connections are taken by the system, and never by anybody else.
 async fn hanging() -> (TcpListener, String) {
