@@ -137,8 +137,9 @@ impl Running {
     /// did so in time.
     async fn stop(&mut self) -> Option<ExitStatus> {
         self.signal(Signal::TERM);
+        let mut status = None;
         let ends = async {
-            let status = self.ended().await.ok();
+            status = self.ended().await.ok();
             if self.sweeps {
                 // In a namespace its first process does this.
                 self.tell_the_rest(Signal::TERM);
@@ -146,16 +147,12 @@ impl Running {
                     sleep(LOOK).await;
                 }
             }
-            status
         };
-        match timeout(GRACE, ends).await {
-            Ok(status) => status,
-            Err(_) => {
-                self.signal(Signal::KILL);
-                let _ = self.ended().await;
-                None
-            }
+        if timeout(GRACE, ends).await.is_err() {
+            self.signal(Signal::KILL);
+            let _ = self.ended().await;
         }
+        status
     }
 
     /// What it started, wherever it went; to be asked where there is no namespace.
