@@ -414,10 +414,7 @@ func (a *App) change(w http.ResponseWriter, r *http.Request, do *work, key repla
 	position := story.journal.handOver(journal, r.Header.Get("Guichet-Cancel") != "")
 	if first {
 		position = 0
-		select {
-		case a.places <- struct{}{}:
-		default:
-			busy := a.busy()
+		if busy := a.takePlace(); busy != nil {
 			a.replay.giveBack(key, answer{kind: isProblem, problem: &busy.Problem})
 			return busy
 		}
@@ -467,8 +464,16 @@ func (a *App) perform(do *work, story *story) answer {
 		value, err := do.Action.perform.call(ctx, do.input)
 		var result json.RawMessage
 		if err == nil {
-			if result, err = encode(value); err != nil {
+			result, err = encode(value)
+			switch {
+			case err == nil:
+			case do.resumable:
+				// It would be the same each time it is called again: it fails, and what its steps did is undone.
 				err = Failed("done, but the result cannot be written as JSON: %s", err)
+			default:
+				// It is done: a problem would say «not done».
+				slog.Error("done, but the result cannot be written as JSON", "operation", do.operation, "run", ctx.Run(), "error", err)
+				return
 			}
 		}
 		end = ctx.conclude(result, err)
@@ -479,19 +484,17 @@ func (a *App) perform(do *work, story *story) answer {
 
 // look does a read or a plan: within the deadline, and only as long as someone listens.
 func (a *App) look(w http.ResponseWriter, r *http.Request, do *work, looking func(*Context, *work) answer) error {
-	end, err := a.looked(r, do, nil, looking)
-	if err == nil && r.Context().Err() == nil {
+	if busy := a.takePlace(); busy != nil {
+		return busy
+	}
+	if end := a.looked(r, do, nil, looking); r.Context().Err() == nil {
 		replyAnswer(w, end)
 	}
-	return err
+	return nil
 }
 
-func (a *App) looked(r *http.Request, do *work, story *story, looking func(*Context, *work) answer) (answer, error) {
-	select {
-	case a.places <- struct{}{}:
-	default:
-		return answer{}, a.busy()
-	}
+// looked gives the place that its caller took back when the handler is over, whoever waits for it.
+func (a *App) looked(r *http.Request, do *work, story *story, looking func(*Context, *work) answer) answer {
 	ctx, cancel := context.WithDeadline(r.Context(), do.deadline)
 	defer cancel()
 	ended := make(chan answer, 1)
@@ -508,10 +511,10 @@ func (a *App) looked(r *http.Request, do *work, story *story, looking func(*Cont
 	}()
 	select {
 	case end := <-ended:
-		return end, nil
+		return end
 	case <-ctx.Done():
 		late := problem("provider-silent", "the provider had no answer before the call's deadline")
-		return answer{kind: isProblem, problem: &late.Next("try again; ask for less, if that can be").Problem}, nil
+		return answer{kind: isProblem, problem: &late.Next("try again; ask for less, if that can be").Problem}
 	}
 }
 
@@ -541,16 +544,11 @@ func answered(value any, err error) answer {
 }
 
 func (a *App) streamRead(w http.ResponseWriter, r *http.Request, do *work) error {
+	if busy := a.takePlace(); busy != nil {
+		return busy
+	}
 	story := newStory(newJournal(false))
-	wrong := make(chan error, 1)
-	go func() {
-		end, err := a.looked(r, do, story, a.reads)
-		if err != nil {
-			end = answer{kind: isProblem, problem: &asActionError(err).Problem}
-		}
-		story.conclude(end)
-		wrong <- err
-	}()
+	go func() { story.conclude(a.looked(r, do, story, a.reads)) }()
 	stream(w, r, story, 0)
 	return nil
 }
@@ -581,7 +579,13 @@ func (a *App) remembered(w http.ResponseWriter, key replayKey, digest string, ca
 	return nil
 }
 
-func (a *App) busy() *ActionError {
+// takePlace takes one of the places for calls; when none is free it says so.
+func (a *App) takePlace() *ActionError {
+	select {
+	case a.places <- struct{}{}:
+		return nil
+	default:
+	}
 	return problem("provider-busy", "provider `%s` performs as many calls as it may; nothing was done", a.provider.name).
 		Next("try again in a moment")
 }

@@ -93,9 +93,16 @@ func (c *Context) Progress(percent float64, message string) {
 
 // Note tells that something is done; nothing rests on it. [Step] does a step and keeps it.
 func (c *Context) Note(name string, result any) {
-	if c.story != nil {
-		c.story.tell("step", map[string]any{"name": name, "state": "noted", "result": result})
+	if c.story == nil {
+		return
 	}
+	// Now, and not when somebody listens: what the handler changes later would be read while it is written.
+	text, err := encode(result)
+	if err != nil {
+		slog.Error("a note's result cannot be written as JSON", "operation", c.operation, "run", c.Run(), "note", name, "error", err)
+		text = []byte("null")
+	}
+	c.story.tell("step", map[string]any{"name": name, "state": "noted", "result": json.RawMessage(text)})
 }
 
 // Key is what to give to others as their idempotency key: {run}/{step}, the same each time this step is tried.

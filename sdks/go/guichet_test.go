@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -251,6 +252,74 @@ func TestNotDoneAndUnknownAreTwoThings(t *testing.T) {
 	var twice *ActionError
 	if _, err := bench.Plan("stop", map[string]any{"identifier": "a", "pid": 7}); !errors.As(err, &twice) || !strings.Contains(twice.Error(), "more than one fact called `user`") {
 		t.Error(err)
+	}
+}
+
+func TestAResultThatIsNoJSONIsUnknownAndOfAResumableActionAFailure(t *testing.T) {
+	var did []string
+	change := func(*Context, NoInput) (float64, error) {
+		did = append(did, "change")
+		return math.NaN(), nil
+	}
+	build := func(ctx *Context, _ NoInput) (float64, error) {
+		if err := ctx.Undo("a", func() error { did = append(did, "undo a"); return nil }); err != nil {
+			return 0, err
+		}
+		_, err := Step(ctx, "a", func() (int, error) { return 1, nil })
+		return math.NaN(), err
+	}
+	bench := bench(t, New("odd").Action("change", Do(change)).Action("build", Do(build)).Resumable().Done())
+	answer := bench.Send(context.Background(), Sent{Operation: "change"})
+	if answer.Code != 504 || answer.Header().Get("Content-Type") == problemKind {
+		t.Errorf("it is done, and this is told: %d %s", answer.Code, answer.Body)
+	}
+	outcome := toItsEnd(t, NewLongRun("build", nil), bench)
+	if outcome.Status != "failed" || !strings.Contains(outcome.Problem.Detail, "done, but the result cannot be written as JSON") {
+		t.Errorf("%+v", outcome)
+	}
+	if !slices.Equal(did, []string{"change", "undo a"}) {
+		t.Error(did)
+	}
+}
+
+func TestANoteIsToldAsItWas(t *testing.T) {
+	copies := func(ctx *Context, _ NoInput) (any, error) {
+		counts := map[string]int{"rows": 1}
+		ctx.Note("copied", counts)
+		counts["rows"]++
+		ctx.Note("odd", math.Inf(1))
+		return nil, nil
+	}
+	bench := bench(t, New("copier").Action("copy", Do(copies)).Long().Done())
+	sent := Sent{Operation: "copy", Run: "one"}
+	bench.Send(context.Background(), sent)
+	// Who comes late hears it as it was.
+	late := bench.Send(context.Background(), sent).Body.String()
+	for _, told := range []string{`{"name":"copied","result":{"rows":1},"state":"noted"}`, `{"name":"odd","result":null,"state":"noted"}`} {
+		if !strings.Contains(late, told) {
+			t.Errorf("no %s: %s", told, late)
+		}
+	}
+}
+
+func TestOneReadTooManyIsRefusedAlsoWhereItIsLong(t *testing.T) {
+	begun, over := make(chan bool), make(chan bool)
+	hang := func(*Context, NoInput) (any, error) {
+		begun <- true
+		<-over
+		return nil, nil
+	}
+	bench := bench(t, New("hanger").CallsAtOnce(1).Action("hang", Do(hang)).Read().Long().Done())
+	first := make(chan int)
+	go func() { first <- bench.Send(context.Background(), Sent{Operation: "hang"}).Code }()
+	<-begun
+	busy := bench.Send(context.Background(), Sent{Operation: "hang"})
+	if busy.Code != 503 || busy.Header().Get("Content-Type") != problemKind {
+		t.Errorf("%d %s", busy.Code, busy.Body)
+	}
+	close(over)
+	if code := <-first; code != 200 {
+		t.Error(code)
 	}
 }
 

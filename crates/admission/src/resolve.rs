@@ -179,20 +179,25 @@ pub(crate) fn resolve_rest(world: &World, call: &RestCall<'_>) -> Result<RestMat
             }
             _ => texts,
         };
-        input.insert(name.to_owned(), coerce::coerce_texts(schema, member(name), &split));
+        let value = coerce::coerce_texts(schema, member(name), &split);
+        // What was written another way already (`filter[a]=1`, a part of the path) is not written over: the schema refuses the
+        // second by name.
+        let name = if input.contains_key(name) { format!("{name}, given twice") } else { name.to_owned() };
+        input.insert(name, value);
     }
     Ok(RestMatch { action, input })
 }
 
-/// An object that was written as several pairs, taken out of them: `filter[name]=x`, or a pair for each of its members.
+/// An object that was written as several pairs, taken out of them: `filter[name]=x`, or a pair for each of its members. A pair
+/// that has no place in it (`filter[a][b]=2` beside `filter[a]=1`) is left where it is.
 fn object_of(
     root: &Value,
     schema: &Value,
     (parameter, parameters): (&Parameter, &[Parameter]),
     by_name: &mut BTreeMap<&str, Vec<&str>>,
 ) -> Option<Value> {
-    let properties = schema.get("properties").and_then(Value::as_object);
     let is_deep = parameter.style == Style::DeepObject;
+    let properties = meant(root, schema).get("properties").and_then(Value::as_object);
     let is_spread = parameter.explode && parameter.style == Style::Usual && properties.is_some();
     if !(is_deep || is_spread) {
         return None;
@@ -210,29 +215,106 @@ fn object_of(
         by_name.keys().filter_map(|name| Some((*name, key_of(name)?))).collect();
     let mut object = Map::new();
     for (name, key) in keys {
+        let Some((last, way)) = key.split_last() else { continue };
+        let Some(here) = inside(&mut object, way) else { continue };
         let texts = by_name.remove(name).unwrap_or_default();
-        let (last, way) = key.split_last()?;
-        let mut here = &mut object;
-        for part in way {
-            let inner = here.entry(part.clone()).or_insert_with(|| Value::Object(Map::new()));
-            here = inner.as_object_mut()?;
-        }
-        let of_member = properties.filter(|_| way.is_empty()).and_then(|properties| properties.get(last));
-        here.insert(last.clone(), coerce::coerce_texts(root, of_member.unwrap_or(&Value::Null), &texts));
+        let of_member = key.iter().fold(schema, |schema, part| {
+            let properties = meant(root, schema).get("properties");
+            properties.and_then(|properties| properties.get(part)).unwrap_or(&Value::Null)
+        });
+        here.insert(last.clone(), coerce::coerce_texts(root, of_member, &texts));
     }
     (!object.is_empty()).then_some(Value::Object(object))
 }
 
+/// The object at the end of this way, made where nothing is; none where something else is.
+fn inside<'o>(object: &'o mut Map<String, Value>, way: &[String]) -> Option<&'o mut Map<String, Value>> {
+    way.iter().try_fold(object, |here, part| {
+        here.entry(part.clone()).or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+    })
+}
+
+/// References after one another that are followed.
+const MOST_REFERENCES: usize = 32;
+
+/// The schema itself, or the one that its `$ref` leads to.
+fn meant<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
+    let mut schema = schema;
+    for _ in 0..MOST_REFERENCES {
+        let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#'));
+        let Some(target) = pointer.and_then(|pointer| root.pointer(pointer)) else { break };
+        schema = target;
+    }
+    schema
+}
+
 /// Whether the schema asks for an array: then one comma-separated text stands for several values.
 fn takes_array(root: &Value, schema: &Value) -> bool {
-    let schema =
-        match schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')) {
-            Some(pointer) => root.pointer(pointer).unwrap_or(schema),
-            None => schema,
-        };
-    match schema.get("type") {
+    match meant(root, schema).get("type") {
         Some(Value::String(kind)) => kind == "array",
         Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the pairs of a query become for one parameter, and which are left.
+    fn object(schema: &Value, parameter: &Value, query: &[(&str, &str)]) -> (Value, Vec<String>) {
+        let mut given = json!({"name": "filter", "wire_name": "filter", "place": "query"});
+        given.as_object_mut().unwrap().extend(parameter.as_object().unwrap().clone());
+        let parameter: Parameter = serde_json::from_value(given).unwrap();
+        let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, value) in query {
+            by_name.entry(name).or_default().push(value);
+        }
+        let all = [parameter.clone()];
+        let found = object_of(schema, &schema["properties"]["filter"], (&parameter, &all), &mut by_name);
+        (found.unwrap_or(Value::Null), by_name.keys().map(|name| (*name).to_owned()).collect())
+    }
+
+    fn by_reference() -> Value {
+        json!({
+            "properties": {"filter": {"$ref": "#/$defs/Named"}},
+            "$defs": {
+                "Named": {"$ref": "#/$defs/Filter"},
+                "Filter": {"type": "object", "properties": {
+                    "a": {"type": "integer"},
+                    "name": {"type": "string"},
+                    "size": {"$ref": "#/$defs/Size"}
+                }},
+                "Size": {"type": "object", "properties": {"most": {"type": "integer"}}},
+                "Itself": {"$ref": "#/$defs/Itself"}
+            }
+        })
+    }
+
+    #[test]
+    fn a_pair_that_has_no_place_loses_nothing() {
+        let deep = json!({"style": "deep_object"});
+        let (found, left) =
+            object(&by_reference(), &deep, &[("filter[a]", "1"), ("filter[a][b]", "2"), ("other", "x")]);
+        assert_eq!(found, json!({"a": 1}));
+        assert_eq!(left, ["filter[a][b]", "other"], "the schema refuses these by name");
+    }
+
+    #[test]
+    fn members_are_found_behind_references_and_inside_one_another() {
+        let schema = by_reference();
+        let pairs = [("filter[a]", "1"), ("filter[name]", "7"), ("filter[size][most]", "9")];
+        let expected = json!({"a": 1, "name": "7", "size": {"most": 9}});
+        assert_eq!(object(&schema, &json!({"style": "deep_object"}), &pairs), (expected, Vec::new()));
+        let spread = object(&schema, &json!({"explode": true}), &[("a", "1"), ("b", "2")]);
+        assert_eq!(spread, (json!({"a": 1}), vec!["b".to_owned()]));
+        assert_eq!(
+            meant(&schema, &schema["$defs"]["Itself"])["$ref"],
+            "#/$defs/Itself",
+            "a circle ends somewhere"
+        );
+        assert!(takes_array(&json!({"$defs": {"L": {"type": "array"}}}), &json!({"$ref": "#/$defs/L"})));
     }
 }

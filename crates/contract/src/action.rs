@@ -259,7 +259,7 @@ pub struct Parameter {
     /// How the value is written there.
     #[serde(default, skip_serializing_if = "Style::is_usual")]
     pub style: Style,
-    /// In a body of several parts: the media type of this part.
+    /// In a body of several parts: the media type of this part. In a form: that of a field that is JSON by its document's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
 }
@@ -271,7 +271,7 @@ pub enum Style {
     /// `form` in a query, a cookie or a form; `simple` in a path or a header; JSON in a JSON body.
     #[default]
     Usual,
-    /// As JSON.
+    /// As JSON; a field of a form of which its document does not say so itself only where it is an object.
     Json,
     /// An array joined by spaces.
     Spaces,

@@ -35,7 +35,7 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("`{}` {why}", text.chars().take(LONGEST).collect::<String>());
+        let wrong = |why: &str| format!("{} {why}", shown(text));
         let form = "is not of the form http://host:port or https://host:port/prefix";
         if text.len() > LONGEST {
             return Err(wrong("is too long for an address"));
@@ -73,6 +73,14 @@ impl FromStr for Address {
         };
         Ok(Self { secure, host, port, path: path.to_owned() })
     }
+}
+
+/// What is no address, as it may be told of it: not what stands where passwords and keys do.
+fn shown(text: &str) -> String {
+    if text.contains(['@', '?', '#']) {
+        return "an address with a user name, a password, a query or a fragment".to_owned();
+    }
+    format!("`{}`", text.chars().take(LONGEST).collect::<String>())
 }
 
 /// A name whose last label is a number would be taken for an IP address by some and for a name by others.

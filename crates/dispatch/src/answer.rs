@@ -143,7 +143,14 @@ pub(crate) fn failure(
     ProviderError::Failed(problem)
 }
 
-fn is_problem(headers: &HeaderMap) -> bool {
+/// A 503 by whatever stands before a provider. In the provider's own words (a problem) it is about this one call: what that
+/// needs is not there, or there is no room. Others may need something else, so they are not kept from trying.
+pub(crate) fn says_that_it_is_down(provider: &Provider, status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE && (provider.foreign.is_some() || !is_problem(headers))
+}
+
+/// Whether it is a problem (RFC 9457), which by the protocol is the provider's own word.
+pub(crate) fn is_problem(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
@@ -208,6 +215,11 @@ const PASSED_ON: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        credentials::Credentials,
+        provider::{DocumentPlace, Foreign, Limits},
+        transport::Transport,
+    };
     use http::HeaderValue;
 
     #[test]
@@ -239,5 +251,26 @@ mod tests {
         told.sort();
         expected.sort();
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_one_call_needs_keeps_no_other_from_trying() {
+        let own = || Provider::new("a", Transport::Embedded(axum::Router::new()), Limits::default());
+        let foreign = own().with_foreign(Foreign {
+            document: DocumentPlace::Url("http://127.0.0.1:1/openapi.json".to_owned()),
+            credentials: Credentials::None,
+            shows_token: false,
+            servers: Vec::new(),
+        });
+        let is_down = |provider: &Provider, status: u16, kind: &'static str| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            says_that_it_is_down(provider, StatusCode::from_u16(status).unwrap(), &headers)
+        };
+        let problem = "application/problem+json";
+        assert!(is_down(&own(), 503, "text/html"), "something before it says so");
+        assert!(!is_down(&own(), 503, problem), "it is there, and says that something else is not");
+        assert!(!is_down(&own(), 500, problem));
+        assert!(!is_down(&own(), 200, "application/json"));
+        assert!(is_down(&foreign, 503, problem), "it knows nothing of the protocol");
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     written,
 };
 
-/// How long asking for a token may take.
+/// How long a call waits for a token, also while another asks for it.
 const TIME: Duration = Duration::from_secs(10);
 /// Largest answer, bytes.
 const LARGEST: usize = 64 * 1024;
@@ -52,6 +52,7 @@ pub struct ClientCredentials {
     request: TokenRequest,
     client: HttpClient,
     clock: Arc<dyn Clock>,
+    time: Duration,
     held: ArcSwapOption<Held>,
     /// Held by who asks for a new one.
     asking: Mutex<()>,
@@ -66,32 +67,20 @@ struct Held {
 impl ClientCredentials {
     /// Asks with this client when a token is needed first.
     pub fn new(request: TokenRequest, client: HttpClient, clock: Arc<dyn Clock>) -> Self {
-        Self { request, client, clock, held: ArcSwapOption::empty(), asking: Mutex::new(()) }
+        Self { request, client, clock, time: TIME, held: ArcSwapOption::empty(), asking: Mutex::new(()) }
     }
 
     /// The value of `Authorization`.
     pub(crate) async fn token(&self) -> Result<HeaderValue, ProviderError> {
         let now = self.clock.now();
         let held = self.held.load_full().filter(|held| now < held.until);
-        let _asking = match &held {
-            Some(held) if now < held.renewed_from => return Ok(held.bearer.clone()),
-            // Renewed by one, while the others go on with what still holds.
-            Some(held) => match self.asking.try_lock() {
-                Ok(asking) => asking,
-                Err(_) => return Ok(held.bearer.clone()),
-            },
-            None => self.asking.lock().await,
-        };
-        let now = self.clock.now();
-        if let Some(newer) = self.held.load_full().filter(|newer| now < newer.renewed_from) {
-            return Ok(newer.bearer.clone());
-        }
-        match self.ask().await {
-            Ok(new) => {
-                let bearer = new.bearer.clone();
-                self.held.store(Some(Arc::new(new)));
-                Ok(bearer)
-            }
+        // One that hangs keeps each call that waits as long as one question may take, and not for one after the other.
+        let renewed = tokio::time::timeout(self.time, self.renewed(held.as_deref(), now)).await;
+        let renewed = renewed.unwrap_or_else(|_| {
+            Err(format!("{} did not answer within {} s", self.request.url, self.time.as_secs()))
+        });
+        match renewed {
+            Ok(bearer) => Ok(bearer),
             Err(why) => match held {
                 Some(held) => {
                     tracing::warn!(why, "a token could not be renewed; the old one still holds");
@@ -106,6 +95,27 @@ impl ClientCredentials {
                 )),
             },
         }
+    }
+
+    /// A token that holds; asked for when there is none, or when the one that is `held` ends soon.
+    async fn renewed(&self, held: Option<&Held>, now: Timestamp) -> Result<HeaderValue, String> {
+        let _asking = match held {
+            Some(held) if now < held.renewed_from => return Ok(held.bearer.clone()),
+            // Renewed by one, while the others go on with what still holds.
+            Some(held) => match self.asking.try_lock() {
+                Ok(asking) => asking,
+                Err(_) => return Ok(held.bearer.clone()),
+            },
+            None => self.asking.lock().await,
+        };
+        let now = self.clock.now();
+        if let Some(newer) = self.held.load_full().filter(|newer| now < newer.renewed_from) {
+            return Ok(newer.bearer.clone());
+        }
+        let new = self.ask().await?;
+        let bearer = new.bearer.clone();
+        self.held.store(Some(Arc::new(new)));
+        Ok(bearer)
     }
 
     /// Forgets this token. `true`: it was the one that is held, so that another can be asked for.
@@ -146,19 +156,13 @@ impl ClientCredentials {
             let told = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
             request.headers_mut().insert(header::AUTHORIZATION, sensitive(&told)?);
         }
-        let answered = tokio::time::timeout(TIME, async {
-            let response = self.client.send(request).await.map_err(|error| match error {
-                NoAnswer::NotConnected(why) | NoAnswer::Cut(why) => why,
-            })?;
-            let (head, body) = response.into_parts();
-            let body = read_body(body, LARGEST).await.map_err(|error| format!("{error:?}"))?;
-            Ok::<_, String>((head.status, body))
-        });
-        let (status, body) = match answered.await {
-            Ok(answered) => answered.map_err(|why| format!("{}: {why}", asked.url))?,
-            Err(_) => return Err(format!("{} did not answer within {} s", asked.url, TIME.as_secs())),
-        };
-        self.held_of(status, &body)
+        let told = |why: String| format!("{}: {why}", asked.url);
+        let response = self.client.send(request).await.map_err(|error| match error {
+            NoAnswer::NotConnected(why) | NoAnswer::Cut(why) => told(why),
+        })?;
+        let (head, body) = response.into_parts();
+        let body = read_body(body, LARGEST).await.map_err(|error| told(format!("{error:?}")))?;
+        self.held_of(head.status, &body)
     }
 
     /// Reads an answer. Nothing of it is told but the error's own word, since the rest may be a token.
@@ -198,5 +202,37 @@ impl ClientCredentials {
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ClientCredentials({} at {})", self.request.client_id, self.request.url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guichet_contract::SystemClock;
+    use tokio::{net::TcpListener, time::Instant};
+
+    use super::*;
+    use crate::transport::http_client;
+
+    #[tokio::test]
+    async fn an_issuer_that_hangs_keeps_nobody_longer_than_one_question_takes() {
+        // Taken by the system, and never by anybody else.
+        let issuer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let request = TokenRequest {
+            url: format!("http://{}", issuer.local_addr().unwrap()),
+            client_id: "guichet".to_owned(),
+            client_secret: SecretString::from("hunter2"),
+            scope: None,
+            audience: None,
+            in_body: false,
+        };
+        let new = ClientCredentials::new(request, http_client().unwrap(), Arc::new(SystemClock));
+        let credentials = ClientCredentials { time: Duration::from_secs(1), ..new };
+        let begun = Instant::now();
+        let (one, other, third) = tokio::join!(credentials.token(), credentials.token(), credentials.token());
+        assert!(begun.elapsed() < Duration::from_millis(1_900), "{:?}", begun.elapsed());
+        for told in [one, other, third] {
+            let Err(ProviderError::NotSent(why)) = told else { panic!("{told:?}") };
+            assert!(why.detail.contains("did not answer within 1 s"), "{why:?}");
+        }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -87,12 +90,14 @@ impl Dispatch {
         })
     }
 
-    /// Sends, within the deadline, and gives the answer's head with its body still to be read.
+    /// Sends, within the deadline, and gives the answer's head with its body still to be read. `sent` is true from the moment on
+    /// at which something may have been done.
     async fn send(
         &self,
         provider: &Provider,
         call: &ProviderCall<'_>,
         mode: Mode,
+        sent: &AtomicBool,
     ) -> Result<(Response<AnswerBody>, OwnedSemaphorePermit), ProviderError> {
         if let Some(absent) = provider.absent(self.clock.now()) {
             return Err(ProviderError::NotSent(absent));
@@ -108,9 +113,9 @@ impl Dispatch {
             operation = call.action.operation,
         );
         let effect = if mode == Mode::Perform { call.action.effect } else { Effect::Read };
-        match self.answered(provider, call, mode, request).instrument(span).await? {
+        match self.answered(provider, call, (mode, request), sent).instrument(span).await? {
             Ok(response) => {
-                if response.status() == 503 {
+                if answer::says_that_it_is_down(provider, response.status(), response.headers()) {
                     provider.failed(self.clock.now());
                 } else {
                     provider.succeeded();
@@ -139,10 +144,11 @@ impl Dispatch {
         &self,
         provider: &Provider,
         call: &ProviderCall<'_>,
-        mode: Mode,
-        request: Request<Full<Bytes>>,
+        (mode, request): (Mode, Request<Full<Bytes>>),
+        sent: &AtomicBool,
     ) -> Result<Result<Response<AnswerBody>, NoAnswer>, ProviderError> {
         let may_repeat = mode != Mode::Perform || call.action.effect == Effect::Read;
+        sent.store(true, Ordering::Relaxed);
         let Some(foreign) = &provider.foreign else {
             return Ok(provider.transport.send(request, may_repeat).await);
         };
@@ -153,7 +159,9 @@ impl Dispatch {
         let answer = provider.transport.send(request, may_repeat).await;
         let is_refused = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED);
         if is_refused && foreign.credentials.are_refused(&shown) {
+            sent.store(false, Ordering::Relaxed);
             let again = self.request(provider, call, mode).await?;
+            sent.store(true, Ordering::Relaxed);
             return Ok(provider.transport.send(again, may_repeat).await);
         }
         Ok(answer)
@@ -192,13 +200,25 @@ impl Dispatch {
         }
     }
 
-    fn late(&self, provider: &Provider, effect: Effect, timeout: Duration) -> ProviderError {
+    /// The time is over. A call that was not sent by then was surely not performed, and says nothing about its provider.
+    fn late(
+        &self,
+        provider: &Provider,
+        effect: Effect,
+        timeout: Duration,
+        sent: &AtomicBool,
+    ) -> ProviderError {
+        let seconds = timeout.as_secs_f64();
+        if !sent.load(Ordering::Relaxed) {
+            let why = format!("a token for it, or room, could not be had within {seconds} s");
+            return ProviderError::unreachable(&provider.name, why);
+        }
         provider.failed(self.clock.now());
         answer::unreadable(
             provider,
             effect,
             code::PROVIDER_SILENT,
-            &format!("did not answer within {} s", timeout.as_secs_f64()),
+            &format!("did not answer within {seconds} s"),
         )
     }
 }
@@ -207,15 +227,16 @@ impl Dispatch {
 impl Providers for Dispatch {
     async fn plan(&self, call: &ProviderCall<'_>) -> Result<Plan, ProviderError> {
         let provider = self.provider(&call.action.provider)?;
+        let sent = AtomicBool::new(false);
         // A plan changes nothing, so nothing about it is ever unknown.
         let planned = async {
-            let (response, _room) = self.send(&provider, call, Mode::Plan).await?;
+            let (response, _room) = self.send(&provider, call, Mode::Plan, &sent).await?;
             answer::result(&provider, Effect::Read, response).await
         };
         let time = call.timeout.min(PLAN_TIME);
         let value = tokio::time::timeout(time, planned)
             .await
-            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, time)))
+            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, time, &sent)))
             .map_err(|error| match error {
                 // Only the provider's own "no" means that it cannot be done; a plan that did not come about tells nothing.
                 ProviderError::Failed(problem) if answer::is_a_no(&problem) => ProviderError::Failed(problem),
@@ -261,8 +282,9 @@ impl Providers for Dispatch {
     ) -> Result<Advanced, ProviderError> {
         let provider = self.provider(&call.action.provider)?;
         let effect = call.action.effect;
+        let sent = AtomicBool::new(false);
         let performed = async {
-            let (response, _room) = self.send(&provider, call, Mode::Perform).await?;
+            let (response, _room) = self.send(&provider, call, Mode::Perform, &sent).await?;
             if response.status().is_success() && is_event_stream(&response) {
                 return story::follow(&provider, effect, response.into_body(), reporter).await;
             }
@@ -270,19 +292,20 @@ impl Providers for Dispatch {
         };
         tokio::time::timeout(call.timeout, performed)
             .await
-            .unwrap_or_else(|_| Err(self.late(&provider, effect, call.timeout)))
+            .unwrap_or_else(|_| Err(self.late(&provider, effect, call.timeout, &sent)))
     }
 
     async fn recall(&self, call: &ProviderCall<'_>, cancel: bool) -> Result<Remembered, ProviderError> {
         let provider = self.provider(&call.action.provider)?;
         let mode = if cancel { Mode::Cancel } else { Mode::Outcome };
+        let sent = AtomicBool::new(false);
         let recalled = async {
-            let (response, _room) = self.send(&provider, call, mode).await?;
+            let (response, _room) = self.send(&provider, call, mode, &sent).await?;
             answer::result(&provider, Effect::Read, response).await
         };
         let told = tokio::time::timeout(PLAN_TIME, recalled)
             .await
-            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, PLAN_TIME)))?;
+            .unwrap_or_else(|_| Err(self.late(&provider, Effect::Read, PLAN_TIME, &sent)))?;
         let is = |name: &str| told.get(name).and_then(serde_json::Value::as_bool);
         match is("known") {
             Some(false) => {
@@ -301,9 +324,11 @@ impl Providers for Dispatch {
     async fn forward(&self, call: &ProviderCall<'_>) -> Result<Forwarded, ProviderError> {
         let provider = self.provider(&call.action.provider)?;
         let until = tokio::time::Instant::now() + call.timeout;
-        let (response, room) = tokio::time::timeout(call.timeout, self.send(&provider, call, Mode::Perform))
+        let sent = AtomicBool::new(false);
+        let sending = self.send(&provider, call, Mode::Perform, &sent);
+        let (response, room) = tokio::time::timeout(call.timeout, sending)
             .await
-            .unwrap_or_else(|_| Err(self.late(&provider, call.action.effect, call.timeout)))?;
+            .unwrap_or_else(|_| Err(self.late(&provider, call.action.effect, call.timeout, &sent)))?;
         let (head, body) = response.into_parts();
         let headers = answer::passed_on(&head.headers);
         let limit = provider.limits.answer_bytes;
@@ -343,4 +368,86 @@ fn is_event_stream(response: &Response<AnswerBody>) -> bool {
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use guichet_contract::{
+        Principal, SystemClock,
+        openapi::{Strictness, read},
+    };
+    use guichet_operations::Told;
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        Carry, ClientCredentials, Credentials, DocumentPlace, Foreign, Limits, TokenRequest, Transport,
+        token::Claims, transport::http_client,
+    };
+
+    /// Nobody who is called ever answers.
+    struct Silence;
+
+    #[async_trait]
+    impl Carry for Silence {
+        async fn carry(&self, _: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, NoAnswer> {
+            std::future::pending().await
+        }
+    }
+
+    #[async_trait]
+    impl Reporter for Silence {
+        async fn tell(&self, _: Told) {}
+    }
+
+    impl SignTokens for Silence {
+        fn sign(&self, _: &Claims<'_>) -> Result<String, String> {
+            Err("nobody is shown this".to_owned())
+        }
+    }
+
+    fn shop(credentials: Credentials) -> Dispatch {
+        let document = DocumentPlace::File("shop.yaml".into());
+        let foreign = Foreign { document, credentials, shows_token: false, servers: Vec::new() };
+        let provider = Provider::new("shop", Transport::Carried(Arc::new(Silence)), Limits::default());
+        Dispatch::new(vec![provider.with_foreign(foreign)], Arc::new(Silence), Arc::new(SystemClock))
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_time_was_over_before_it_was_sent_was_not_done() {
+        let document = json!({"openapi": "3.1.0", "info": {"title": "Shop", "version": "1"},
+            "paths": {"/things": {"post": {"operationId": "make", "responses": {}}}}});
+        let action = read("shop", &document, Strictness::Lenient).unwrap().actions.remove(0);
+        let (input, ada) = (json!({}), Principal::person("ada"));
+        let call = ProviderCall {
+            timeout: Duration::from_millis(50),
+            ..ProviderCall::of(&action, &input, &ada, "staging")
+        };
+        // Taken by the system, and never by anybody else: an issuer that hangs.
+        let issuer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let request = TokenRequest {
+            url: format!("http://{}", issuer.local_addr().unwrap()),
+            client_id: "guichet".to_owned(),
+            client_secret: "hunter2".into(),
+            scope: None,
+            audience: None,
+            in_body: false,
+        };
+        let client = ClientCredentials::new(request, http_client().unwrap(), Arc::new(SystemClock));
+        let waits_for_a_token = shop(Credentials::Client(Box::new(client)));
+        let is_sent = shop(Credentials::None);
+        for _ in 0..5 {
+            let unsent = waits_for_a_token.advance(&call, &Silence).await.unwrap_err();
+            assert!(
+                matches!(&unsent, ProviderError::NotSent(why) if why.code == code::PROVIDER_UNREACHABLE),
+                "{unsent:?}"
+            );
+            let silent = is_sent.advance(&call, &Silence).await.unwrap_err();
+            assert!(matches!(silent, ProviderError::Silent(_)), "{silent:?}");
+        }
+        // Who was never called did not fail.
+        let state = |dispatch: &Dispatch| dispatch.status()[0].state.clone();
+        assert_eq!((state(&waits_for_a_token).as_str(), state(&is_sent).as_str()), ("ready", "resting"));
+    }
 }

@@ -6,12 +6,18 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use guichet_contract::{Clock, Instance, Registration};
-use http::{Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
+use futures_util::{StreamExt as _, stream};
+use guichet_contract::{Clock, Instance, Registration, code};
+use http::{Request, Response, StatusCode, Uri};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
 use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::transport::{AnswerBody, HttpClient, NoAnswer};
+use crate::{
+    answer,
+    transport::{AnswerBody, HttpClient, NoAnswer},
+};
 
 /// How long an instance that did not answer is called only when no other is there, milliseconds.
 const REST_MS: i64 = 5_000;
@@ -19,6 +25,8 @@ const REST_MS: i64 = 5_000;
 const PATIENCE_MS: i64 = 2_000;
 /// So many instances are tried for one call.
 const TRIES: usize = 3;
+/// Bytes of a problem that are looked through for what it says; a longer one is taken for an answer like any other.
+const MOST_OF_A_PROBLEM: usize = 64 * 1024;
 
 /// The instances of one provider, as they were registered last.
 pub struct Instances {
@@ -103,7 +111,8 @@ impl Instances {
     }
 
     /// Calls one of them. Who surely was not called is passed over for the next, and so is who cut the connection or says
-    /// that it is too busy, when a call may be repeated or surely was not performed.
+    /// that it is too busy, when a call may be repeated or surely was not performed. That what the call needs is not there is
+    /// an answer like any other: the next would say the same.
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
@@ -118,12 +127,18 @@ impl Instances {
                 Ok(request) => self.client.send(request).await,
                 Err(why) => Err(NoAnswer::NotConnected(why)),
             };
-            waiting.is_over = true;
-            let passed_over = match &answer {
-                Ok(response) if !is_too_busy(response) => return answer,
-                Ok(_) | Err(NoAnswer::NotConnected(_)) => true,
-                Err(NoAnswer::Cut(_)) => may_repeat,
+            let (answer, passed_over) = match answer {
+                Ok(response) => match looked_into(response).await {
+                    (response, false) => {
+                        waiting.is_over = true;
+                        return Ok(response);
+                    }
+                    (response, true) => (Ok(response), true),
+                },
+                Err(NoAnswer::NotConnected(why)) => (Err(NoAnswer::NotConnected(why)), true),
+                Err(NoAnswer::Cut(why)) => (Err(NoAnswer::Cut(why)), may_repeat),
             };
+            waiting.is_over = true;
             spot.rest(self.clock.now());
             let (instance, url) = (spot.instance.id.as_str(), spot.instance.url.as_str());
             tracing::warn!(
@@ -196,11 +211,32 @@ fn at(request: &Request<Full<Bytes>>, base: &str) -> Result<Request<Full<Bytes>>
     Ok(there)
 }
 
-/// A 503 as a problem says by the protocol that nothing was done.
-fn is_too_busy(response: &Response<AnswerBody>) -> bool {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    response.status() == StatusCode::SERVICE_UNAVAILABLE
-        && kind.is_some_and(|kind| kind.starts_with("application/problem+json"))
+/// The answer, and whether it says that this instance has no room for the call, so that nothing was done and another may have
+/// it. Only a problem can say so; its body is read for it, and is there to be read again.
+async fn looked_into(response: Response<AnswerBody>) -> (Response<AnswerBody>, bool) {
+    let is_problem = answer::is_problem(response.headers());
+    if response.status() != StatusCode::SERVICE_UNAVAILABLE || !is_problem {
+        return (response, false);
+    }
+    let (head, mut body) = response.into_parts();
+    let (mut frames, mut text) = (Vec::new(), Vec::new());
+    while text.len() <= MOST_OF_A_PROBLEM
+        && let Some(frame) = body.frame().await
+    {
+        if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
+            text.extend_from_slice(data);
+        }
+        let is_cut = frame.is_err();
+        frames.push(frame);
+        if is_cut {
+            break;
+        }
+    }
+    let told: Option<Value> = serde_json::from_slice(&text).ok();
+    let is_too_busy =
+        told.as_ref().and_then(|told| told.get("code")).is_some_and(|told| told == code::PROVIDER_BUSY);
+    let body = StreamBody::new(stream::iter(frames).chain(BodyStream::new(body)));
+    (Response::from_parts(head, body.boxed_unsync()), is_too_busy)
 }
 
 #[cfg(test)]
@@ -309,5 +345,42 @@ mod tests {
         assert_eq!((first(&of, 11), first(&of, 11)), ("b".to_owned(), "b".to_owned()));
         *clock.0.lock().unwrap() += SignedDuration::from_secs(60);
         assert_ne!(first(&of, 70), first(&of, 70));
+    }
+
+    /// An instance that answers every call with this problem.
+    async fn answering(code: &'static str) -> (String, Arc<AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let router = axum::Router::new().fallback(move || async move {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let kind = [(http::header::CONTENT_TYPE, "application/problem+json")];
+            let body = serde_json::json!({"status": 503, "code": code, "detail": "no"}).to_string();
+            (StatusCode::SERVICE_UNAVAILABLE, kind, body)
+        });
+        drop(tokio::spawn(async move { axum::serve(listener, router).await }));
+        (url, calls)
+    }
+
+    #[tokio::test]
+    async fn who_is_too_busy_is_passed_over_and_who_lacks_something_is_not() {
+        for (code, called, rests) in [(code::PROVIDER_BUSY, 2, 15_000), (code::PROVIDER_FAILED, 1, 0)] {
+            let (one, of_one) = answering(code).await;
+            let (other, of_other) = answering(code).await;
+            let (of, _) = instances(vec![
+                Instance { url: one, ..instance("a", 1, "1") },
+                Instance { url: other, ..instance("b", 2, "1") },
+            ]);
+            let request = Request::get("/x").body(Full::new(Bytes::new())).unwrap();
+            let answer = of.send(request, false).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let told: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(told["code"], code, "the answer is whole");
+            assert_eq!(of_one.load(Ordering::Relaxed) + of_other.load(Ordering::Relaxed), called, "{code}");
+            let spots = of.listed().spots;
+            assert!(spots.iter().all(|spot| spot.rests_until.load(Ordering::Relaxed) == rests), "{code}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use base64::{
 };
 use guichet_contract::{
     Digest,
-    action::{Parameter, Style},
+    action::{Parameter, Place, Style},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -21,6 +21,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Why a value cannot be a part of a path.
+const NO_PART: &str = "a part of a path cannot be empty, `.` or `..`";
 
 /// A value as text.
 pub(crate) fn text_of(value: &Value) -> Cow<'_, str> {
@@ -52,6 +55,7 @@ pub(crate) fn add_to_path(
         add_encoded(path, &parameter.wire_name);
         path.push('=');
     };
+    let start = path.len();
     path.push_str(before);
     match value {
         Value::Array(items) if parameter.style != Style::Json => {
@@ -65,7 +69,7 @@ pub(crate) fn add_to_path(
                 add_encoded(path, &text_of(item));
             }
             if items.is_empty() {
-                return Err("a part of a path cannot be empty");
+                return Err(NO_PART);
             }
         }
         Value::Object(members) if parameter.style != Style::Json => {
@@ -81,21 +85,28 @@ pub(crate) fn add_to_path(
                 add_encoded(path, &text_of(value));
             }
             if members.is_empty() {
-                return Err("a part of a path cannot be empty");
+                return Err(NO_PART);
             }
         }
         value => {
-            let text = text_of(value);
-            if before.is_empty() && matches!(&*text, "" | "." | "..") {
-                return Err("a part of a path cannot be empty, `.` or `..`");
-            }
             if named {
                 name(path);
             }
-            add_encoded(path, &text);
+            add_encoded(path, &text_of(value));
         }
     }
+    // However it came about: such a part leads elsewhere than the document says.
+    if path.get(start..).is_some_and(|written| matches!(written, "" | "." | "..")) {
+        return Err(NO_PART);
+    }
     Ok(())
+}
+
+/// Whether a field of a form is written as JSON: one that is JSON by its document's word always, one that may be an object
+/// only where it is one.
+fn is_json(parameter: &Parameter, value: &Value) -> bool {
+    parameter.style == Style::Json
+        && (parameter.place != Place::BodyMember || parameter.content_type.is_some() || value.is_object())
 }
 
 /// The pairs of a query, a form or a cookie, not encoded.
@@ -103,7 +114,15 @@ pub(crate) fn pairs(parameter: &Parameter, value: &Value) -> Vec<(String, String
     let name = &parameter.wire_name;
     let one = |text: String| vec![(name.clone(), text)];
     let between = match parameter.style {
-        Style::Json => return one(value.to_string()),
+        // A field that is nothing is not there: a form has no word for it.
+        _ if parameter.place == Place::BodyMember && value.is_null() && !is_json(parameter, value) => {
+            return Vec::new();
+        }
+        Style::Json if is_json(parameter, value) => return one(value.to_string()),
+        Style::Json => {
+            let items = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+            return items.iter().map(|item| (name.clone(), text_of(item).into_owned())).collect();
+        }
         Style::DeepObject => {
             let mut pairs = Vec::new();
             add_deep(&mut pairs, name, value);
@@ -223,7 +242,8 @@ impl Parts {
     /// One member of the input: a part, or one for each item of a list.
     pub(crate) fn add(&mut self, parameter: &Parameter, value: &Value) -> Result<(), &'static str> {
         match value {
-            Value::Array(items) if parameter.style != Style::Json => {
+            Value::Null if !is_json(parameter, value) => Ok(()),
+            Value::Array(items) if !is_json(parameter, value) => {
                 items.iter().try_for_each(|item| self.add_one(parameter, item))
             }
             value => self.add_one(parameter, value),
@@ -234,7 +254,7 @@ impl Parts {
         let name = quoted(&parameter.wire_name);
         let usual = match parameter.style {
             Style::Bytes => Some("application/octet-stream"),
-            Style::Json => Some("application/json"),
+            Style::Json if is_json(parameter, value) => Some("application/json"),
             _ => None,
         };
         let mut head = format!("--{}\r\nContent-Disposition: form-data; name=\"{name}\"", self.boundary);
@@ -250,7 +270,9 @@ impl Parts {
         self.body.extend_from_slice(b"\r\n\r\n");
         match parameter.style {
             Style::Bytes => self.body.extend(bytes_of(value)?),
-            Style::Json => self.body.extend_from_slice(value.to_string().as_bytes()),
+            Style::Json if is_json(parameter, value) => {
+                self.body.extend_from_slice(value.to_string().as_bytes());
+            }
             _ => self.body.extend_from_slice(text_of(value).as_bytes()),
         }
         self.body.extend_from_slice(b"\r\n");
@@ -274,7 +296,6 @@ fn quoted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use guichet_contract::action::Place;
     use serde_json::json;
 
     use super::*;
@@ -303,9 +324,26 @@ mod tests {
                 assert_eq!(path, expected, "{style:?} {explode}");
             }
         }
-        for value in [json!(""), json!(".."), json!([])] {
+        for (style, values) in [
+            (Style::Usual, vec![json!(""), json!(".."), json!([]), json!([""]), json!([".."]), json!({})]),
+            (Style::Json, vec![json!(".")]),
+            (Style::Label, vec![json!(""), json!("."), json!([""]), json!(["."])]),
+        ] {
+            for value in values {
+                let mut path = "/v1/".to_owned();
+                let written = add_to_path(&mut path, &parameter(Place::Path, style, false), &value);
+                assert_eq!(written, Err(NO_PART), "{style:?} {value}");
+            }
+        }
+        // With something around them they are words like any other.
+        for (style, value, expected) in [
+            (Style::Label, json!(".."), "..."),
+            (Style::Matrix, json!(".."), ";color=.."),
+            (Style::Usual, json!(["..", ".."]), "..,.."),
+        ] {
             let mut path = String::new();
-            assert!(add_to_path(&mut path, &parameter(Place::Path, Style::Usual, false), &value).is_err());
+            add_to_path(&mut path, &parameter(Place::Path, style, false), &value).unwrap();
+            assert_eq!(path, expected);
         }
         let mut path = String::new();
         add_to_path(&mut path, &parameter(Place::Path, Style::Usual, false), &json!("a/b?c")).unwrap();
@@ -329,6 +367,36 @@ mod tests {
             let written = form(&pairs(&parameter(Place::Query, style, explode), value));
             assert_eq!(written, expected, "{style:?} {explode}");
         }
+    }
+
+    /// What a document leaves open is decided by the value: a text is not written in quotation marks.
+    #[test]
+    fn a_field_of_any_type_is_json_only_when_it_is_an_object() {
+        let open = parameter(Place::BodyMember, Style::Json, false);
+        for (value, expected) in [
+            (json!("abc"), "color=abc"),
+            (json!(5), "color=5"),
+            (json!(null), ""),
+            (json!(["a", {"b": 1}]), "color=a&color=%7B%22b%22%3A1%7D"),
+            (json!({"a": "b"}), "color=%7B%22a%22%3A%22b%22%7D"),
+        ] {
+            assert_eq!(form(&pairs(&open, &value)), expected);
+        }
+        let told = Parameter { content_type: Some("application/json".to_owned()), ..open.clone() };
+        assert_eq!(form(&pairs(&told, &json!("abc"))), "color=%22abc%22");
+        let part = |parameter: &Parameter, value: Value| {
+            let mut parts = Parts::of(&json!({}));
+            parts.add(parameter, &value).unwrap();
+            let text = String::from_utf8(parts.body).unwrap();
+            let (_, part) = text.split_once("\r\n").unwrap_or_default();
+            part.trim_end().to_owned()
+        };
+        let head = "Content-Disposition: form-data; name=\"color\"\r\n";
+        let json = format!("{head}Content-Type: application/json\r\n\r\n");
+        assert_eq!(part(&open, json!("abc")), format!("{head}\r\nabc"));
+        assert_eq!(part(&open, json!(null)), "");
+        assert_eq!(part(&open, json!({"a": 1})), format!("{json}{{\"a\":1}}"));
+        assert_eq!(part(&told, json!("abc")), format!("{json}\"abc\""));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use guichet_admission::{check_pattern, check_schema};
 use guichet_contract::{
     Action,
     openapi::{self, Finding, Strictness},
+    redact,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What a provider offers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -83,8 +84,8 @@ impl Patterns {
         is_unusable
     }
 
-    /// Takes those that cannot be used out of a schema. `patternProperties` goes as a whole: the rest of it would mean
-    /// something else.
+    /// Takes those that cannot be used out of a schema. `patternProperties` goes as a whole, and what says that there is
+    /// nothing beside it: the rest of it would mean something else. What was said there of secrets holds for the whole then.
     fn drop_unusable(&mut self, schema: &mut Value) {
         match schema {
             Value::Object(members) => {
@@ -96,7 +97,11 @@ impl Patterns {
                 if let Some(Value::Object(by_pattern)) = members.get("patternProperties") {
                     let patterns: Vec<String> = by_pattern.keys().cloned().collect();
                     if patterns.iter().any(|pattern| self.is_unusable(pattern)) {
-                        members.shift_remove("patternProperties");
+                        let lost = ["patternProperties", "additionalProperties"]
+                            .map(|keyword| members.shift_remove(keyword));
+                        if lost.iter().flatten().any(may_be_secret) {
+                            members.insert("x-guichet".to_owned(), json!({"sensitive": true}));
+                        }
                     }
                 }
                 members.values_mut().for_each(|member| self.drop_unusable(member));
@@ -116,6 +121,12 @@ impl Patterns {
     }
 }
 
+/// Whether these schemas, or those that they refer to, may have a mark of secrecy.
+fn may_be_secret(schema: &Value) -> bool {
+    let refers = |value: &Value| value.to_string().contains("\"$ref\"");
+    *schema == false || redact::may_hide(schema) || refers(schema)
+}
+
 /// Findings in one line.
 pub(crate) fn join(findings: &[Finding]) -> String {
     let told = findings.iter().map(|finding| format!("{}: {}", finding.pointer, finding.message));
@@ -124,8 +135,6 @@ pub(crate) fn join(findings: &[Finding]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -147,5 +156,35 @@ mod tests {
         assert_eq!(patterns, [Some(&json!("^a+$")), None]);
         assert!(offer.odd.iter().any(|odd| odd.contains("`a(` is not checked")), "{:?}", offer.odd);
         assert!(Offer::read("things", &json!([]), false).unwrap_err().contains("OpenAPI"));
+    }
+
+    #[test]
+    fn what_a_pattern_that_goes_said_of_secrets_is_kept() {
+        let offered = |labels: Value| {
+            let body = json!({"required": true, "content": {"application/json": {"schema":
+                {"type": "object", "properties": {"labels": labels}}}}});
+            let document = json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"},
+                "paths": {"/things": {"post": {"operationId": "make", "responses": {}, "requestBody": body}}},
+                "components": {"schemas": {"Key": {"type": "string", "writeOnly": true}}}});
+            Offer::read("things", &document, false).unwrap().actions.remove(0)
+        };
+        let recorded = |labels: Value| {
+            let action = offered(labels);
+            redact::redact_input(&action.input, &json!({"labels": {"env": "prod"}}), action.sensitive)
+        };
+        // A look ahead needs more than linear time.
+        let shown = json!({"labels": {"env": "prod"}});
+        assert_eq!(recorded(json!({"patternProperties": {"^(?!x)": {"type": "string"}}})), shown);
+        for labels in [
+            json!({"patternProperties": {"^(?!x)": {"type": "string", "writeOnly": true}}}),
+            json!({"patternProperties": {"^(?!x)": {"$ref": "#/components/schemas/Key"}}}),
+            json!({"patternProperties": {"^(?!x)": {}}, "additionalProperties": false}),
+            json!({"patternProperties": {"^(?!x)": {"format": "password"}}, "x-guichet": {"sensitive": false}}),
+        ] {
+            let action = offered(labels.clone());
+            assert_eq!(action.input.pointer("/properties/labels/patternProperties"), None);
+            assert_eq!(action.input.pointer("/properties/labels/additionalProperties"), None, "{labels}");
+            assert_eq!(recorded(labels.clone()), json!({"labels": redact::REDACTED}), "{labels}");
+        }
     }
 }

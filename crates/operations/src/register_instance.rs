@@ -245,11 +245,12 @@ fn record(
     let shown = |text: &str| text.chars().take(200).collect::<String>();
     let document =
         said.document.as_deref().map_or_else(String::new, |etag| format!(", document {}", shown(etag)));
+    // In its exact form: what is none may be anything, a password too.
+    let at = said.url.parse::<Address>().map_or_else(|_| String::new(), |address| format!(" at {address}"));
     record.detail = Some(format!(
-        "provider {}, instance {} at {}{document}, for {} s",
+        "provider {}, instance {}{at}{document}, for {} s",
         admitted.wanted().provider(),
         shown(&said.instance),
-        shown(&said.url),
         said.lease_seconds
     ));
     record

@@ -17,13 +17,17 @@ use crate::{CheckError, keys::KeyDesk, presence::LEASE_SECONDS};
 
 /// How long it may take until it listens: it may be compiled first.
 const START_TIME: Duration = Duration::from_mins(2);
+/// How long it may take to end once it was asked to, before it is made to.
+const END_TIME: Duration = Duration::from_secs(10);
 /// How often it is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The running program. It is ended when this is dropped.
+/// The running program, with all that it started: a command such as `go run` starts the provider and does not pass signals
+/// on, so they are one process group. It is ended when this is dropped.
 pub(crate) struct Process {
     pub(crate) url: String,
-    id: Option<u32>,
+    address: SocketAddr,
+    group: Option<u32>,
     child: Mutex<Child>,
 }
 
@@ -40,10 +44,13 @@ impl Process {
         {
             let _ = command.env_remove(other);
         }
-        let mut child = command
+        #[cfg(unix)]
+        let _ = command.process_group(0);
+        let child = command
             .args(arguments)
             .env("GUICHET_LISTEN", address.to_string())
             .env("GUICHET_GATEWAY", desk.url())
+            // In the place of that of whoever runs the kit, to whose gateway it belongs.
             .env("GUICHET_TOKEN", &desk.presence().token)
             .env("GUICHET_LEASE_SECONDS", LEASE_SECONDS.to_string())
             .stdin(Stdio::null())
@@ -52,9 +59,11 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| CheckError::Start(format!("`{program}`: {error}")))?;
+        let (url, group) = (format!("http://{address}"), child.id());
+        let mut started = Self { url, address, group, child: Mutex::new(child) };
         let until = Instant::now() + START_TIME;
-        while tokio::net::TcpStream::connect(address).await.is_err() {
-            if let Ok(Some(status)) = child.try_wait() {
+        while !started.listens().await {
+            if let Ok(Some(status)) = started.child.get_mut().try_wait() {
                 return Err(CheckError::Start(format!(
                     "`{program}` ended ({status}) before it listened on {address}, which GUICHET_LISTEN told it; its words are \
                      above"
@@ -67,14 +76,30 @@ impl Process {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(Self { url: format!("http://{address}"), id: child.id(), child: Mutex::new(child) })
+        Ok(started)
     }
 
     /// Asks it to stop, as a system does.
     pub(crate) async fn ask_to_stop(&self) -> bool {
-        let Some(id) = self.id else { return false };
-        let asked = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
+        let Some(group) = self.group else { return false };
+        let asked = Command::new("kill").args(["-TERM", "--", &format!("-{group}")]).status().await;
         asked.is_ok_and(|status| status.success())
+    }
+
+    /// Whether nobody listens at its address any more, now or within this time.
+    pub(crate) async fn refuses(&self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        while self.listens().await {
+            if Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        true
+    }
+
+    async fn listens(&self) -> bool {
+        tokio::net::TcpStream::connect(self.address).await.is_ok()
     }
 
     /// How it ended, when it does within this time.
@@ -85,12 +110,34 @@ impl Process {
 
     /// Ends it.
     pub(crate) async fn end(&self) {
-        if self.ended(Duration::ZERO).await.is_some() {
+        if self.is_over(Duration::ZERO).await {
             return;
         }
         let _ = self.ask_to_stop().await;
-        if self.ended(Duration::from_secs(10)).await.is_none() {
+        if !self.is_over(END_TIME).await {
+            self.kill();
             let _ = self.child.lock().await.kill().await;
+        }
+    }
+
+    async fn is_over(&self, within: Duration) -> bool {
+        self.ended(within).await.is_some() && self.refuses(within).await
+    }
+
+    /// Does not ask.
+    fn kill(&self) {
+        if let Some(group) = self.group {
+            let mut kill = std::process::Command::new("kill");
+            let _ = kill.args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let runs = matches!(self.child.get_mut().try_wait(), Ok(None));
+        if runs || std::net::TcpStream::connect(self.address).is_ok() {
+            self.kill();
         }
     }
 }

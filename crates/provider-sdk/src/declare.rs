@@ -476,9 +476,13 @@ where
     Arc::new(move |context, input| {
         let perform = Arc::clone(&perform);
         Box::pin(async move {
+            // Of a change alone somebody could take «failed» for «not done». A resumable one would end in the same each time
+            // it is called again: it fails, and what its steps did is undone.
+            let is_unknown = context.run().is_some() && !context.journal().is_kept();
             let result = perform(context, read_input(input)?).await?;
             serde_json::to_value(result).map_err(|error| {
-                ActionError::failed(format!("done, but the result cannot be written as JSON: {error}"))
+                let detail = format!("done, but the result cannot be written as JSON: {error}");
+                if is_unknown { ActionError::unknown(detail) } else { ActionError::failed(detail) }
             })
         })
     })

@@ -126,8 +126,8 @@ impl Registration {
         }
         let address: Address = url.parse().map_err(RegistrationError::Own)?;
         let mut client = Client::builder().timeout(CALL).redirect(reqwest::redirect::Policy::none());
-        if is_loopback(&gateway) {
-            // What stays on this machine goes through no proxy, to whom it would go in the clear.
+        if gateway.scheme() == "http" || is_loopback(&gateway) {
+            // A proxy would read the token, and could answer for the gateway.
             client = client.no_proxy();
         }
         let client = client.build().map_err(|error| RegistrationError::Client(error.to_string()))?;
@@ -166,6 +166,7 @@ impl Registration {
             failures = if taken.is_ok() { 0 } else { failures.saturating_add(1) };
             self.tell(&provider.name(), &taken, &mut told);
             tokio::select! {
+                biased;
                 () = &mut stop => break,
                 () = sleep(self.spread(self.pause(failures))) => {}
             }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use guichet_provider_sdk::{
-    ActionError, Context, Provider,
+    ActionError, Context, NoInput, Provider,
     bench::{Bench, LongRun},
     provider, with,
 };
@@ -256,6 +256,50 @@ async fn names_are_unique_and_results_small() {
     };
     assert_eq!(detail("twice").await, "two steps of this run are named `same`");
     assert!(detail("large").await.contains("its result has 70002 bytes"));
+}
+
+/// No JSON can say it.
+#[derive(JsonSchema)]
+struct Unwritable {}
+
+impl serde::Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("there are no words for it"))
+    }
+}
+
+async fn odd(world: World, context: Context, _: NoInput) -> Result<Unwritable, ActionError> {
+    if context.operation() == "build" {
+        let undone = world.clone();
+        context.undo("a", async move || {
+            undone.does("undo a");
+            Ok(())
+        })?;
+        context.step("a", async || Ok(())).await?;
+    }
+    world.does(context.operation());
+    Ok(Unwritable {})
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_json_is_unknown_and_of_a_resumable_action_a_failure() {
+    let world = World::new();
+    let provider = provider("odd")
+        .action("look", with(&world, odd))
+        .read()
+        .action("change", with(&world, odd))
+        .action("build", with(&world, odd))
+        .resumable()
+        .done();
+    let bench = Bench::new(provider).unwrap();
+    let problem = bench.call("change", json!({})).await.unwrap_err();
+    assert_eq!(problem.code, "provider-silent", "it is done, and this says that it is not: {problem:?}");
+    let problem = bench.call("look", json!({})).await.unwrap_err();
+    assert_eq!((problem.status, problem.code.as_str()), (500, "provider-failed"), "{problem:?}");
+    let outcome = LongRun::new("build", json!({})).to_its_end(&bench).await.unwrap();
+    assert_eq!(outcome["status"], "failed", "{outcome}");
+    assert!(outcome["problem"]["detail"].as_str().unwrap().starts_with("done, but the result"), "{outcome}");
+    assert_eq!(world.done(), ["change", "look", "build", "undo a"]);
 }
 
 #[tokio::test]

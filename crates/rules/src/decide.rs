@@ -33,7 +33,9 @@ impl Policies {
                 return Decision::refused(Why::CannotJudge, sentence, Some("correct the input".to_owned()));
             }
         };
-        let plan = match question.plan.map(|plan| slice.seen.express_plan(plan)).transpose() {
+        // What no policy reads must not refuse: an answer that is remembered would not have it judged.
+        let plan = question.plan.filter(|_| !slice.reads_no_call);
+        let plan = match plan.map(|plan| slice.seen.express_plan(plan)).transpose() {
             Ok(plan) => plan.flatten(),
             Err(unfit) => {
                 let sentence = format!("the policies cannot judge this plan: {unfit}");

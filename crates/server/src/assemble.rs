@@ -113,6 +113,7 @@ pub async fn assemble(
         bulkheads: bulkheads.clone(),
         configured: configured.clone(),
         changed: Arc::default(),
+        out_of_reach: Arc::default(),
     };
     providers.extend(lookout.providers().await.context("the store cannot be used")?);
     let token_signer = Arc::new(RingSigner { ring: Arc::clone(&ring), clock: Arc::clone(&clock) });
@@ -157,7 +158,6 @@ pub async fn assemble(
         clock: Arc::clone(&clock),
         registered_changed: Arc::clone(&lookout.changed),
         registered: BTreeMap::new(),
-        taken: reload::taken(&dispatch),
         added,
         bulkheads: bulkheads.clone(),
     };

@@ -102,7 +102,7 @@ fn one(raw: RawCredential, at: usize, reader: &mut Reader<'_>) -> Option<Credent
     let in_the_clear = origins.iter().find(|origin| !is_private(origin));
     let url = in_the_clear.or_else(|| origins.first()).cloned().unwrap_or_default();
     let auth = match raw.auth {
-        Some(auth) => reader.auth(auth, &url, false)?,
+        Some(auth) => reader.auth(auth, &url, &[], false)?,
         None => Auth::None,
     };
     let tls = raw.tls.map(|tls| reader.tls(tls)).unwrap_or_default();

@@ -13,7 +13,12 @@ use guichet_dispatch::{Document, DocumentError, Provider};
 use guichet_operations::reload_settings::Source;
 use serde_json::Value;
 
-use crate::{kept_offer, providers::Manner, sources, whole_file::write_whole};
+use crate::{
+    kept_offer,
+    providers::{Holder, Manner},
+    sources,
+    whole_file::write_whole,
+};
 
 /// The documents in force.
 pub struct Documents {
@@ -39,11 +44,13 @@ impl Documents {
     pub fn configure(&mut self, manners: BTreeMap<String, Manner>) {
         let before = std::mem::replace(&mut self.manners, manners);
         let mut old = std::mem::take(&mut self.current);
-        for name in self.manners.keys().cloned().collect::<Vec<_>>() {
+        for (name, manner) in self.manners.clone() {
+            let known = before.get(&name);
             match old.remove(&name) {
-                Some(old) if before.get(&name) == self.manners.get(&name) => {
+                Some(old) if known == Some(&manner) => {
                     self.current.insert(name, old);
                 }
+                _ if known.is_some_and(|known| known.holder != manner.holder) => self.forget(&name),
                 old => {
                     self.take_kept(&name, old);
                 }
@@ -59,6 +66,10 @@ impl Documents {
         if let Some((digest, offer)) = kept_offer::read(&self.folder, name, manner) {
             self.current.insert(name.to_owned(), Source { offer: Ok(Arc::new(offer)), digest });
             return true;
+        }
+        if !self.unkept.contains_key(name) && !kept_offer::is_of(&self.folder, name, manner) {
+            self.forget(name);
+            return false;
         }
         let text = fs::read(kept_offer::document_of(&self.folder, name)).ok();
         let kept = || serde_json::from_slice::<Value>(text.as_ref()?).ok();
@@ -90,6 +101,11 @@ impl Documents {
         Ok(Self { folder: folder.to_owned(), manners, current, unkept: BTreeMap::new() })
     }
 
+    /// Whether what is in force under this name is somebody else's, who had it before.
+    pub fn is_of_another(&self, name: &str, holder: &Holder) -> bool {
+        self.manners.get(name).is_some_and(|known| known.holder.as_ref() != Some(holder))
+    }
+
     /// From now on, also those of a provider that is new, or whose documents are read otherwise now, beginning with the one that
     /// was kept. Says whether one was.
     pub fn begin(&mut self, name: &str, manner: Manner) -> bool {
@@ -105,11 +121,15 @@ impl Documents {
     /// Those of a provider that is gone are no longer in force. Says whether one was.
     pub fn end(&mut self, name: &str) -> bool {
         self.manners.remove(name);
+        self.forget(name);
+        self.current.remove(name).is_some()
+    }
+
+    /// The name is another's. Without the files there is nothing to begin with, and that is all.
+    fn forget(&mut self, name: &str) {
         self.unkept.remove(name);
-        // The name may be another's next time. Without the file there is nothing to begin with, and that is all.
         let _ = fs::remove_file(kept_offer::document_of(&self.folder, name));
         let _ = fs::remove_file(kept_offer::path_of(&self.folder, name));
-        self.current.remove(name).is_some()
     }
 
     /// Of whom.

@@ -17,7 +17,10 @@ use guichet_contract::{Action, Digest, openapi::Finding};
 use guichet_operations::offer::Offer;
 use serde::{Deserialize, Serialize};
 
-use crate::{providers::Manner, whole_file::write_whole};
+use crate::{
+    providers::{Holder, Manner},
+    whole_file::write_whole,
+};
 
 /// What it was made of, and what was odd in it.
 #[derive(Serialize, Deserialize)]
@@ -27,6 +30,9 @@ struct Head {
     /// Of the overlay, and of what else was added.
     #[serde(default)]
     overlay: Option<Digest>,
+    /// Whose it was, when its provider registered itself.
+    #[serde(default)]
+    holder: Option<Holder>,
     kept: Stamp,
     /// Of the document, with its overlay.
     document: Digest,
@@ -86,6 +92,7 @@ pub(crate) fn write(
         program,
         strict: manner.strict,
         overlay: overlay_of(manner),
+        holder: manner.holder.clone(),
         kept,
         document: document.clone(),
         odd: offer.odd.clone(),
@@ -107,7 +114,7 @@ pub(crate) fn read(folder: &Path, name: &str, manner: &Manner) -> Option<(Digest
     let (head, lines) = lines.split_once('\n').unwrap_or((&lines, ""));
     let head: Head = serde_json::from_str(head).ok()?;
     if head.program != program()?
-        || (head.strict, &head.overlay) != (manner.strict, &overlay_of(manner))
+        || (head.strict, &head.overlay, &head.holder) != (manner.strict, &overlay_of(manner), &manner.holder)
         || head.kept != Stamp::of(&document_of(folder, name))?
     {
         return None;
@@ -120,6 +127,28 @@ pub(crate) fn read(folder: &Path, name: &str, manner: &Manner) -> Option<(Digest
     })?;
     let Head { document, odd, refused, server, .. } = head;
     Some((document, Offer { actions: actions.concat(), odd, refused, server }))
+}
+
+/// Whether the document that is kept under this name is the one of who has the name now. A name that was registered may be
+/// another's since, so that it must be told there whose the document was; a name that is configured has it from the
+/// configuration, unless it was registered before.
+pub(crate) fn is_of(folder: &Path, name: &str, manner: &Manner) -> bool {
+    /// What every program writes.
+    #[derive(Deserialize)]
+    struct Kept {
+        #[serde(default)]
+        holder: Option<Holder>,
+        kept: Stamp,
+    }
+    let lines = fs::read_to_string(path_of(folder, name)).unwrap_or_default();
+    let head = lines.split('\n').next().and_then(|head| serde_json::from_str::<Kept>(head).ok());
+    match (head, &manner.holder) {
+        (None, holder) => holder.is_none(),
+        (Some(head), None) => head.holder.is_none(),
+        (Some(head), of_now) => {
+            head.holder == *of_now && Stamp::of(&document_of(folder, name)) == Some(head.kept)
+        }
+    }
 }
 
 fn overlay_of(manner: &Manner) -> Option<Digest> {
@@ -164,5 +193,29 @@ mod tests {
         assert!(read("things", false).is_some());
         fs::write(&kept, "{}").unwrap();
         assert_eq!(read("things", false), None, "another document");
+    }
+    #[test]
+    fn what_is_kept_of_a_name_is_nobody_elses() {
+        let held = |owner: &str, registered_at: &str| {
+            let holder = json!({"kind": "service_account", "owner": owner, "registered_at": registered_at});
+            Manner { holder: serde_json::from_value(holder).unwrap(), ..Manner::default() }
+        };
+        let (morning, noon) = ("2026-01-01T08:00:00Z", "2026-01-01T12:00:00Z");
+        let folder = tempfile::tempdir().unwrap();
+        let (document, configured, ours) = (json!({}), Manner::default(), held("ours", morning));
+        let is_of = |manner: &Manner| is_of(folder.path(), "things", manner);
+        let write = |manner: &Manner| {
+            fs::write(document_of(folder.path(), "things"), document.to_string()).unwrap();
+            write(folder.path(), "things", manner, &Digest::of_json(&document), &Offer::default()).unwrap();
+        };
+        // A document alone may be anybody's who registered.
+        assert_eq!((is_of(&configured), is_of(&ours)), (true, false));
+        write(&ours);
+        assert!(read(folder.path(), "things", &ours).is_some() && is_of(&ours));
+        for other in [&held("theirs", morning), &held("ours", noon), &configured] {
+            assert!(read(folder.path(), "things", other).is_none() && !is_of(other), "{other:?}");
+        }
+        write(&configured);
+        assert_eq!((is_of(&configured), is_of(&ours)), (true, false));
     }
 }

@@ -76,6 +76,13 @@ pub(crate) fn one(
         );
         fault(name.span().start, why);
     }
+    if let (Some(kind), None) = (&raw.embedded, &raw.settings) {
+        let why = format!(
+            "what is built in would read this file itself as its settings (`{stem}.toml` when nothing else is said): put it into a \
+             [[provider]] of guichet.toml"
+        );
+        fault(kind.span().start, why);
+    }
     if !names.insert(stem.clone()) {
         fault(0, format!("there are two providers called `{stem}`: rename or remove one"));
     }

@@ -29,9 +29,9 @@ const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct RawProvider {
     pub(crate) name: Option<Spanned<String>>,
     url: Option<Spanned<String>>,
-    embedded: Option<Spanned<String>>,
+    pub(crate) embedded: Option<Spanned<String>>,
     openapi: Option<Spanned<String>>,
-    settings: Option<PathBuf>,
+    pub(crate) settings: Option<PathBuf>,
     overlay: Option<Spanned<PathBuf>>,
     strict: Option<bool>,
     calls_at_once: Option<usize>,
@@ -106,11 +106,11 @@ impl Reader<'_> {
             (Some(url), None, Some(openapi)) => {
                 let url = self.url(&url)?;
                 let document = self.document(&openapi)?;
-                let servers = raw.servers.iter().filter_map(|server| self.url(server)).collect();
+                let servers: Vec<String> = raw.servers.iter().filter_map(|server| self.url(server)).collect();
                 let tls = raw.tls.map(|tls| self.tls(tls.into_inner())).unwrap_or_default();
                 let shows_token = raw.show_token.as_ref().is_some_and(|said| *said.get_ref());
                 let auth = match raw.auth {
-                    Some(auth) => self.auth(auth, &url, shows_token)?,
+                    Some(auth) => self.auth(auth, &url, &servers, shows_token)?,
                     None => Auth::None,
                 };
                 Reached::Service(Box::new(ServiceConfig { url, document, auth, tls, shows_token, servers }))
@@ -210,7 +210,13 @@ impl Reader<'_> {
     }
 
     /// What a service at `url` is shown.
-    pub(crate) fn auth(&mut self, raw: Spanned<RawAuth>, url: &str, shows_token: bool) -> Option<Auth> {
+    pub(crate) fn auth(
+        &mut self,
+        raw: Spanned<RawAuth>,
+        url: &str,
+        servers: &[String],
+        shows_token: bool,
+    ) -> Option<Auth> {
         let at = raw.span().start;
         let raw = raw.into_inner();
         let kind = raw.kind.get_ref().clone();
@@ -246,9 +252,9 @@ impl Reader<'_> {
                 return None;
             }
         }
-        for shown_to in
-            [Some(url), raw.token_url.as_ref().map(|url| url.get_ref().as_str())].into_iter().flatten()
-        {
+        let token_url = raw.token_url.as_ref().map(|url| url.get_ref().as_str());
+        let all = [Some(url), token_url].into_iter().flatten().chain(servers.iter().map(String::as_str));
+        for shown_to in all {
             if !raw.allow_http.unwrap_or_default() && !is_private(shown_to) {
                 let why = format!(
                     "a secret would go to {shown_to} in the clear: use https, or say `allow_http = true` where the network itself is trusted"
@@ -416,6 +422,7 @@ mod tests {
                 "kind = \"oauth2\", token_url = \"https://id.example.org/token?x=1\", client_id = \"g\", secret_file = \"good\"",
             ),
             format!("{clear}auth = {{ kind = \"bearer\", secret_file = \"good\", allow_http = true }}"),
+            format!("{service}servers = [\"http://files.example.org\"]"),
         ] {
             assert_eq!(faults(&good), Vec::<String>::new(), "{good}");
         }
@@ -442,6 +449,12 @@ mod tests {
             (
                 format!("{clear}auth = {{ kind = \"bearer\", secret_file = \"good\" }}"),
                 "6:8 a secret would go to http://shop.example.org in the clear",
+            ),
+            (
+                format!(
+                    "{service}servers = [\"http://files.example.org\"]\nauth = {{ kind = \"bearer\", secret_file = \"good\" }}"
+                ),
+                "7:8 a secret would go to http://files.example.org in the clear",
             ),
             (
                 format!("{service}show_token = true\nauth = {{ kind = \"bearer\", secret_file = \"good\" }}"),
@@ -483,6 +496,7 @@ mod tests {
                 "post.toml:1:8: the file is called `post.toml`",
             ),
             ("post", "ulr = 1", "post.toml:1:1: unknown field `ulr`"),
+            ("post", "embedded = \"postgres\"", "post.toml:1:12: what is built in would read this file"),
         ] {
             let file = format!("providers/{name}.toml");
             write(&file, text);

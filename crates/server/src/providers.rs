@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
-use guichet_contract::{Clock, Digest, Service, openapi::Finding};
+use guichet_contract::{Clock, Digest, PrincipalKind, Registration, Service, openapi::Finding};
 use guichet_dispatch::{
     ClientCredentials, Credentials, Foreign, Limits, Provider, TokenRequest, Transport,
     provider::origin,
@@ -12,6 +12,8 @@ use guichet_dispatch::{
 };
 use guichet_identity::KeyRing;
 use guichet_operations::{offer::Offer, reload_settings::Source};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -114,22 +116,54 @@ pub struct Manner {
     pub overlay: Option<OverlayFile>,
     /// Where it answers, when somebody added it: what its document sends elsewhere is left out.
     pub only_at: Option<String>,
+    /// Whose it is, when its provider registered itself or was added.
+    pub holder: Option<Holder>,
+}
+
+/// Who took a name, and when: after it was removed the same name is somebody else's, or the same one's anew, and nothing of
+/// before is theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    kind: PrincipalKind,
+    owner: String,
+    registered_at: Timestamp,
+    /// Where the document and the service are, of one that was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<(String, String)>,
+}
+
+impl Holder {
+    /// Of this registration.
+    pub fn of(registration: &Registration) -> Self {
+        let Registration { owner_kind, owner, registered_at, service, .. } = registration;
+        let service = service.as_ref().map(|service| (service.openapi.clone(), service.url.clone()));
+        Self { kind: *owner_kind, owner: owner.clone(), registered_at: *registered_at, service }
+    }
 }
 
 impl Manner {
     /// As the configuration says.
     pub fn of(config: &ProviderConfig) -> Self {
-        Self { strict: config.strict, overlay: config.overlay.clone(), only_at: None }
+        Self { strict: config.strict, overlay: config.overlay.clone(), ..Self::default() }
     }
 
-    /// Of a service that was added.
+    /// As that of anybody who registered itself, or of a service that was added.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the overlay of a service.
+    pub fn of_registered(registration: &Registration) -> Result<Self, Vec<String>> {
+        let made = registration.service.as_ref().map(Self::of_service).transpose()?;
+        Ok(Self { holder: Some(Holder::of(registration)), ..made.unwrap_or_default() })
+    }
+
+    /// Of a service that is to be added.
     ///
     /// # Errors
     /// Everything that is wrong with its overlay.
     pub fn of_service(service: &Service) -> Result<Self, Vec<String>> {
         let overlay =
             service.overlay.as_deref().map(|text| provider_text::overlay_of("overlay", text.as_bytes()));
-        Ok(Self { strict: false, overlay: overlay.transpose()?, only_at: Some(service.url.clone()) })
+        Ok(Self { overlay: overlay.transpose()?, only_at: Some(service.url.clone()), ..Self::default() })
     }
 
     /// Of all providers, by name.

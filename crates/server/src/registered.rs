@@ -1,9 +1,13 @@
 //! Providers that registered themselves, and services that were added, as all gateways that use the store see them: who they
 //! are, and where they answer. Nothing is fetched here, so that one that hangs keeps no other from being known.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use guichet_contract::{Clock, Reach, Registration};
+use guichet_contract::{Clock, Instance, Reach, Registration};
 use guichet_dispatch::{Dispatch, Instances, Limits, Provider, Transport, transport::HttpClient};
 use guichet_jobs::KnownBulkheads;
 use guichet_operations::{
@@ -11,13 +15,14 @@ use guichet_operations::{
     register_instance::{ConfiguredNames, PROVIDERS_MAX},
 };
 use guichet_store::{Store, StoreError, Wake};
+use jiff::Timestamp;
 use tokio::{
     sync::{Notify, broadcast::error::RecvError},
     time::{self, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::added::AddedServices;
+use crate::{added::AddedServices, providers::Holder};
 
 /// How often it is looked when nobody told of a change: a wake can be lost.
 const LOOK: Duration = Duration::from_secs(10);
@@ -40,7 +45,12 @@ pub(crate) struct Lookout {
     pub(crate) configured: ConfiguredNames,
     /// Told when somebody has come or gone, or serves another document.
     pub(crate) changed: Arc<Notify>,
+    /// The instances that are registered where nothing is called, which was told.
+    pub(crate) out_of_reach: Arc<Mutex<BTreeSet<OutOfReach>>>,
 }
+
+/// Provider, instance, and since when it is there.
+type OutOfReach = (String, String, Timestamp);
 
 impl Lookout {
     /// Those that are registered, as providers that can be called.
@@ -54,16 +64,32 @@ impl Lookout {
     async fn look(&self) -> Result<BTreeMap<String, Arc<Registration>>, StoreError> {
         let all = self.store.registrations(PROVIDERS_MAX).await?;
         let of_others = all.into_iter().filter(|one| !self.configured.contains(&one.provider));
-        Ok(of_others.map(|one| (one.provider.clone(), Arc::new(self.in_reach(one)))).collect())
+        let mut out = BTreeSet::new();
+        let mut told = self.out_of_reach.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = of_others
+            .map(|one| (one.provider.clone(), Arc::new(self.in_reach(one, &told, &mut out))))
+            .collect();
+        *told = out;
+        Ok(found)
     }
 
-    /// What may be called can be less than when it was registered, and other than where another gateway looks.
-    fn in_reach(&self, mut registration: Registration) -> Registration {
+    /// What may be called can be less than when it was registered, and other than where another gateway looks. Each that is
+    /// left out is put into `out`, and told of once: who was `told` of says that it is there again and again.
+    fn in_reach(
+        &self,
+        mut registration: Registration,
+        told: &BTreeSet<OutOfReach>,
+        out: &mut BTreeSet<OutOfReach>,
+    ) -> Registration {
         registration.instances.retain(|instance| {
             let checked = instance.url.parse().and_then(|address| self.reach.check(&address));
             if let Err(why) = &checked {
                 let (provider, url) = (registration.provider.as_str(), instance.url.as_str());
-                tracing::warn!(provider, url, why, "an instance is registered where nothing is called");
+                let which = (provider.to_owned(), instance.id.clone(), instance.since);
+                if !told.contains(&which) {
+                    tracing::warn!(provider, url, why, "an instance is registered where nothing is called");
+                }
+                out.insert(which);
             }
             checked.is_ok()
         });
@@ -108,7 +134,7 @@ impl Lookout {
     /// Whether it is the same provider, who was not removed meanwhile, reached in the same way.
     fn is_same(&self, known: &Registration, now: &Registration) -> bool {
         let shows_the_same = |service| self.added.is_shown_the_same(&now.provider, service);
-        known.registered_at == now.registered_at
+        Holder::of(known) == Holder::of(now)
             && known.service == now.service
             && now.service.as_ref().is_none_or(shows_the_same)
     }
@@ -125,12 +151,14 @@ impl Lookout {
                 let Some(known) = provider.registration() else { continue };
                 let Some(registration) = registered.remove(&provider.name) else { continue };
                 if !self.is_same(&known, &registration) {
+                    // Nothing that is known of who had the name before is true of who has it now.
                     *provider = Arc::new(self.provider(registration));
                     changed = true;
                     continue;
                 }
                 let Some(instances) = provider.instances() else { continue };
                 let was_absent = instances.absent_since(now).is_some();
+                changed |= has_come(&known, &registration);
                 provider.note_registration(registration);
                 let serves = instances.document(now);
                 changed |= serves.is_some() && serves != provider.etag()
@@ -160,4 +188,11 @@ pub(crate) fn bulkheads(dispatch: &Dispatch) -> BTreeMap<String, usize> {
         ]
     };
     dispatch.providers().into_iter().flat_map(of).collect()
+}
+
+/// Whether an instance is there that was not, or that serves something else: also one that does not say what.
+fn has_come(known: &Registration, now: &Registration) -> bool {
+    let since = |instance: &Instance| (instance.id.clone(), instance.since);
+    let known: BTreeSet<_> = known.instances.iter().map(since).collect();
+    now.instances.iter().any(|instance| !known.contains(&since(instance)))
 }

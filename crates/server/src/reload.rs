@@ -3,9 +3,14 @@
 //! Files are looked at once a second (a handful of `stat` calls): unlike inotify this also sees the way Kubernetes
 //! swaps mounted configuration.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use guichet_contract::Clock;
+use guichet_contract::{Clock, Registration};
 use guichet_dispatch::{Dispatch, Provider};
 use guichet_jobs::KnownBulkheads;
 use guichet_operations::{
@@ -14,16 +19,19 @@ use guichet_operations::{
     register_provider::{Registered, register_provider},
     reload_settings::{self, Sources},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
-use tokio::{sync::Notify, time};
+use tokio::{
+    sync::Notify,
+    time::{self, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     added::AddedServices,
     config::{Config, ProviderConfig, Reached},
     documents::Documents,
-    providers::{Manner, Wiring},
+    providers::{Holder, Manner, Wiring},
     registered, sources,
 };
 
@@ -31,6 +39,13 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// How often providers are asked for their document when nothing hints at a change; sooner while one is unreachable.
 const ASK: (u32, u32) = (30, 3);
+
+/// Who registered itself and was asked for a document is asked for the same one again after so long.
+const AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// What a provider that registered itself was asked for: since when its newest instance is there, and what that says that it
+/// serves.
+type AskedFor = (Weak<Provider>, Option<Timestamp>, Option<String>);
 
 /// What a reload needs at hand.
 pub struct Reloader {
@@ -52,8 +67,6 @@ pub struct Reloader {
     pub registered_changed: Arc<Notify>,
     /// What was recorded last of each provider's document.
     pub registered: BTreeMap<String, Registered>,
-    /// Of each that registered itself or was added, what makes it another when it changes.
-    pub taken: BTreeMap<String, Taken>,
     /// How services are reached that somebody added.
     pub added: Arc<AddedServices>,
     /// Whose runs have places of their own.
@@ -107,36 +120,44 @@ impl Reloader {
         // A provider whose answers name another document than it serves would be asked without end.
         let mut misled = false;
         let came = Arc::clone(&self.registered_changed);
+        let mut asked_for = Vec::new();
+        // Before those who come: whoever never answers must not keep files from being looked at.
+        let mut look = time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let hinted = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
+                _ = look.tick() => false,
                 () = came.notified() => {
-                    if self.take_registered().await {
+                    if self.take_registered(&mut asked_for).await {
                         self.reload().await;
                     }
                     continue;
                 }
                 () = hint.notified(), if !misled => true,
-                () = time::sleep(LOOK) => false,
             };
             looks += 1;
             let due = if self.someone_is_unreachable() { ASK.1 } else { ASK.0 };
+            if hinted {
+                looks = looks.max(due);
+            }
             let mut changed = false;
-            if hinted || looks >= due {
+            let now = self.fingerprint();
+            // Files first: an answer may take long.
+            if looks >= due && now == seen {
                 looks = 0;
                 changed = self.refresh().await;
                 misled = hinted && !changed;
             }
             // Of what is built in, scripts come and go as files do.
             changed |= self.refresh_if(Provider::is_embedded).await;
-            let now = self.fingerprint();
             if now != seen {
                 self.reload_config().await;
                 self.refresh_if(Provider::has_document_in_file).await;
                 changed = true;
-                // Other files may count from now on; of those that counted before, a change meanwhile must not be missed.
-                let again = self.fingerprint();
-                seen = if again.len() == now.len() { now } else { again };
+                // What changed meanwhile is seen by the next look. Where other files count from now on, so are those, once more.
+                seen = now;
             }
             if changed {
                 self.reload().await;
@@ -147,21 +168,16 @@ impl Reloader {
     /// Asks all who are there for their documents. Says whether one has changed.
     async fn refresh(&mut self) -> bool {
         let mut there = self.dispatch.providers();
+        let dropped = self.drop_of_others(&there);
         there.retain(|provider| provider.absent(self.clock.now()).is_none());
-        self.documents.refresh(&there, &*self.clock).await
+        self.documents.refresh(&there, &*self.clock).await || dropped
     }
 
-    /// Goes by who is registered now, and asks those for their documents who may serve another one. Says whether anything
-    /// about what is offered has changed.
-    async fn take_registered(&mut self) -> bool {
+    /// Goes by who is registered now, and asks those for their documents who may serve another one; but nobody without end for
+    /// the one that it does not give (`asked_for`). Says whether anything about what is offered has changed.
+    async fn take_registered(&mut self, asked_for: &mut Vec<(AskedFor, Timestamp)>) -> bool {
         let providers = self.dispatch.providers();
-        let before = std::mem::replace(&mut self.taken, taken(&self.dispatch));
-        let is_known = |name: &String| {
-            // One that is configured now is nobody's who registered.
-            let taken = before.get(name).zip(self.taken.get(name));
-            let is_others = taken.is_some_and(|(before, now)| before != now);
-            providers.iter().any(|provider| provider.name == *name) && !is_others
-        };
+        let is_known = |name: &String| providers.iter().any(|provider| provider.name == *name);
         let gone: Vec<String> = self.documents.names().filter(|name| !is_known(name)).cloned().collect();
         let mut changed = false;
         for name in gone {
@@ -169,9 +185,12 @@ impl Reloader {
             changed |= self.documents.end(&name);
             self.registered.remove(&name);
         }
+        changed |= self.drop_of_others(&providers);
         let now = self.clock.now();
-        let mut asked = Vec::new();
+        asked_for.retain(|(_, at)| now.duration_since(*at) < AGAIN);
+        let (mut asked, mut wanted) = (Vec::new(), Vec::new());
         for provider in providers {
+            let Some(registration) = provider.registration() else { continue };
             let Some(manner) = manner_of(&provider) else { continue };
             changed |= self.documents.begin(&provider.name, manner);
             let serves = provider.instances().map(|instances| instances.document(now));
@@ -179,11 +198,41 @@ impl Reloader {
                 Some(serves) => serves.is_none() || *serves != provider.etag(),
                 None => !provider.was_asked(),
             };
-            if provider.absent(now).is_none() && is_new {
+            if provider.absent(now).is_some() || !is_new {
+                continue;
+            }
+            let newest = registration.live(now).map(|instance| instance.since).max();
+            let wants = (Arc::downgrade(&provider), newest, serves.flatten());
+            let is_same = |(known, _): &(AskedFor, Timestamp)| {
+                known.0.ptr_eq(&wants.0) && (&known.1, &known.2) == (&wants.1, &wants.2)
+            };
+            if !asked_for.iter().any(is_same) {
                 asked.push(provider);
+                wanted.push(wants);
             }
         }
-        self.documents.refresh(&asked, &*self.clock).await || changed
+        changed |= self.documents.refresh(&asked, &*self.clock).await;
+        let at = self.clock.now();
+        asked_for.extend(wanted.into_iter().map(|wants| (wants, at)));
+        changed
+    }
+
+    /// Whoever has a name now offers nothing of who had it before. Says whether something was offered.
+    fn drop_of_others(&mut self, providers: &[Arc<Provider>]) -> bool {
+        let mut dropped = false;
+        for provider in providers {
+            let Some(registration) = provider.registration() else { continue };
+            if !self.documents.is_of_another(&provider.name, &Holder::of(&registration)) {
+                continue;
+            }
+            tracing::info!(provider = provider.name, "a provider's name was registered anew");
+            dropped |= self.documents.end(&provider.name);
+            self.registered.remove(&provider.name);
+            if let Some(manner) = manner_of(provider) {
+                self.documents.begin(&provider.name, manner);
+            }
+        }
+        dropped
     }
 
     fn fingerprint(&self) -> Vec<impl PartialEq + use<>> {
@@ -303,6 +352,8 @@ impl Reloader {
 
     /// Makes a new world and puts it in force, or keeps the old one.
     pub async fn reload(&mut self) {
+        // Who was asked may no longer be who has the name.
+        self.drop_of_others(&self.dispatch.providers());
         let sources = match read_sources(&self.config, &self.documents, registered(&self.dispatch)) {
             Ok(sources) => sources,
             Err(faults) => {
@@ -357,6 +408,10 @@ impl Reloader {
     ) {
         let now = self.clock.now();
         for provider in self.dispatch.providers() {
+            // Of who came this moment nothing was read yet.
+            if self.is_of_another(&provider) {
+                continue;
+            }
             if let Some(why) = refused.get(&provider.name) {
                 tracing::error!(provider = provider.name, why, "the provider's document is refused");
                 provider.note_problem(now, why.clone(), true);
@@ -391,48 +446,31 @@ pub(crate) fn manners(config: &Config, dispatch: &Dispatch) -> BTreeMap<String, 
 /// How the document of one is read that registered itself or was added; none of one that is configured. One that was added with
 /// an overlay that cannot be understood is not read at all: what it would have said might be an approval.
 fn manner_of(provider: &Provider) -> Option<Manner> {
-    match &provider.registration()?.service {
-        None => Some(Manner::default()),
-        Some(service) => match Manner::of_service(service) {
-            Ok(manner) => Some(manner),
-            Err(faults) => {
-                tracing::error!(
-                    provider = provider.name,
-                    ?faults,
-                    "the overlay of a service cannot be understood"
-                );
-                None
-            }
-        },
+    match Manner::of_registered(&*provider.registration()?) {
+        Ok(manner) => Some(manner),
+        Err(faults) => {
+            tracing::error!(
+                provider = provider.name,
+                ?faults,
+                "the overlay of a service cannot be understood"
+            );
+            None
+        }
     }
-}
-
-/// When a name was taken, and where the document and the service are of one that was added.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    at: Timestamp,
-    service: Option<(String, String)>,
-}
-
-/// Of all that registered themselves or were added.
-pub(crate) fn taken(dispatch: &Dispatch) -> BTreeMap<String, Taken> {
-    let of = |provider: &Arc<Provider>| {
-        let registration = provider.registration()?;
-        let service = registration.service.as_ref();
-        let service = service.map(|service| (service.openapi.clone(), service.url.clone()));
-        Some((provider.name.clone(), Taken { at: registration.registered_at, service }))
-    };
-    dispatch.providers().iter().filter_map(of).collect()
 }
 
 /// Those that registered themselves or were added, in the order in which they were.
 pub(crate) fn registered(dispatch: &Dispatch) -> Vec<String> {
+    registrations(dispatch).iter().map(|registration| registration.provider.clone()).collect()
+}
+
+fn registrations(dispatch: &Dispatch) -> Vec<Arc<Registration>> {
     let providers = dispatch.providers();
     let mut found: Vec<_> = providers.iter().filter_map(|provider| provider.registration()).collect();
     found.sort_by(|one, other| {
         (one.registered_at, &one.provider).cmp(&(other.registered_at, &other.provider))
     });
-    found.iter().map(|registration| registration.provider.clone()).collect()
+    found
 }
 
 /// What only a restart takes over, in a form that can be compared.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -68,17 +69,36 @@ fn is_whole(place: &Path) -> bool {
     fs::read_to_string(place.join("pom.xml")).is_ok_and(|there| there == POM)
 }
 
-/// Beside the folder of the profile that this program was built in: `target/debug/deps/test`, `target/debug/xtask`.
+/// Beside the folder of the profile that this program was built in: `target/debug/deps/test`, `target/debug/xtask`. Two
+/// programs of two texts in one build have two folders: neither can be moved over the other.
 fn place() -> Result<PathBuf> {
     let program = std::env::current_exe().context("cannot tell where this program lies")?;
     let inside = |folder: &&Path| !["deps", "examples"].iter().any(|name| folder.ends_with(name));
     let profile = program.ancestors().skip(1).find(inside);
     let build = profile.and_then(Path::parent).context("this program does not lie in a folder of Cargo's")?;
-    Ok(build.join("throwaway-kafka").join("4.1.2"))
+    Ok(build.join("throwaway-kafka").join(folder(POM)))
+}
+
+/// Another compiler may give another name, which costs one more copy.
+fn folder(pom: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    pom.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 fn runs(program: &str, argument: &str) -> bool {
     let mut asked = Command::new(program);
     asked.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     asked.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_text_lies_elsewhere() {
+        assert_eq!(folder(POM), folder(POM));
+        assert_ne!(folder(POM), folder(&POM.replace("4.1.2", "4.1.3")));
+    }
 }

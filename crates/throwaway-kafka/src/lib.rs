@@ -143,7 +143,7 @@ impl Broker {
         if let Some(mut process) = self.process.take() {
             process.kill().context("the broker cannot be killed")?;
             let _ = process.wait().context("the broker cannot be waited for")?;
-            self.janitor.watch(None)?;
+            self.janitor.forget()?;
         }
         Ok(())
     }
@@ -173,10 +173,7 @@ impl Broker {
         let log = fs::File::create(self.dir.join("log")).context("cannot write the broker's log")?;
         let mut java = self.java();
         java.arg("kafka.Kafka").arg(self.dir.join("server.properties"));
-        java.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let process = java.spawn().context("cannot start java")?;
-        self.janitor.watch(Some(process.id()))?;
-        self.process = Some(process);
+        self.process = Some(self.janitor.start(&java, (log.try_clone()?.into(), log.into()))?);
         self.until_it_answers()
     }
 
@@ -201,7 +198,7 @@ impl Broker {
             if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten())
             {
                 self.process = None;
-                self.janitor.watch(None)?;
+                self.janitor.forget()?;
                 bail!("java ended with {status}");
             }
             ensure!(begun.elapsed() < STARTS_WITHIN, "it does not answer");

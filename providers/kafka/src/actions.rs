@@ -42,6 +42,13 @@ fn looks(provider: Provider, clusters: &Clusters) -> Provider {
         .title("List Kafka clusters")
         .resource("kafka")
         .view(table("/clusters").columns(["name", "title", "environment", "up", "brokers", "note"]))
+        .action("name-clusters", with(clusters, clusters::names))
+        .read()
+        .route("GET", "/api/v1/cluster-names")
+        .command("kafka clusters names")
+        .title("Name the Kafka clusters, without asking whether they are up")
+        .resource("kafka")
+        .view(table("/clusters").columns(["name", "title", "environment"]))
         .action("describe-cluster", with(clusters, clusters::describe))
         .read()
         .route("GET", "/api/v1/clusters/{cluster}")
@@ -222,7 +229,7 @@ fn on_groups(provider: Provider, clusters: &Clusters) -> Provider {
 }
 
 fn clusters_of() -> OptionsFrom {
-    from("list-clusters").rows("/clusters").value("/name").label("/title").label("/environment")
+    from("name-clusters").rows("/clusters").value("/name").label("/title").label("/environment")
 }
 
 fn topics_of() -> OptionsFrom {

@@ -105,7 +105,8 @@ impl Wanted {
 
     /// Asks Kafka for it, or only whether it would do it.
     async fn ask(&self, cluster: &Cluster, only_check: bool) -> Result<(), ActionError> {
-        let explain = |fault| cluster.explain_change(&format!("topic `{}`", self.topic.topic), fault);
+        let what = format!("topic `{}`", self.topic.topic);
+        let explain = |fault| cluster.explain_asked(&what, fault, only_check);
         let settings: Vec<(String, Option<String>)> =
             self.settings.iter().map(|(name, (_, to))| (name.clone(), to.clone())).collect();
         if !settings.is_empty() {

@@ -19,7 +19,7 @@ use krafka::{
 use tokio::time::timeout;
 
 use crate::{
-    krafka_wire::fault,
+    krafka_fault::fault,
     wire::{Answer, Fault, TopicId},
 };
 

@@ -102,6 +102,11 @@ impl Cluster {
         }
     }
 
+    /// The same for what is either done or, with `only_check`, asked for as if it were to be done, which changes nothing.
+    pub(crate) fn explain_asked(&self, what: &str, fault: Fault, only_check: bool) -> ActionError {
+        if only_check { self.explain(what, fault) } else { self.explain_change(what, fault) }
+    }
+
     pub(crate) async fn state(&self) -> Result<ClusterState, ActionError> {
         self.wire.cluster().await.map_err(|fault| self.explain("brokers", fault))
     }
@@ -159,4 +164,21 @@ pub(crate) fn check_topic_name(name: &str) -> Result<(), ActionError> {
 
 fn kind(what: &str) -> &'static str {
     if what.starts_with("consumer group") { "consumer-groups" } else { "topics" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_nobody_answered_has_changed_nothing() {
+        let toml = "[[cluster]]\nname = 'default'\nbootstrap = ['127.0.0.1:1']\n";
+        let clusters = Clusters::new(&Settings::from_toml(toml).unwrap()).unwrap();
+        let cluster = clusters.find("default").unwrap();
+        let told =
+            |only_check| cluster.explain_asked("topic `t`", Fault::Unanswered("x".to_owned()), only_check);
+        let (checked, changed) = (told(true), told(false));
+        assert!(!checked.is_unknown() && !checked.problem().detail.contains("may or may not"), "{checked:?}");
+        assert!(changed.is_unknown() && changed.problem().detail.contains("may or may not"), "{changed:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! `kafka clusters list` and `kafka clusters describe`: which clusters there are, and how they are.
+//! `kafka clusters names`, `kafka clusters list` and `kafka clusters describe`: which clusters there are, and how they are.
 
 use futures_util::future::join_all;
 use guichet_provider_sdk::{ActionError, Context, NoInput};
@@ -25,6 +25,30 @@ struct Listed {
     id: Option<String>,
     /// Why it does not answer.
     note: Option<String>,
+}
+
+/// The clusters of the settings.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Names {
+    clusters: Vec<Named>,
+}
+
+/// One cluster.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Named {
+    name: String,
+    title: Option<String>,
+    environment: Option<String>,
+}
+
+/// What people choose from: no cluster is asked, so none that is down keeps them waiting.
+pub(crate) async fn names(clusters: Clusters, _: Context, _: NoInput) -> Result<Names, ActionError> {
+    let named = |cluster: &Cluster| Named {
+        name: cluster.name.clone(),
+        title: cluster.title.clone(),
+        environment: cluster.environment.clone(),
+    };
+    Ok(Names { clusters: clusters.all().iter().map(named).collect() })
 }
 
 pub(crate) async fn list(clusters: Clusters, _: Context, _: NoInput) -> Result<List, ActionError> {

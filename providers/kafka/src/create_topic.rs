@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     cluster::{Cluster, Clusters, check_topic_name},
-    wire::{Fault, NewTopic},
+    wire::NewTopic,
     words::{counted, hex, pair},
 };
 
@@ -53,8 +53,8 @@ impl CreateTopic {
         })
     }
 
-    fn explain(&self, cluster: &Cluster, fault: Fault) -> ActionError {
-        cluster.explain_change(&format!("topic `{}`", self.topic), fault)
+    fn what(&self) -> String {
+        format!("topic `{}`", self.topic)
     }
 }
 
@@ -63,7 +63,8 @@ pub(crate) async fn plan(clusters: Clusters, _: Context, create: CreateTopic) ->
     let state = cluster.state().await?;
     // Kafka looks at it as if it were to be made.
     let wanted = create.wanted()?;
-    cluster.wire.create_topic(&wanted, true).await.map_err(|fault| create.explain(cluster, fault))?;
+    let fits = cluster.wire.create_topic(&wanted, true).await;
+    fits.map_err(|fault| cluster.explain_asked(&create.what(), fault, true))?;
     let partitions = create.partitions.map_or_else(
         || "as many partitions as the broker makes".to_owned(),
         |count| counted(usize::try_from(count).unwrap_or(0), "partition"),
@@ -88,7 +89,7 @@ pub(crate) async fn perform(
     let now = json!({"cluster": create.cluster, "cluster_id": state.id, "topic": create.topic});
     crate::bound::hold(&context, &now, &format!("cluster `{}`", create.cluster))?;
     let made = cluster.wire.create_topic(&create.wanted()?, false).await;
-    made.map_err(|fault| create.explain(cluster, fault))?;
+    made.map_err(|fault| cluster.explain_change(&create.what(), fault))?;
     let topic = until_told(cluster, &create.topic).await;
     let partitions = topic.as_ref().map_or(0, |topic| topic.partitions.len());
     Ok(Created {

@@ -1,5 +1,6 @@
 //! `kafka consumer-groups delete`: a group that nobody uses, with what it has committed.
 
+use guichet_contract::Digest;
 use guichet_provider_sdk::{ActionError, Context, Plan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::{
     inactive::inactive,
     lag::{self, Progress},
     last_commit,
-    wire::Fault,
+    wire::{Fault, Partition},
     words::moment,
 };
 
@@ -44,8 +45,17 @@ struct Bound {
     cluster_id: String,
     consumer_group: String,
     partitions: usize,
-    /// The sum of what it has committed.
-    committed: i64,
+    /// A digest of what it has committed, each partition with its offset: a list of it would be too long for some groups.
+    committed: String,
+}
+
+/// `progress` is sorted.
+fn digest(progress: &[Progress]) -> String {
+    let commits = progress.iter().map(|progress| {
+        let Partition { topic, number } = &progress.partition;
+        format!("{topic} {number} {}", progress.committed).into_bytes()
+    });
+    Digest::of_lines(commits).as_str().to_owned()
 }
 
 async fn look(cluster: &Cluster, name: &str) -> Result<(Bound, Vec<Progress>, String), ActionError> {
@@ -56,7 +66,7 @@ async fn look(cluster: &Cluster, name: &str) -> Result<(Bound, Vec<Progress>, St
         cluster_id: cluster.state().await?.id,
         consumer_group: name.to_owned(),
         partitions: progress.len(),
-        committed: progress.iter().map(|progress| progress.committed).fold(0, i64::wrapping_add),
+        committed: digest(&progress),
     };
     Ok((bound, progress, group.state))
 }
@@ -132,4 +142,23 @@ pub(crate) async fn perform(
         partitions: bound.partitions,
         note,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_commits_elsewhere_as_much_as_was_taken_back_is_noticed() {
+        let of = |offsets: [i64; 2]| {
+            let progress = (0..).zip(offsets).map(|(number, committed)| Progress {
+                partition: Partition::new("orders", number),
+                committed,
+                end: None,
+            });
+            digest(&progress.collect::<Vec<_>>())
+        };
+        assert_eq!(of([10, 20]), of([10, 20]));
+        assert_ne!(of([10, 20]), of([20, 10]));
+    }
 }

@@ -62,7 +62,7 @@ pub(crate) async fn plan(
     let readers = traffic::readers(cluster, &topic, &writes.spans).await?;
     let last = match writes.last {
         Some(last) => moment(last, now),
-        None if writes.messages == 0 => "nothing is in it".to_owned(),
+        None if writes.are_none() => "nothing is in it".to_owned(),
         None => "not known".to_owned(),
     };
     let mut groups: Vec<String> = readers.iter().take(MOST_GROUPS).map(traffic::Reader::sentence).collect();

@@ -1,12 +1,10 @@
 //! The client: `krafka`, behind [`Wire`].
 //!
-//! Its admin client deletes topics by name only, so [`crate::by_id`] speaks that one request itself. Where it does not know
-//! whether a change was done, it answers a network error or a time-out; both are [`Fault::Unanswered`] here, unless nobody
-//! listened at all.
+//! Its admin client deletes topics by name only, so [`crate::by_id`] speaks that one request itself. What its errors mean is
+//! told in [`crate::krafka_fault`].
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::ErrorKind,
     time::Duration,
 };
 
@@ -32,10 +30,11 @@ use tokio::{
 use crate::{
     by_id,
     cluster::ANSWERS_WITHIN,
+    krafka_fault::{fault, is_no_such_offset},
     settings::Reached,
     wire::{
         Answer, At, ClusterState, Draft, Fault, Found, Group, GroupOutline, Member, Message, NewTopic, Node,
-        Partition, Stretch, Topic, TopicId, TopicPartition, TopicSetting, Wire,
+        Partition, Read, Stretch, Topic, TopicId, TopicPartition, TopicSetting, Wire,
     },
 };
 
@@ -116,6 +115,7 @@ impl KrafkaWire {
             let options = match some.first() {
                 // Of a partition that holds nothing but ends of transactions there is no last write.
                 Some((_, At::LastWritten)) => options.timeout(SEARCHES_WITHIN),
+                Some((_, At::Committed)) => options.read_committed(true),
                 _ => options,
             };
             for (place, told) in admin.list_offsets(asked, options).await.map_err(fault)? {
@@ -125,9 +125,10 @@ impl KrafkaWire {
                         let written = told.timestamp.and_then(|at| Timestamp::from_millisecond(at).ok());
                         let _ = found.insert(partition, Some(Found { offset: told.offset, written }));
                     }
-                    Err(KrafkaError::Broker { code: ErrorCode::OffsetNotAvailable, .. }) => {
+                    Err(error) if is_no_such_offset(&error) => {
                         let _ = found.insert(partition, None);
                     }
+                    // Also a leader that is too new to tell, which is no end and no beginning.
                     Err(error @ KrafkaError::Broker { .. }) => {
                         tracing::info!(topic = place.topic, partition = place.partition, %error, "no offset");
                     }
@@ -222,9 +223,12 @@ impl Wire for KrafkaWire {
     }
 
     async fn offsets(&self, of: &[(Partition, At)]) -> Answer<HashMap<Partition, Option<Found>>> {
+        let (committed, others): (Vec<_>, Vec<_>) =
+            of.iter().cloned().partition(|(_, at)| *at == At::Committed);
         let (plain, searched): (Vec<_>, Vec<_>) =
-            of.iter().cloned().partition(|(_, at)| matches!(at, At::Earliest | At::Latest));
+            others.into_iter().partition(|(_, at)| matches!(at, At::Earliest | At::Latest));
         let mut found = self.list_offsets(&plain).await?;
+        found.extend(self.list_offsets(&committed).await?);
         if searched.is_empty() {
             return Ok(found);
         }
@@ -387,7 +391,7 @@ impl Wire for KrafkaWire {
         first(told.map_err(fault)?)
     }
 
-    async fn read(&self, topic: &str, stretches: &[Stretch], most_bytes: usize) -> Answer<Vec<Message>> {
+    async fn read(&self, topic: &str, stretches: &[Stretch], most_bytes: usize) -> Answer<Read> {
         let most = i32::try_from(most_bytes).unwrap_or(i32::MAX);
         let consumer = self.kafka().await?.consumer_without_group();
         let consumer = consumer
@@ -409,13 +413,17 @@ impl Wire for KrafkaWire {
             consumer.seek(topic, stretch.partition, stretch.from).await.map_err(fault)?;
         }
         let deadline = Instant::now() + ANSWERS_WITHIN;
-        let (mut messages, mut bytes) = (Vec::new(), 0);
+        let (mut messages, mut bytes, mut left_out) = (Vec::new(), 0, false);
         let mut open: HashMap<i32, i64> =
             stretches.iter().map(|stretch| (stretch.partition, stretch.until)).collect();
         while !open.is_empty() && bytes < most_bytes && Instant::now() < deadline {
             for record in consumer.poll(Duration::from_millis(500)).await.map_err(fault)? {
                 let Some(until) = open.get(&record.partition) else { continue };
-                if record.offset >= *until || bytes >= most_bytes {
+                if record.offset >= *until {
+                    continue;
+                }
+                if bytes >= most_bytes {
+                    left_out = true;
                     continue;
                 }
                 bytes += record.key.as_deref().map_or(0, <[u8]>::len)
@@ -432,7 +440,7 @@ impl Wire for KrafkaWire {
             open = still;
         }
         drop(consumer.close().await);
-        Ok(messages)
+        Ok(Read { messages, whole: open.is_empty() && !left_out })
     }
 
     async fn produce(&self, draft: &Draft) -> Answer<(i32, i64)> {
@@ -511,7 +519,7 @@ fn place(partition: &Partition) -> Place {
 fn spec(at: At) -> OffsetSpec {
     match at {
         At::Earliest => OffsetSpec::Earliest,
-        At::Latest => OffsetSpec::Latest,
+        At::Latest | At::Committed => OffsetSpec::Latest,
         At::Moment(moment) => OffsetSpec::Timestamp(moment.as_millisecond()),
         At::LastWritten => OffsetSpec::MaxTimestamp,
     }
@@ -522,35 +530,4 @@ fn first<K>(told: HashMap<K, krafka::Result<()>>) -> Answer<()> {
     let nothing =
         || Err(Fault::Unanswered("the broker's answer does not name what was asked for".to_owned()));
     told.into_values().next().map_or_else(nothing, |told| told.map_err(fault))
-}
-
-/// An error of the client in our words.
-pub(crate) fn fault(error: KrafkaError) -> Fault {
-    match error {
-        KrafkaError::Network(error) => match error.kind() {
-            ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-                Fault::Unreachable(error.to_string())
-            }
-            _ => Fault::Unanswered(error.to_string()),
-        },
-        KrafkaError::Timeout { operation } => Fault::Unanswered(format!("no answer in time ({operation})")),
-        KrafkaError::DeliveryTimeout { possibly_written: false, message } => Fault::Unreachable(message),
-        KrafkaError::DeliveryTimeout { message, .. } => Fault::Unanswered(message),
-        KrafkaError::Auth { message, .. } => Fault::NotLetIn(message),
-        KrafkaError::UnknownTopic { .. } => Fault::NotThere,
-        KrafkaError::Broker { code, message } => match code {
-            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId | ErrorCode::GroupIdNotFound => {
-                Fault::NotThere
-            }
-            ErrorCode::TopicAlreadyExists => Fault::Exists,
-            ErrorCode::NonEmptyGroup | ErrorCode::UnknownMemberId | ErrorCode::RebalanceInProgress => {
-                Fault::HasMembers
-            }
-            // The controller took it and did not see it done in time.
-            ErrorCode::RequestTimedOut => Fault::Unanswered(message),
-            _ if message == format!("{code:?}") => Fault::Refused(message),
-            _ => Fault::Refused(format!("{message} ({code:?})")),
-        },
-        other => Fault::Refused(other.to_string()),
-    }
 }

@@ -1,10 +1,12 @@
 //! When a group last committed: Kafka's protocol does not tell, but its own topic of commits does.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use crate::{
     cluster::Cluster,
-    wire::{Answer, At, Stretch},
+    wire::{Answer, At, Found, Partition, Stretch},
 };
 
 const COMMITS: &str = "__consumer_offsets";
@@ -24,34 +26,58 @@ pub(crate) enum Seen {
 /// Looks through the latest entries of the partition that keeps this group.
 pub(crate) async fn of_group(cluster: &Cluster, group: &str) -> Seen {
     match look(cluster, group).await {
-        Ok((Some(at), _)) => Seen::At(at),
-        Ok((None, true)) => Seen::Not("none that is kept".to_owned()),
-        Ok((None, false)) => Seen::Not(format!("before the last {LOOK_BACK} entries of Kafka's own log")),
+        Ok(Looked { partly: Some(why), .. }) => Seen::Not(format!("not known: {why}")),
+        Ok(Looked { last: Some(at), .. }) => Seen::At(at),
+        Ok(Looked { from_the_first: true, .. }) => Seen::Not("none that is kept".to_owned()),
+        Ok(_) => Seen::Not(format!("before the last {LOOK_BACK} entries of Kafka's own log")),
         Err(_) => Seen::Not(format!("not known: {COMMITS} cannot be read")),
     }
 }
 
-/// The last commit, and whether all was looked at.
-async fn look(cluster: &Cluster, group: &str) -> Answer<(Option<Timestamp>, bool)> {
+/// What the latest entries say.
+#[derive(Debug, Default)]
+struct Looked {
+    last: Option<Timestamp>,
+    /// All there is was looked through.
+    from_the_first: bool,
+    /// Why the very latest were not: then there may be a later commit than the one that was found.
+    partly: Option<&'static str>,
+}
+
+async fn look(cluster: &Cluster, group: &str) -> Answer<Looked> {
+    let nothing = Looked { from_the_first: true, ..Looked::default() };
+    let partly = |why| Ok(Looked { partly: Some(why), ..Looked::default() });
     let topic = cluster.wire.topic(COMMITS).await?;
     let all = topic.partitions();
-    let Some(partition) = all.get(keeper(group, all.len())).cloned() else { return Ok((None, true)) };
-    let asked = [(partition.clone(), At::Earliest)];
-    let first = cluster.wire.offsets(&asked).await?;
-    let asked = [(partition.clone(), At::Latest)];
-    let end = cluster.wire.offsets(&asked).await?;
-    let offset = |found: Option<Option<crate::wire::Found>>| found.flatten().map_or(0, |found| found.offset);
-    let (first, end) = (offset(first.get(&partition).copied()), offset(end.get(&partition).copied()));
+    let Some(partition) = all.get(keeper(group, all.len())).cloned() else { return Ok(nothing) };
+    let ask = |at: At| [(partition.clone(), at)];
+    let (first, end, readable) = (ask(At::Earliest), ask(At::Latest), ask(At::Committed));
+    let (first, end, readable) = futures_util::try_join!(
+        cluster.wire.offsets(&first),
+        cluster.wire.offsets(&end),
+        cluster.wire.offsets(&readable)
+    )?;
+    let offset = |of: &HashMap<Partition, Option<Found>>| Some(of.get(&partition).copied().flatten()?.offset);
+    let (Some(first), Some(end), Some(readable)) = (offset(&first), offset(&end), offset(&readable)) else {
+        return partly("the partition that keeps it has no leader, or one that is too new");
+    };
     if first >= end {
-        return Ok((None, true));
+        return Ok(nothing);
+    }
+    if readable < end {
+        return partly("a transaction that commits offsets is open");
     }
     let from = first.max(end - LOOK_BACK);
     let stretch = Stretch { partition: partition.number, from, until: end };
-    let entries = cluster.wire.read(COMMITS, &[stretch], MOST_BYTES).await?;
-    let of_this = entries.iter().filter(|entry| {
+    let read = cluster.wire.read(COMMITS, &[stretch], MOST_BYTES).await?;
+    if !read.whole {
+        return partly("there was too much to read");
+    }
+    let of_this = read.messages.iter().filter(|entry| {
         entry.value.is_some() && entry.key.as_deref().and_then(group_of) == Some(group.as_bytes())
     });
-    Ok((of_this.filter_map(|entry| entry.written).max(), from == first))
+    let last = of_this.filter_map(|entry| entry.written).max();
+    Ok(Looked { last, from_the_first: from == first, partly: None })
 }
 
 /// The partition that keeps a group, as brokers compute it.

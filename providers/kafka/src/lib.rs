@@ -17,8 +17,11 @@ mod clusters;
 mod create_topic;
 mod delete_group;
 mod delete_topic;
+#[cfg(test)]
+mod fake_broker;
 mod groups;
 mod inactive;
+mod krafka_fault;
 mod krafka_wire;
 mod lag;
 mod last_commit;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, Clusters},
+    cluster::{ANSWERS_WITHIN, Cluster, Clusters},
     masking::MASKED,
     wire::{At, Message, Partition, Stretch},
 };
@@ -92,28 +92,37 @@ pub(crate) async fn read(
     let ask = |at: At| -> Vec<(Partition, At)> {
         partitions.iter().map(|partition| (partition.clone(), at)).collect()
     };
-    let (first, end) = (ask(At::Earliest), ask(At::Latest));
+    // Behind that, a transaction is still open, and its end would be waited for.
+    let (first, end) = (ask(At::Earliest), ask(At::Committed));
     let (first, end) =
         futures_util::try_join!(cluster.wire.offsets(&first), cluster.wire.offsets(&end)).map_err(explain)?;
-    let stretch = |partition: &Partition| {
-        let until = end.get(partition).copied().flatten()?.offset;
+    let span = |partition: &Partition| {
         let first = first.get(partition).copied().flatten()?.offset;
-        let from = first.max(until - i64::from(of.last));
-        (from < until).then_some(Stretch { partition: partition.number, from, until })
+        let until = end.get(partition).copied().flatten()?.offset;
+        Some((partition.number, first, until))
     };
-    let stretches: Vec<Stretch> = partitions.iter().filter_map(stretch).collect();
+    let spans: Vec<(i32, i64, i64)> = partitions.iter().filter_map(span).collect();
+    let stretch = |(partition, first, until): &(i32, i64, i64)| {
+        let from = (*first).max(until - i64::from(of.last));
+        (from < *until).then_some(Stretch { partition: *partition, from, until: *until })
+    };
+    let stretches: Vec<Stretch> = spans.iter().filter_map(stretch).collect();
     let mut notes = Vec::new();
-    if first.len() < partitions.len() || end.len() < partitions.len() {
-        notes.push("some partitions have no leader and were left out".to_owned());
+    if spans.len() < partitions.len() {
+        notes.push("some partitions have no leader, or one that is too new, and were left out".to_owned());
     }
-    let mut messages = if stretches.is_empty() {
-        Vec::new()
-    } else {
-        cluster.wire.read(&of.topic, &stretches, MOST_BYTES).await.map_err(explain)?
-    };
-    let bytes: usize = messages.iter().map(|message| message.value.as_ref().map_or(0, Vec::len)).sum();
-    if bytes >= MOST_BYTES {
-        notes.push(format!("only {MOST_BYTES} bytes were read, so some may be missing"));
+    let mut messages = Vec::new();
+    if !stretches.is_empty() {
+        let read = cluster.wire.read(&of.topic, &stretches, MOST_BYTES).await.map_err(explain)?;
+        if !read.whole {
+            notes.push(format!(
+                "not all of it could be read within {} MiB and {} s, so the latest may be missing: ask for fewer, or for one \
+                 partition",
+                MOST_BYTES / 1024 / 1024,
+                ANSWERS_WITHIN.as_secs()
+            ));
+        }
+        messages = read.messages;
     }
     messages.sort_by_key(|message| std::cmp::Reverse((message.written, message.offset)));
     messages.truncate(usize::from(of.last));

@@ -109,8 +109,9 @@ impl Wanted {
         };
         let (mut from, mut to, mut ends) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for partition in &partitions {
-            let low = offset(&first, partition).unwrap_or(0);
-            let high = offset(&end, partition).unwrap_or(low);
+            let (Some(low), Some(high)) = (offset(&first, partition), offset(&end, partition)) else {
+                continue;
+            };
             let is = committed.get(partition).copied();
             let wanted = match reset.to {
                 To::Earliest => low,
@@ -201,8 +202,16 @@ impl ResetOffsets {
             partitions.iter().map(|partition| (partition.clone(), at)).collect();
         let told = cluster.wire.offsets(&asked).await;
         let told = told.map_err(|fault| cluster.explain(&format!("topic `{}`", self.topic), fault))?;
-        if let Some(missing) = partitions.iter().find(|partition| !told.contains_key(partition)) {
-            let why = format!("partition {} of topic `{}` has no leader", missing.number, self.topic);
+        // Each partition begins and ends somewhere; only of a moment there may be nothing.
+        let is_missing = |partition: &&Partition| match told.get(*partition) {
+            None => true,
+            Some(found) => found.is_none() && !matches!(at, At::Moment(_)),
+        };
+        if let Some(missing) = partitions.iter().find(is_missing) {
+            let why = format!(
+                "partition {} of topic `{}` does not tell its offsets: it has no leader, or one that is too new",
+                missing.number, self.topic
+            );
             return Err(ActionError::unavailable(why).next("try again when the topic is well"));
         }
         Ok(told)

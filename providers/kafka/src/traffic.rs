@@ -23,7 +23,7 @@ pub(crate) struct Writes {
     pub(crate) last: Option<Timestamp>,
     /// Messages of the last hour.
     pub(crate) in_the_last_hour: i64,
-    /// Somebody may have written and it cannot be told: a partition has no leader, or does not say when.
+    /// Somebody may have written and it cannot be told: a partition has no leader, or does not say how much or when.
     unsure: bool,
     /// Begin and end of each partition.
     pub(crate) spans: HashMap<i32, (i64, i64)>,
@@ -50,8 +50,12 @@ impl Writes {
             Self { messages: 0, last: None, in_the_last_hour: 0, unsure: false, spans: HashMap::new() };
         writes.unsure = end.len() < topic.partitions.len();
         for (partition, end) in end {
-            let Some(end) = end else { continue };
-            let first = first.get(&partition).copied().flatten().map_or(0, |found| found.offset);
+            let first = first.get(&partition).copied().flatten();
+            let (Some(first), Some(end)) = (first, end) else {
+                writes.unsure = true;
+                continue;
+            };
+            let first = first.offset;
             writes.messages += end.offset - first;
             let _ = writes.spans.insert(partition.number, (first, end.offset));
             // None was written since where there is no offset.
@@ -62,6 +66,11 @@ impl Writes {
             writes.last = writes.last.max(last);
         }
         Ok(writes)
+    }
+
+    /// Whether nothing is in it, for sure.
+    pub(crate) fn are_none(&self) -> bool {
+        self.messages == 0 && !self.unsure
     }
 
     /// Whether somebody wrote in the last hour; what cannot be told counts as written.

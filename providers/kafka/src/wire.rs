@@ -93,6 +93,8 @@ pub(crate) enum At {
     Earliest,
     /// The one after the last.
     Latest,
+    /// The one after the last that can be read: before the first message of a transaction that is still open.
+    Committed,
     /// The first that was written at this moment or later.
     Moment(Timestamp),
     /// The one that was written last.
@@ -165,6 +167,15 @@ pub(crate) struct Message {
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+/// What was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    /// Of each partition in order, from the first that was asked for.
+    pub(crate) messages: Vec<Message>,
+    /// All that was asked for; else time or bytes were used up, and the latest are missing.
+    pub(crate) whole: bool,
+}
+
 /// A message to be written.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
@@ -227,8 +238,9 @@ pub(crate) trait Wire: Send + Sync + 'static {
     async fn committed(&self, group: &str, of: Option<&[Partition]>) -> Answer<HashMap<Partition, i64>>;
     async fn commit(&self, group: &str, offsets: &BTreeMap<Partition, i64>) -> Answer<()>;
     async fn delete_group(&self, group: &str) -> Answer<()>;
-    /// At most so many bytes, roughly; what is beyond is left out.
-    async fn read(&self, topic: &str, stretches: &[Stretch], most_bytes: usize) -> Answer<Vec<Message>>;
+    /// At most so many bytes, roughly; what is beyond is left out, and so is what belongs to no transaction that was
+    /// committed: a stretch that ends behind [`At::Committed`] takes all the time there is.
+    async fn read(&self, topic: &str, stretches: &[Stretch], most_bytes: usize) -> Answer<Read>;
     /// Partition and offset of what was written.
     async fn produce(&self, draft: &Draft) -> Answer<(i32, i64)>;
 }

@@ -18,6 +18,7 @@ fn the_gateway_reads_the_document() {
         [
             "kafka clusters describe",
             "kafka clusters list",
+            "kafka clusters names",
             "kafka consumer-groups delete",
             "kafka consumer-groups describe",
             "kafka consumer-groups list",
@@ -35,6 +36,7 @@ fn the_gateway_reads_the_document() {
     assert_eq!(delete.approval.as_ref().unwrap().by.to_string(), "owner");
     assert_eq!(delete.resource.as_deref(), Some("kafka/{cluster}/topics/{topic}"));
     assert_eq!(delete.options["topic"].with["cluster"], "cluster");
+    assert_eq!(delete.options["cluster"].operation, "name-clusters");
     assert_eq!(delete.facts["written in the last hour"], json!({"type": "boolean"}));
 }
 
@@ -50,4 +52,18 @@ async fn a_cluster_that_is_not_there_is_told_within_seconds() {
     assert!(problem.detail.contains("cluster `gone` cannot be reached"), "{problem:?}");
     let unknown = bench.call("list-topics", json!({"cluster": "other"})).await.unwrap_err();
     assert_eq!((unknown.status, unknown.next.as_deref()), (404, Some("clusters: gone")));
+}
+
+#[tokio::test]
+async fn who_chooses_a_cluster_waits_for_none() {
+    // Taken by the system, and never by anybody else: as long as it may take, nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let bootstrap = silent.local_addr().unwrap();
+    let toml = format!("[[cluster]]\nname = 'silent'\ntitle = 'Orders'\nbootstrap = ['{bootstrap}']\n");
+    let bench = Bench::new(provider(&Settings::from_toml(&toml).unwrap()).unwrap()).unwrap();
+    let source = bench.action("list-topics").unwrap().options["cluster"].operation.clone();
+    let named = tokio::time::timeout(std::time::Duration::from_secs(3), bench.call(&source, json!({})));
+    let named = named.await.unwrap().unwrap();
+    let expected = json!({"clusters": [{"name": "silent", "title": "Orders", "environment": null}]});
+    assert_eq!(named, expected);
 }

@@ -68,15 +68,19 @@ impl Folder {
 
 /// When it was changed, which file it is, its size and who may do what with it; none when it cannot be looked at.
 type Seen = Option<(i64, i64, u64, u64, u32)>;
+/// That of all its files.
+pub(crate) type Fingerprint = Vec<(PathBuf, Seen)>;
 
 /// What tells whether something has changed since the last look.
-pub(crate) fn fingerprint(folder: &Path) -> Vec<(PathBuf, Seen)> {
+///
+/// # Errors
+/// The folder cannot be read: nothing is known of what it has.
+pub(crate) fn fingerprint(folder: &Path) -> io::Result<Fingerprint> {
     let seen = |path: &Path| {
         let data = fs::metadata(path).ok()?;
         Some((data.ctime(), data.ctime_nsec(), data.ino(), data.size(), data.mode()))
     };
-    let files = files(folder).unwrap_or_default();
-    files.into_iter().map(|path| (path.clone(), seen(&path))).collect()
+    Ok(files(folder)?.into_iter().map(|path| (path.clone(), seen(&path))).collect())
 }
 
 /// Its files by name, but hidden ones and those that editors leave.

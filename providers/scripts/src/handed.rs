@@ -199,11 +199,17 @@ pub(crate) fn hidden(header: &Header, environment: &[(String, String)]) -> Vec<S
     };
     let mut hidden = Vec::new();
     for (_, value) in environment.iter().filter(|(name, _)| is_hidden(name)) {
+        let mut texts = vec![value.clone()];
+        // An object or a list: each value in it alone, too.
+        if let Ok(whole @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(value) {
+            leaves(&whole, &mut texts);
+        }
         // Output is read line by line.
-        for text in value.lines().map(str::trim).filter(|text| text.chars().count() >= 4) {
+        let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
+        for text in lines.filter(|text| text.chars().count() >= 4) {
             hidden.push(text.to_owned());
             let quoted = Value::from(text).to_string();
-            let quoted = quoted.trim_matches('"');
+            let quoted = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted);
             if quoted != text {
                 hidden.push(quoted.to_owned());
             }
@@ -212,6 +218,16 @@ pub(crate) fn hidden(header: &Header, environment: &[(String, String)]) -> Vec<S
     // A longer one may contain a shorter one.
     hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
     hidden
+}
+
+fn leaves(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Number(number) => texts.push(number.to_string()),
+        Value::Array(items) => items.iter().for_each(|item| leaves(item, texts)),
+        Value::Object(members) => members.values().for_each(|member| leaves(member, texts)),
+        Value::Null | Value::Bool(_) => {}
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod header;
 mod local;
 mod output;
 mod perform;
+mod run_folder;
 mod runner;
 mod sandbox;
 mod script;

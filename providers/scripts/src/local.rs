@@ -2,10 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::{
-        fs::{PermissionsExt as _, chown},
-        process::{CommandExt as _, ExitStatusExt as _},
-    },
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::mpsc,
@@ -15,17 +12,17 @@ use std::{
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tempfile::TempDir;
 use tokio::{
     io::AsyncWriteExt as _,
     process::{Child, Command},
     runtime::Handle,
     sync::oneshot,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
     output::{Output, Stream},
+    run_folder::RunFolder,
     runner::{Ended, HowEnded, Job, Runner, Tell},
     sandbox::{self, Sandbox},
     settings::{Settings, SettingsError},
@@ -35,6 +32,8 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(5);
 /// How long output is waited for when the script has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Between two looks whether what was told to end has ended.
+const LOOK: Duration = Duration::from_millis(50);
 /// How often what escaped is looked for, at most: what starts processes faster than they are found is beyond us.
 const SWEEPS: usize = 20;
 
@@ -76,6 +75,10 @@ impl LocalRunner {
         let (runtime, sandbox) = (Handle::current(), self.sandbox.clone());
         let (job, path, work) = (job.clone(), self.path.clone(), self.work.clone());
         let start = move || {
+            if answer.is_closed() {
+                // Nobody waits for it any more.
+                return;
+            }
             let _inside = runtime.enter();
             let _ = answer.send(start(&job, &sandbox, &path, &work));
         };
@@ -89,36 +92,22 @@ impl LocalRunner {
 }
 
 fn start(job: &Job, sandbox: &Sandbox, path: &str, work: &Path) -> io::Result<Running> {
-    let folder = tempfile::Builder::new().prefix("guichet-").tempdir_in(work)?;
-    let (home, programs) = (folder.path().join("home"), folder.path().join("program"));
-    for place in [&home, &programs] {
-        fs::create_dir(place)?;
-    }
-    let program = programs.join(&job.program.name);
-    fs::write(&program, &job.program.bytes)?;
-    let allow = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
-    allow(&program, 0o555)?;
-    allow(&programs, 0o555)?;
-    allow(&home, 0o700)?;
-    allow(folder.path(), 0o711)?;
-    if let Some((user, group)) = sandbox.user {
-        chown(&home, Some(user), Some(group))?;
-    }
-    let chain = sandbox.chain(&program.to_string_lossy(), &job.arguments);
+    let folder = RunFolder::make(work, sandbox.user, &job.program.name, &job.program.bytes)?;
+    let chain = sandbox.chain(&folder.program.to_string_lossy(), &job.arguments);
     let mut command = sandbox::command(&chain);
     let _ = command
         .envs(job.environment.iter().map(|(name, value)| (name, value)))
         .env("PATH", path)
         .env("LANG", "C.UTF-8")
-        .env("HOME", &home)
-        .current_dir(&home)
+        .env("HOME", &folder.home)
+        .current_dir(&folder.home)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
     let child = Command::from(command).spawn()?;
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    Ok(Running { child, group, home, sweeps: !sandbox.has_namespace(), _folder: folder })
+    Ok(Running { child, group, folder, sweeps: !sandbox.has_namespace() })
 }
 
 /// A script that runs. Dropped, it is killed.
@@ -126,10 +115,9 @@ struct Running {
     child: Child,
     /// The process group; none when the first process was waited for, and the number may be another's.
     group: Option<Pid>,
-    /// Its home, which no other run has: whoever has it in its environment belongs to this run.
-    home: PathBuf,
+    /// Whoever has its home in their environment belongs to this run.
+    folder: RunFolder,
     sweeps: bool,
-    _folder: TempDir,
 }
 
 impl Running {
@@ -145,12 +133,36 @@ impl Running {
         Ok(status)
     }
 
-    /// SIGTERM to all of its group, SIGKILL when the time of grace is over.
-    async fn stop(&mut self) {
+    /// SIGTERM to all that it started, SIGKILL when the time of grace is over. Answers how the script itself ended, when it
+    /// did so in time.
+    async fn stop(&mut self) -> Option<ExitStatus> {
         self.signal(Signal::TERM);
-        if timeout(GRACE, self.ended()).await.is_err() {
+        let mut status = None;
+        let ends = async {
+            status = self.ended().await.ok();
+            if self.sweeps {
+                // In a namespace its first process does this.
+                self.tell_the_rest(Signal::TERM);
+                while !self.rest().is_empty() {
+                    sleep(LOOK).await;
+                }
+            }
+        };
+        if timeout(GRACE, ends).await.is_err() {
             self.signal(Signal::KILL);
             let _ = self.ended().await;
+        }
+        status
+    }
+
+    /// What it started, wherever it went; to be asked where there is no namespace.
+    fn rest(&self) -> Vec<Pid> {
+        marked(format!("HOME={}\0", self.folder.home.display()).as_bytes())
+    }
+
+    fn tell_the_rest(&self, signal: Signal) {
+        for process in self.rest() {
+            let _ = kill_process(process, signal);
         }
     }
 
@@ -159,18 +171,15 @@ impl Running {
         if !self.sweeps {
             return;
         }
-        let mark = format!("HOME={}\0", self.home.display());
         for _ in 0..SWEEPS {
-            let found = marked(mark.as_bytes());
-            if found.is_empty() {
+            if self.rest().is_empty() {
                 return;
             }
-            for process in found {
-                let _ = kill_process(process, Signal::KILL);
-            }
+            self.tell_the_rest(Signal::KILL);
             std::thread::sleep(Duration::from_millis(5));
         }
-        tracing::error!("a script left processes that could not be killed; look for {}", self.home.display());
+        let home = self.folder.home.display();
+        tracing::error!("a script left processes that could not be killed; look for {home}");
     }
 }
 
@@ -213,7 +222,7 @@ impl Runner for LocalRunner {
         let mut words = std::pin::pin!(words);
         let mut all_said = false;
         let how = {
-            let life = live(&mut running, job.time, stop);
+            let life = live(&mut running, job.time, stop, tell);
             let mut life = std::pin::pin!(life);
             loop {
                 tokio::select! {
@@ -226,13 +235,18 @@ impl Runner for LocalRunner {
         if !all_said {
             let _ = timeout(LAST_WORDS, words).await;
         }
-        let (result, lines, complaints) = output.end();
-        Ok(Ended { how: how?, result, lines, complaints })
+        Ok(output.end(how?))
     }
 }
 
-async fn live(running: &mut Running, time: Duration, stop: BoxFuture<'_, ()>) -> Result<HowEnded, String> {
+async fn live(
+    running: &mut Running,
+    time: Duration,
+    stop: BoxFuture<'_, ()>,
+    tell: Tell<'_>,
+) -> Result<HowEnded, String> {
     let how = tokio::select! {
+        biased;
         status = running.ended() => {
             let status = status.map_err(|error| format!("the script could not be waited for: {error}"))?;
             return Ok(HowEnded::Exited(code_of(status)));
@@ -240,7 +254,14 @@ async fn live(running: &mut Running, time: Duration, stop: BoxFuture<'_, ()>) ->
         () = stop => HowEnded::Stopped,
         () = tokio::time::sleep(time) => HowEnded::TimedOut,
     };
-    running.stop().await;
+    // Its exit code is its own word on what it did when it was told to stop.
+    match running.stop().await {
+        Some(status) => tell(&format!("(told to stop, the script ended with exit code {})", code_of(status))),
+        None => tell(&format!(
+            "(told to stop, the script did not end within {} s and was killed)",
+            GRACE.as_secs()
+        )),
+    }
     Ok(how)
 }
 

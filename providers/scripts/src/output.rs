@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use crate::runner::Tell;
+use crate::runner::{Ended, HowEnded, Tell};
 
 /// Characters of a line that are told.
 const LINE: usize = 4_096;
@@ -31,6 +31,8 @@ struct Said {
     held: Option<(String, Value)>,
     lines: Vec<String>,
     complaints: Vec<String>,
+    /// Of what `lines` should have, something is missing.
+    is_cut: bool,
 }
 
 /// Which of the two.
@@ -78,9 +80,17 @@ impl<'a> Output<'a> {
 
     fn take(&self, line: &[u8], is_cut: bool, stream: Stream) {
         let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
-        for hidden in self.hidden {
-            if text.contains(hidden.as_str()) {
-                text = text.replace(hidden.as_str(), "[redacted]");
+        let may_be_result = stream == Stream::Out && !is_cut && text.starts_with(['{', '[']);
+        let mut value = may_be_result.then(|| serde_json::from_str::<Value>(&text).ok()).flatten();
+        // Written otherwise (`\u00e4`, `\/`) it is the same secret; and in the text alone a number would leave no JSON behind.
+        match &mut value {
+            Some(value) => {
+                if self.hide_in(value) {
+                    text = value.to_string();
+                }
+            }
+            None => {
+                self.hide(&mut text);
             }
         }
         let mut said = self.lock();
@@ -97,16 +107,60 @@ impl<'a> Output<'a> {
         if let Some((held, _)) = said.held.take() {
             self.tell_out(&mut said, &held);
         }
-        let may_be_result = !is_cut && (text.starts_with('{') || text.starts_with('['));
-        match may_be_result.then(|| serde_json::from_str(&text).ok()).flatten() {
-            Some(value) => said.held = Some((text, value)),
-            None => self.tell_out(&mut said, &text),
+        if let Some(value) = value {
+            said.held = Some((text, value));
+        } else {
+            said.is_cut |= is_cut;
+            self.tell_out(&mut said, &text);
+        }
+    }
+
+    /// Whether there was something to hide.
+    fn hide(&self, text: &mut String) -> bool {
+        let before = text.len();
+        let mut found = false;
+        for hidden in self.hidden.iter().filter(|hidden| hidden.len() <= before) {
+            if text.contains(hidden.as_str()) {
+                *text = text.replace(hidden.as_str(), "[redacted]");
+                found = true;
+            }
+        }
+        found
+    }
+
+    fn hide_in(&self, value: &mut Value) -> bool {
+        match value {
+            Value::String(text) => self.hide(text),
+            Value::Number(number) => {
+                let mut text = number.to_string();
+                let found = self.hide(&mut text);
+                if found {
+                    *value = Value::String(text);
+                }
+                found
+            }
+            Value::Array(items) => items.iter_mut().fold(false, |found, item| self.hide_in(item) | found),
+            Value::Object(members) => {
+                let mut found = false;
+                *members = std::mem::take(members)
+                    .into_iter()
+                    .map(|(mut name, mut member)| {
+                        found |= self.hide(&mut name) | self.hide_in(&mut member);
+                        (name, member)
+                    })
+                    .collect();
+                found
+            }
+            Value::Null | Value::Bool(_) => false,
         }
     }
 
     fn tell_out(&self, said: &mut Said, text: &str) {
         if said.lines.len() < KEPT {
+            said.is_cut |= text.chars().nth(LINE).is_some();
             said.lines.push(shown(text));
+        } else {
+            said.is_cut = true;
         }
         self.tell(said, text);
     }
@@ -120,10 +174,10 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Result, lines of standard output, last lines of standard error.
-    pub(crate) fn end(&self) -> (Option<Value>, Vec<String>, Vec<String>) {
-        let said = std::mem::take(&mut *self.lock());
-        (said.held.map(|(_, value)| value), said.lines, said.complaints)
+    /// All of it, of a script that ended so.
+    pub(crate) fn end(&self, how: HowEnded) -> Ended {
+        let Said { held, lines, complaints, is_cut, .. } = std::mem::take(&mut *self.lock());
+        Ended { how, result: held.map(|(_, value)| value), lines, complaints, is_cut }
     }
 
     fn lock(&self) -> MutexGuard<'_, Said> {
@@ -147,7 +201,7 @@ mod tests {
         let result = {
             let output = Output::new(&tell, hidden, most);
             output.read(text, Stream::Out).await;
-            output.end().0
+            output.end(HowEnded::Exited(0)).result
         };
         (told.into_inner().unwrap(), result)
     }
@@ -170,6 +224,13 @@ mod tests {
         let (lines, result) = said(b"a s3cret\x1b[2J\xff\n{\"x\":\"s3cret\"}", &hidden, 10).await;
         assert_eq!(lines, ["a [redacted]\u{fffd}[2J\u{fffd}"]);
         assert_eq!(result, Some(serde_json::json!({"x": "[redacted]"})));
+        let hidden = ["pässwort".to_owned(), "ab/cd==".to_owned(), "4711".to_owned()];
+        let text = br#"{"p\u00e4sswort": ["ab\/cd==", 4711, {"n": 12}]}"#;
+        let (lines, result) = said(&[text.as_slice(), b"\nend"].concat(), &hidden, 10).await;
+        assert_eq!(lines, [r#"{"[redacted]":["[redacted]","[redacted]",{"n":12}]}"#, "end"]);
+        assert_eq!(result, None);
+        let (_, result) = said(text, &hidden, 10).await;
+        assert_eq!(result, Some(serde_json::json!({"[redacted]": ["[redacted]", "[redacted]", {"n": 12}]})));
         let long = vec![b'x'; LONGEST + 10];
         assert_eq!(said(&long, &[], 10).await.0[0].len(), LINE);
         assert_eq!(said(b"1\n2\n3\n4\n", &[], 2).await.0, ["1", "2", "(output beyond 2 lines is dropped)"]);

@@ -59,6 +59,15 @@ fn another(script: &Script) -> ActionError {
     ActionError::conflict(what).next("run the command again, so that the new script is planned and approved")
 }
 
+fn as_read(script: &Script) -> Result<(), ActionError> {
+    match script.is_as_read() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(another(script)),
+        Err(why) => Err(ActionError::unavailable(format!("{why}; nothing was run"))
+            .next("try again; tell the owners of the provider when it lasts")),
+    }
+}
+
 /// Does it.
 pub(crate) async fn perform(
     shop: Shop,
@@ -71,9 +80,7 @@ pub(crate) async fn perform(
     {
         return Err(another(&script));
     }
-    if !script.is_as_read() {
-        return Err(another(&script));
-    }
+    as_read(&script)?;
     let input = handed::whole(&script.header, &input);
     let time = Duration::from_secs(script.seconds);
     let left = context.remaining().saturating_sub(MARGIN).max(Duration::from_secs(1));
@@ -87,12 +94,14 @@ pub(crate) async fn perform(
         }
     };
     let arguments = handed::arguments(&script.header, &input)?;
-    let of = Work { program: &script.program, arguments, time: time.min(left) };
+    let time = time.min(left);
+    let of = Work { program: &script.program, arguments, time };
     let ended = run(&shop, &script.header, &context, &input, of, stop.boxed()).await?;
     let ended = succeeded(&script.program, time, ended)?;
     Ok(match ended.result {
         Some(result) => result,
         // Nobody follows a read, so what it says is its answer.
+        None if is_read && ended.is_cut => json!({"output": ended.lines.join("\n"), "is_cut": true}),
         None if is_read => json!({"output": ended.lines.join("\n")}),
         None => Value::Null,
     })
@@ -105,9 +114,7 @@ pub(crate) async fn plan(
     context: Context,
     input: Value,
 ) -> Result<Plan, ActionError> {
-    if !script.is_as_read() {
-        return Err(another(&script));
-    }
+    as_read(&script)?;
     let input = handed::whole(&script.header, &input);
     let mut arguments = handed::arguments(&script.header, &input)?;
     let program = match &script.planned_by {
@@ -130,6 +137,13 @@ pub(crate) async fn plan(
         })?;
         match ended.result.map(serde_json::from_value::<Plan>) {
             Some(Ok(told)) => plan = told,
+            // Nobody says yes to what they were not shown.
+            Some(Err(_)) | None if ended.is_cut => {
+                let what = format!("the plan that {} tells is longer than can be shown", program.name);
+                return Err(ActionError::conflict(what).next(
+                    "let it say less than 200 lines of 4,096 characters, or a plan as JSON in its last line",
+                ));
+            }
             Some(Err(_)) | None if ended.lines.is_empty() => {}
             Some(Err(_)) | None => plan = plan.fact("what it says", json!(ended.lines)),
         }
@@ -182,7 +196,9 @@ fn succeeded(program: &Program, time: Duration, ended: Ended) -> Result<Ended, A
     let how = match ended.how {
         HowEnded::Exited(0) => return Ok(ended),
         HowEnded::Stopped => return Err(ActionError::cancelled()),
-        HowEnded::TimedOut => format!("{name} did not end within its {} s and was stopped", time.as_secs()),
+        HowEnded::TimedOut => {
+            format!("{name} did not end within its {:.0} s and was stopped", time.as_secs_f64())
+        }
         HowEnded::Exited(126) => {
             format!("{name} could not be executed (exit code 126): is what its first line names there?")
         }

@@ -55,6 +55,8 @@ pub struct Ended {
     pub result: Option<Value>,
     /// The first lines of its standard output but the result, up to 200.
     pub lines: Vec<String>,
+    /// There were more of them, or longer ones, than are here.
+    pub is_cut: bool,
     /// The last lines of its standard error, up to 5.
     pub complaints: Vec<String>,
 }

@@ -3,17 +3,23 @@
 //! `setpriv` (dies with the provider) → `unshare` (processes of its own) → `prlimit` (limits) → `setpriv` (user, no privileges) →
 //! `sh` (waits for it) → the script. All are part of util-linux but the shell.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::{
     findings::Finding,
+    run_folder::RunFolder,
     settings::{Limits, Settings, SettingsError},
 };
 
 /// Waits for the script and hands on its exit code. As the first process of its namespace it lives through the SIGTERM that ends
-/// the script; the script is never that process, because such a one ignores what it does not handle and would go on with its
-/// next line. The script's words come as arguments, not as text of this program.
-const FIRST: &str = "trap : TERM INT HUP; \"$@\"; exit $?";
+/// the script, and then until all that the script started has ended too, of which it tells those that left the group; the
+/// script is never that process, because such a one ignores what it does not handle and would go on with its next line. The
+/// script's words come as arguments, not as text of this program.
+const FIRST: &str = "trap 'told=1' TERM INT HUP; \"$@\"; code=$?; if [ \"$told\" ]; then kill -s TERM -- -1 2>/dev/null; \
+                     while kill -s 0 -- -1 2>/dev/null; do /bin/sleep 0.1; done; fi; exit $code";
 
 /// Where the chain's programs are looked for.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,6 +27,7 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /// How scripts are held on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Sandbox {
+    tools: Tools,
     /// User and group that scripts run as; none when it is the provider's own.
     pub(crate) user: Option<(u32, u32)>,
     limits: Limits,
@@ -38,6 +45,31 @@ pub(crate) enum Namespace {
     None,
 }
 
+/// Where the chain's programs are: found once, in the system's folders, so that no setting and no script has a say in what runs
+/// before the user is changed.
+#[derive(Debug, Clone)]
+struct Tools {
+    setpriv: String,
+    prlimit: String,
+    unshare: Option<String>,
+}
+
+impl Tools {
+    fn find() -> Result<Self, SettingsError> {
+        let needed = |name: &str| {
+            let found = tool(name).filter(|found| works(&[found.clone(), "--version".to_owned()]));
+            found.ok_or_else(|| {
+                SettingsError::Wrong(format!("scripts need the program `{name}`: install util-linux"))
+            })
+        };
+        Ok(Self { setpriv: needed("setpriv")?, prlimit: needed("prlimit")?, unshare: tool("unshare") })
+    }
+}
+
+fn tool(name: &str) -> Option<String> {
+    SYSTEM_PATH.split(':').map(|folder| format!("{folder}/{name}")).find(|path| Path::new(path).is_file())
+}
+
 impl Sandbox {
     /// Looks what there is.
     ///
@@ -45,11 +77,7 @@ impl Sandbox {
     /// Programs that are missing, a user that must be named or does not exist.
     pub(crate) fn probe(settings: &Settings) -> Result<Self, SettingsError> {
         let wrong = |why: String| Err(SettingsError::Wrong(why));
-        for program in ["setpriv", "prlimit"] {
-            if !works(&[program.to_owned(), "--version".to_owned()]) {
-                return wrong(format!("scripts need the program `{program}`: install util-linux"));
-            }
-        }
+        let tools = Tools::find()?;
         let is_root = rustix::process::geteuid().is_root();
         let user = match (&settings.user, is_root) {
             (Some(name), true) => match (id_of("-u", name), id_of("-g", name)) {
@@ -73,18 +101,33 @@ impl Sandbox {
             }
             (_, false) => None,
         };
-        let sandbox = Self { user, limits: settings.limits.clone(), namespace: Namespace::None };
-        for namespace in [Namespace::Whole, Namespace::Processes] {
-            let tried = Self { namespace, ..sandbox.clone() };
-            let chain = tried.chain("/bin/true", &[]);
-            if works(&chain) {
-                return Ok(tried);
-            }
-        }
+        let sandbox = Self { tools, user, limits: settings.limits.clone(), namespace: Namespace::None };
         if !works(&sandbox.chain("/bin/true", &[])) {
             return wrong(
                 "a script cannot be started within its limits: try higher ones in [limits]".to_owned(),
             );
+        }
+        // As each run will be: a copy in a folder of its own, where `work` says.
+        let work = settings.work.clone().unwrap_or_else(std::env::temp_dir);
+        let place = RunFolder::make(&work, user, "probe", b"#!/bin/sh\nexit 0\n");
+        let place = place.map_err(|error| {
+            let work = work.display();
+            SettingsError::Wrong(format!(
+                "no run can have a folder in {work}: {error}; make it, or name another in `work`"
+            ))
+        })?;
+        let program = place.program.to_string_lossy();
+        if !works(&sandbox.chain(&program, &[])) {
+            return wrong(format!(
+                "a script in {} cannot be executed: its file system must allow programs, and its user must reach it; name another folder in `work`",
+                work.display()
+            ));
+        }
+        for namespace in [Namespace::Whole, Namespace::Processes] {
+            let tried = Self { namespace, ..sandbox.clone() };
+            if tried.tools.unshare.is_some() && works(&tried.chain(&program, &[])) {
+                return Ok(tried);
+            }
         }
         Ok(sandbox)
     }
@@ -104,9 +147,10 @@ impl Sandbox {
     pub(crate) fn chain(&self, program: &str, arguments: &[String]) -> Vec<String> {
         let mut chain: Vec<String> = Vec::new();
         let mut say = |words: &[&str]| chain.extend(words.iter().map(|word| (*word).to_owned()));
-        say(&["setpriv", "--pdeathsig", "KILL", "--"]);
-        if self.has_namespace() {
-            say(&["unshare"]);
+        let tools = &self.tools;
+        say(&[&tools.setpriv, "--pdeathsig", "KILL", "--"]);
+        if let (true, Some(unshare)) = (self.has_namespace(), &tools.unshare) {
+            say(&[unshare]);
             if self.user.is_none() {
                 say(&["--user", "--map-current-user"]);
             }
@@ -118,14 +162,14 @@ impl Sandbox {
         }
         let limits = &self.limits;
         say(&[
-            "prlimit",
+            &tools.prlimit,
             &format!("--as={}", limits.memory_mib << 20),
             &format!("--nproc={}", limits.processes),
             &format!("--fsize={}", limits.file_mib << 20),
             "--nofile=1024",
             "--core=0",
             "--",
-            "setpriv",
+            &tools.setpriv,
         ]);
         if let Some((user, group)) = self.user {
             say(&["--reuid", &user.to_string(), "--regid", &group.to_string(), "--clear-groups"]);

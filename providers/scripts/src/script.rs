@@ -74,8 +74,15 @@ pub(crate) fn read_program(path: &Path) -> Result<Program, String> {
 }
 
 /// Whether the file is now, byte by byte, what was read.
-pub(crate) fn is_still(path: &Path, program: &Program) -> bool {
-    read_program(path).is_ok_and(|now| now.digest == program.digest)
+///
+/// # Errors
+/// It cannot be read, though it is there.
+pub(crate) fn is_still(path: &Path, program: &Program) -> Result<bool, String> {
+    match read_program(path) {
+        Ok(now) => Ok(now.digest == program.digest),
+        Err(_) if !path.exists() => Ok(false),
+        Err(why) => Err(format!("{} cannot be read at the moment: {why}", path.display())),
+    }
 }
 
 /// Reads a file of the folder.
@@ -187,14 +194,20 @@ impl Script {
     }
 
     /// Whether its files are what was read.
-    pub(crate) fn is_as_read(&self) -> bool {
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub(crate) fn is_as_read(&self) -> Result<bool, String> {
         let side = side_of(&self.path);
-        let header = self.side.as_ref().map_or_else(|| !side.exists(), |read| is_still(&side, read));
+        let header = match &self.side {
+            Some(read) => is_still(&side, read)?,
+            None => !side.exists(),
+        };
         let plan = match &self.planned_by {
-            PlannedBy::Script(path, program) => is_still(path, program),
+            PlannedBy::Script(path, program) => is_still(path, program)?,
             _ => true,
         };
-        header && plan && is_still(&self.path, &self.program)
+        Ok(header && plan && is_still(&self.path, &self.program)?)
     }
 
     /// Shared, for handlers.

@@ -71,12 +71,24 @@ impl Scripts {
     pub async fn keep_up(self, prepared: Prepared) {
         // What changed between the first reading and now is seen by reading once more.
         let mut seen = None;
+        let mut is_there = true;
         let name = prepared.name();
         loop {
-            let now = folder::fingerprint(&self.shop.settings.folder);
-            if seen.as_ref() != Some(&now) {
-                self.read_again(&prepared, &name, seen.is_none()).await;
-                seen = Some(now);
+            match folder::fingerprint(&self.shop.settings.folder) {
+                Ok(now) => {
+                    if seen.as_ref() != Some(&now) {
+                        self.read_again(&prepared, &name, seen.is_none()).await;
+                        seen = Some(now);
+                    }
+                    is_there = true;
+                }
+                // A folder that is away for a moment takes no action from anybody.
+                Err(error) => {
+                    if std::mem::take(&mut is_there) {
+                        let folder = self.shop.settings.folder.display();
+                        tracing::error!(provider = name, %folder, %error, "the folder of scripts cannot be read; its actions stay as they were");
+                    }
+                }
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -8,16 +8,22 @@ use serde_json::{Map, Value};
 use crate::{
     arguments::{
         action::{id, no_id},
-        internal_action::COMMENT,
         schema::{Kind, Member, read_secret},
     },
     failure::Failure,
 };
 
-/// `--input` first, then the flags, which win.
-pub(crate) fn collect(matches: &ArgMatches, members: &[Member]) -> Result<Map<String, Value>, Failure> {
+/// How the whole input is given to an action's own command.
+pub(crate) const FLAG: &str = "--input";
+
+/// The whole input first, which was given by `flag`, then the flags of its members, which win.
+pub(crate) fn collect(
+    matches: &ArgMatches,
+    members: &[Member],
+    flag: &str,
+) -> Result<Map<String, Value>, Failure> {
     let mut input = match matches.get_one::<String>("input") {
-        Some(given) => whole(given, flag(matches))?,
+        Some(given) => whole(given, flag)?,
         None => Map::new(),
     };
     for member in members {
@@ -52,11 +58,6 @@ fn typed(matches: &ArgMatches, member: &Member) -> Option<Value> {
     }
 }
 
-/// How the whole input is given: a command that takes actions by their names calls it otherwise.
-fn flag(matches: &ArgMatches) -> &'static str {
-    if matches.try_contains_id(COMMENT).is_ok() { "--payload" } else { "--input" }
-}
-
 /// `JSON`, `@FILE` or `-`.
 fn whole(given: &str, flag: &str) -> Result<Map<String, Value>, Failure> {
     let (text, place) = match given.strip_prefix('@') {
@@ -77,4 +78,21 @@ fn whole(given: &str, flag: &str) -> Result<Map<String, Value>, Failure> {
 /// The required members that are not there yet.
 pub(crate) fn missing<'m>(members: &'m [Member], input: &Map<String, Value>) -> Vec<&'m Member> {
     members.iter().filter(|member| member.required && !input.contains_key(&member.name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, Command};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_is_told_by_the_flag_that_was_typed() {
+        for flag in [FLAG, "--payload"] {
+            let input = Arg::new("input").long(flag.trim_start_matches('-').to_owned());
+            let typed = Command::new("guichet").arg(input).get_matches_from(["guichet", flag, "{"]);
+            let failure = collect(&typed, &[], flag).unwrap_err();
+            assert!(format!("{failure:?}").contains(&format!("{flag} is not a JSON object")), "{failure:?}");
+        }
+    }
 }

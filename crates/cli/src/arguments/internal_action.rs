@@ -13,6 +13,8 @@ pub(crate) const NAME: &str = "internal-action";
 /// The arguments that say which.
 pub(crate) const SERVICE: &str = "service";
 pub(crate) const ACTION: &str = "action";
+/// What is meant by `--input` elsewhere.
+pub(crate) const PAYLOAD: &str = "--payload";
 /// What is meant by `--reason` elsewhere.
 pub(crate) const COMMENT: &str = "comment";
 
@@ -27,7 +29,7 @@ pub(crate) fn command() -> Command {
         .help("Its operation id, or the last word of its command")
         .required(true);
     let payload = Arg::new("input")
-        .long("payload")
+        .long(PAYLOAD.trim_start_matches('-'))
         .value_name("JSON|@FILE|-")
         .value_hint(ValueHint::AnyPath)
         .help("The whole input as a JSON object [default: {}]");

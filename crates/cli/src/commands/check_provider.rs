@@ -33,9 +33,33 @@ pub(crate) fn run(matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failu
         only: text(matches, "only").map(str::to_owned),
     };
     let heard = |case: &Case| printer.detail(&format!("{} {}", case.status.as_str(), case.name));
-    let report = runtime()?.block_on(check(options, heard))?;
+    let report = runtime()?.block_on(async {
+        tokio::select! {
+            report = check(options, heard) => report.map_err(Failure::from),
+            // The provider that the kit has started would not hear of it; it ends with the kit.
+            asked = told_to_end() => Err(asked),
+        }
+    })?;
     tell(&report, printer);
     Ok(if report.holds() { Exit::Done } else { Exit::Failed })
+}
+
+/// Ready when this process is told to end, with what is said then.
+async fn told_to_end() -> Failure {
+    #[cfg(unix)]
+    {
+        use futures_util::future::select_all;
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+        if signals.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        let _ = select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+    Failure::new(Exit::Interrupted, "Interrupted", "not every case was tried; what the kit started was ended")
 }
 
 fn tell(report: &Report, printer: &Printer) {

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     arguments::{
         Places,
-        internal_action::{ACTION, SERVICE},
+        internal_action::{ACTION, PAYLOAD, SERVICE},
         nearest,
     },
     cache::Asking,
@@ -102,7 +102,7 @@ fn execute(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fai
         }
     };
     let words = Places::of(&catalogue).words_of(&found.id).unwrap_or(&found.command).to_vec();
-    perform::run(cx, &found, &words, matches, printer)
+    perform::run(cx, &found, &words, matches, PAYLOAD, printer)
 }
 
 /// The action of this service with this operation id, with this whole id, or whose command ends in this word.

@@ -194,7 +194,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
                 Failure::new(Exit::Unreachable, "No catalogue", what)
                     .next("try again when the gateway answers")
             })?;
-            perform::run(cx, &action, &words, leaf, printer)
+            perform::run(cx, &action, &words, leaf, arguments::input::FLAG, printer)
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn read(
 ) -> Result<Named, Failure> {
     let command = action::fill(bare(), &action, &words).bin_name(format!("{line} {}", action.id));
     let below = parse(globals::add(command, &cx.settings), flags)?;
-    let input = input::collect(&below, &members)?;
+    let input = input::collect(&below, &members, input::FLAG)?;
     let given = !input.is_empty() || below.contains_id("input");
     let reason = globals::reason(&below).map(str::to_owned);
     Ok(Named { action, input: given.then_some(input), reason })

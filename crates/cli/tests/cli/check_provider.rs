@@ -59,3 +59,41 @@ fn where_there_is_no_provider_nothing_is_checked() {
     assert!(err.contains("`/no/such/program`"), "{err}");
     assert_eq!(fake.run(&["provider", "check"]).0, 2);
 }
+
+#[test]
+fn whose_session_it_is_the_provider_is_not_told() {
+    let fake = Fake::start_unknown();
+    let says = "echo \"token: ${GUICHET_TOKEN-none}, file: ${GUICHET_TOKEN_FILE-none}\"; exit 3";
+    let mut check = fake.command(&["provider", "check", "--", "/bin/sh", "-c", says]);
+    let output =
+        check.env("GUICHET_TOKEN", "gt_dana_0001").env("GUICHET_TOKEN_FILE", "/run/token").output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("token: none, file: none"), "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_provider_ends_with_the_kit() {
+    use std::io::{BufRead as _, BufReader};
+    let fake = Fake::start_unknown();
+    for asked in ["-INT", "-TERM"] {
+        let mut kit = std::process::Command::new(assert_cmd::cargo::cargo_bin!("guichet"))
+            .args(["provider", "check", "--", "/bin/sh", "-c", "sleep 100 & echo $$; wait"])
+            .env("XDG_CONFIG_HOME", fake.home().join("config"))
+            .env("XDG_CACHE_HOME", fake.home().join("cache"))
+            .stdin(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut err = BufReader::new(kit.stderr.take().unwrap());
+        let mut group = String::new();
+        err.read_line(&mut group).unwrap();
+        let told = std::time::Instant::now();
+        std::process::Command::new("kill").args([asked, &kit.id().to_string()]).status().unwrap();
+        // All that it has started holds the other end: it comes to an end with the last of them.
+        let rest: Vec<String> = err.lines().map(Result::unwrap).collect();
+        assert!(told.elapsed().as_secs() < 50, "the group of {group} ran on");
+        assert_eq!(kit.wait().unwrap().code(), Some(130), "{rest:?}");
+        assert!(rest.join(" ").contains("what the kit started was ended"), "{rest:?}");
+    }
+}

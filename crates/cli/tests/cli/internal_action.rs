@@ -48,6 +48,7 @@ fn the_payload_comes_from_a_file_and_the_action_by_any_of_its_names() {
         assert_eq!(exit, 0, "{err}");
     }
     let seen = fake.seen("POST /v1/actions/demo.echo/runs");
+    assert_eq!(seen.len(), 2);
     assert!(seen.iter().all(|seen| seen.body["input"] == json!({"text": "hi"})), "{}", seen[0].body);
 }
 

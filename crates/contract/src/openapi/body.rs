@@ -113,17 +113,11 @@ fn as_field(member: &mut Member, kind: Kind, media: &At<'_>, findings: &mut Find
     let encoding = media.member("encoding").and_then(|encoding| encoding.member(&member.wire_name));
     let said = |name: &str| encoding.as_ref().and_then(|encoding| encoding.value.get(name));
     let content_type = said("contentType").and_then(Value::as_str);
+    // Of one that may be anything it is seen when it is written: only an object is JSON then.
     let is_object = member.types().contains(&"object") || member.types().is_empty();
-    let is_list = member.types().contains(&"array");
-    let of = |schema: &Value| {
-        schema.get("format").is_some_and(|format| format == "binary")
-            || schema.get("contentMediaType").is_some() && schema.get("contentEncoding").is_none()
-    };
-    let is_binary =
-        of(&Value::Object(member.schema.clone())) || is_list && member.schema.get("items").is_some_and(of);
     member.explode = said("explode").and_then(Value::as_bool).unwrap_or(true);
     if kind == Kind::Parts {
-        if is_binary {
+        if member.is_binary() {
             member.take_bytes();
         } else if content_type.is_some_and(media::is_json) || content_type.is_none() && is_object {
             member.style = Style::Json;
@@ -133,12 +127,14 @@ fn as_field(member: &mut Member, kind: Kind, media: &At<'_>, findings: &mut Find
             content_type.map(|names| names.split(',').next().unwrap_or(names).trim().to_owned());
         return;
     }
+    // What is JSON by the document's word is JSON whatever its value.
+    let is_json = content_type.is_some_and(media::is_json);
     member.style = match said("style").and_then(Value::as_str) {
         Some("deepObject") => Style::DeepObject,
         Some("spaceDelimited") => Style::Spaces,
         Some("pipeDelimited") => Style::Pipes,
         Some("tabDelimited") => Style::Tabs,
-        None if content_type.is_some_and(media::is_json) || is_object => Style::Json,
+        None if is_json || is_object => Style::Json,
         None | Some("form") => Style::Usual,
         Some(style) => {
             let pointer = encoding.as_ref().map_or_else(String::new, |encoding| encoding.below("style"));
@@ -146,6 +142,9 @@ fn as_field(member: &mut Member, kind: Kind, media: &At<'_>, findings: &mut Find
             Style::Usual
         }
     };
+    if member.style == Style::Json && is_json {
+        member.content_type = content_type.map(str::to_owned);
+    }
     if !said("explode").is_some_and(Value::is_boolean) && member.style != Style::Usual {
         member.explode = false;
     }

@@ -92,10 +92,27 @@ impl Member {
         keep_marks_of_secrecy(&mut self.schema);
     }
 
-    /// Takes bytes, which stand in the input as base64.
+    /// Whether its values are files, or lists of them.
+    pub(super) fn is_binary(&self) -> bool {
+        let said = only_choice(&self.schema).map_or(&self.schema, |(_, choice)| choice);
+        let of_items = said.get("items").and_then(Value::as_object);
+        is_binary(said) || types_of(said).contains(&"array") && of_items.is_some_and(is_binary)
+    }
+
+    /// Takes bytes, which stand in the input as base64. One that may be left out says so by being left out.
     pub(super) fn take_bytes(&mut self) {
         self.style = Style::Bytes;
-        let is_list = self.schema.get("type") == Some(&json!("array"));
+        if let Some((choices, choice)) = only_choice(&self.schema) {
+            let choice = choice.clone();
+            self.schema.shift_remove(choices);
+            let hides = |said: &Value| *said == true || said.get("sensitive") == Some(&Value::Bool(true));
+            for (word, said) in choice {
+                if hides(&said) || !self.schema.contains_key(&word) {
+                    self.schema.insert(word, said);
+                }
+            }
+        }
+        let is_list = self.types().contains(&"array");
         if is_list && let Some(items) = self.schema.get_mut("items").and_then(Value::as_object_mut) {
             as_base64(items);
         } else {
@@ -105,14 +122,42 @@ impl Member {
 
     /// The types its values may have, as far as its schema says so plainly.
     pub(super) fn types(&self) -> Vec<&str> {
-        match self.schema.get("type") {
-            Some(Value::String(name)) => vec![name],
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            _ if self.schema.contains_key("properties") => vec!["object"],
-            _ if self.schema.contains_key("items") => vec!["array"],
-            _ => Vec::new(),
+        types_of(&self.schema)
+    }
+}
+
+fn types_of(schema: &Map<String, Value>) -> Vec<&str> {
+    match schema.get("type") {
+        Some(Value::String(name)) => vec![name],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ if schema.contains_key("properties") => vec!["object"],
+        _ if schema.contains_key("items") => vec!["array"],
+        _ => {
+            let choices = CHOICES.iter().find_map(|choices| schema.get(*choices)?.as_array());
+            let each = choices.into_iter().flatten().map(|choice| choice.as_object().map(types_of));
+            let known: Option<Vec<_>> = each.map(|types| types.filter(|types| !types.is_empty())).collect();
+            known.unwrap_or_default().concat()
         }
     }
+}
+
+/// Keywords under which one of several schemas is to hold.
+const CHOICES: [&str; 2] = ["anyOf", "oneOf"];
+
+/// The schema that is left beside null, and the keyword under which it stands: `anyOf: [X, {type: null}]`.
+fn only_choice(schema: &Map<String, Value>) -> Option<(&'static str, &Map<String, Value>)> {
+    let is_something = |choice: &&Value| choice.get("type").is_none_or(|named| named != "null");
+    CHOICES.iter().find_map(|choices| {
+        let listed = schema.get(*choices)?.as_array()?;
+        let mut left = listed.iter().filter(is_something);
+        let only = left.next()?.as_object()?;
+        left.next().is_none().then_some((*choices, only))
+    })
+}
+
+fn is_binary(schema: &Map<String, Value>) -> bool {
+    schema.get("format").is_some_and(|format| format == "binary")
+        || schema.contains_key("contentMediaType") && !schema.contains_key("contentEncoding")
 }
 
 fn as_base64(schema: &mut Map<String, Value>) {

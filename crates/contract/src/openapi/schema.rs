@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
+use crate::redact::may_hide;
+
 use super::{
     Strictness,
     dialect::{self, Dialect},
@@ -114,7 +116,8 @@ impl<'a, 's> Schemas<'a, 's> {
         }
         if let Err(fault) = reference::resolve(document, &here) {
             findings.doubt(fault.pointer, fault.message);
-            return MemberSchema { schema: Map::new(), sources };
+            let schema = Map::from_iter([("x-guichet".to_owned(), json!({"sensitive": true}))]);
+            return MemberSchema { schema, sources };
         }
         let mut schema = match self.rewrite(&here, false, findings) {
             Value::Object(schema) => schema,
@@ -194,14 +197,17 @@ impl<'a, 's> Schemas<'a, 's> {
                     &at.pointer,
                     format!("a schema is an object, true or false; this is {}", kind(other)),
                 );
-                return json!({});
+                return unchecked();
             }
         };
         let is_old = self.shared.dialect == Dialect::V30;
         let mut schema = Map::new();
+        // Something was said of the value, or of a part of it, that is not read: it might have been that it is a secret.
+        let mut is_lost = false;
         for (name, value) in members {
             let keyword = keyword(name);
             if matches!(keyword, Keyword::Dropped) || is_old && dialect::is_old(name, value) {
+                is_lost |= is_old && holds_schemas(name) && !is_nothing(value);
                 continue;
             }
             let place = || At::new(value, at.below(name));
@@ -220,24 +226,30 @@ impl<'a, 's> Schemas<'a, 's> {
                     schema.insert(name.clone(), Value::Array(each.collect()));
                 }
                 Keyword::SchemaMap => {
+                    is_lost |= !is_nothing(value);
                     findings.doubt(at.below(name), format!("`{name}` is an object of schemas"));
                 }
                 Keyword::SchemaList => {
+                    is_lost |= !is_nothing(value);
                     findings
                         .doubt(at.below(name), format!("`{name}` is a list of schemas, with one or more"));
                 }
-                Keyword::Reference => {
-                    if let Some(target) = self.reference(at, findings) {
+                Keyword::Reference => match self.reference(at, findings) {
+                    Some(target) => {
                         schema.insert(name.clone(), Value::from(target));
                     }
-                }
+                    None => is_lost = true,
+                },
                 Keyword::Extension if deep => {
                     if let Some(said) = extension::deep_sensitive(&place(), findings) {
                         schema.insert(name.clone(), json!({"sensitive": said}));
                     }
                 }
                 Keyword::Extension | Keyword::Dropped => {}
-                Keyword::Refused(why) => findings.doubt(at.below(name), why),
+                Keyword::Refused(why) => {
+                    is_lost |= name.ends_with("Ref");
+                    findings.doubt(at.below(name), why);
+                }
                 Keyword::Plain(..) if name == "nullable" => findings.warn(
                     at.below(name),
                     "`nullable` is OpenAPI 3.0's and means nothing in 3.1; write `type: [string, \"null\"]`",
@@ -245,9 +257,12 @@ impl<'a, 's> Schemas<'a, 's> {
                 Keyword::Plain(fits, _) if fits(value) => {
                     if self.weigh(weight(value), &at.pointer, findings) {
                         schema.insert(name.clone(), value.clone());
+                    } else {
+                        is_lost = true;
                     }
                 }
                 Keyword::Plain(_, should) => {
+                    is_lost |= name == "writeOnly";
                     findings.doubt(
                         at.below(name),
                         format!("`{name}` should be {should}; this is {}", kind(value)),
@@ -260,6 +275,10 @@ impl<'a, 's> Schemas<'a, 's> {
         }
         if is_old {
             dialect::modernise(&mut schema, members);
+        }
+        if is_lost {
+            // What its author says in words that are read goes before.
+            schema.entry("x-guichet").or_insert_with(|| json!({"sensitive": true}));
         }
         keep_marks_of_secrecy(&mut schema);
         Value::Object(schema)
@@ -305,26 +324,88 @@ fn unchecked() -> Value {
     json!({"x-guichet": {"sensitive": true}})
 }
 
+/// Whether schemas stand under this keyword.
+fn holds_schemas(name: &str) -> bool {
+    matches!(keyword(name), Keyword::Schema | Keyword::SchemaMap | Keyword::SchemaList)
+}
+
+/// Says nothing, in the wrong form: some write an empty object as an empty list.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        other => other.is_null(),
+    }
+}
+
 /// A schema that is made of itself takes no value at all. In others' documents that is a base that lists what is made of it:
-/// the list goes.
+/// the list goes. Where something in it is a secret, the whole is one from then on.
 fn break_circles(
     definitions: &mut Map<String, Value>,
     origin: &BTreeMap<String, String>,
     findings: &mut Findings,
 ) {
-    for name in endless(definitions) {
+    for (name, is_secret) in circles(definitions) {
         findings.doubt(
             origin.get(&name).cloned().unwrap_or_default(),
             "this schema is made of itself (through `$ref`, `allOf`, `anyOf` or the like, with no property or item \
              between), so no value can be checked against it; break the circle",
         );
         if let Some(Value::Object(schema)) = definitions.get_mut(&name) {
-            schema.shift_remove("oneOf");
-            schema.shift_remove("anyOf");
+            schema.retain(|keyword, _| !CHOICES.contains(&keyword.as_str()));
+            if is_secret {
+                schema.insert("x-guichet".to_owned(), json!({"sensitive": true}));
+                keep_marks_of_secrecy(schema);
+            }
         }
     }
     for name in endless(definitions) {
         definitions.insert(name, unchecked());
+    }
+}
+
+/// What goes of a schema that is made of itself.
+const CHOICES: [&str; 2] = ["oneOf", "anyOf"];
+
+/// The definitions that are made of themselves, and whether something of what goes is a secret.
+fn circles(definitions: &Map<String, Value>) -> Vec<(String, bool)> {
+    let is_secret = |name: &String| {
+        let schema = definitions.get(name);
+        let lost = CHOICES.iter().filter_map(|choices| schema?.get(choices));
+        lost.into_iter().any(|choices| leads_to_secrets(definitions, choices))
+    };
+    let with_secrecy = |name: String| {
+        let is_secret = is_secret(&name);
+        (name, is_secret)
+    };
+    endless(definitions).into_iter().map(with_secrecy).collect()
+}
+
+/// Whether these schemas, or any that they refer to, have a mark of secrecy.
+fn leads_to_secrets(definitions: &Map<String, Value>, schemas: &Value) -> bool {
+    let (mut open, mut seen) = (vec![schemas], BTreeSet::new());
+    while let Some(value) = open.pop() {
+        if may_hide(value) {
+            return true;
+        }
+        let mut named = Vec::new();
+        references(value, &mut named);
+        let new = named.into_iter().filter(|name| seen.insert(*name));
+        open.extend(new.filter_map(|name| definitions.get(name)));
+    }
+    false
+}
+
+/// The definitions that are referred to anywhere in this.
+fn references<'s>(value: &'s Value, named: &mut Vec<&'s str>) {
+    match value {
+        Value::Object(members) => {
+            let own = members.get("$ref").and_then(Value::as_str);
+            named.extend(own.and_then(|reference| reference.strip_prefix("#/$defs/")));
+            members.values().for_each(|member| references(member, named));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, named)),
+        _ => {}
     }
 }
 

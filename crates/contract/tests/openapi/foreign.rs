@@ -4,6 +4,7 @@ use guichet_contract::{
     Action,
     action::{Place, Style},
     openapi::{Reading, Strictness, read},
+    redact::{REDACTED, redact_input},
 };
 use serde_json::{Value, json};
 
@@ -195,8 +196,98 @@ fn a_base_that_lists_what_is_made_of_it_can_be_given() {
     let body = json!({"required": true, "content": {"application/json": {"schema":
         {"type": "array", "items": {"$ref": "#/components/schemas/Pet"}}}}});
     let action = only(&posting(json!({"requestBody": body}), json!({"schemas": schemas})));
-    assert!(is_valid(&action, &json!({"thing": "t", "body": [{"kind": "Cat", "claws": 4}]})));
+    let cat = json!({"thing": "t", "body": [{"kind": "Cat", "claws": 4}]});
+    assert!(is_valid(&action, &cat));
     assert!(!is_valid(&action, &json!({"thing": "t", "body": [{"claws": 4}]})));
+    assert_eq!(redact_input(&action.input, &cat, false), cat, "nothing of what goes was a secret");
+}
+
+/// Nobody knows whether what is not read is a secret, so that no record has it.
+#[test]
+fn what_is_not_read_is_hidden() {
+    let recorded = |schema: Value| {
+        let schemas = json!({
+            "Bank": {"type": "object", "oneOf": [{"$ref": "#/components/schemas/Giro"}]},
+            "Giro": {"allOf": [{"$ref": "#/components/schemas/Bank"},
+                {"properties": {"name": {"$ref": "#/components/schemas/Pin"}}}]},
+            "Pin": {"type": "string", "format": "password"},
+        });
+        let content = json!({"application/json": {"schema": {"type": "object", "properties": {
+            "odd": schema, "plain": {"type": "string"}}}}});
+        let body = json!({"required": true, "content": content});
+        let action = only(&posting(json!({"requestBody": body}), json!({"schemas": schemas})));
+        let input = json!({"thing": "t", "plain": "p", "odd": {"name": "s", "list": ["s"]}});
+        assert!(is_valid(&action, &input), "{schema}");
+        let mut recorded = redact_input(&action.input, &input, action.sensitive);
+        assert_eq!((&recorded["thing"], &recorded["plain"]), (&json!("t"), &json!("p")), "{schema}");
+        recorded["odd"].take()
+    };
+    let (odd, whole) = (json!({"name": "s", "list": ["s"]}), json!(REDACTED));
+    let with_name = json!({"name": REDACTED, "list": ["s"]});
+    for (schema, expected) in [
+        (json!({"$ref": "common.yaml#/Secret"}), &whole),
+        (json!({"allOf": [{"$ref": "common.yaml#/Secret"}]}), &whole),
+        (json!({"$ref": "#/components/schemas/Missing"}), &whole),
+        (json!({"properties": {"name": {"$ref": "common.yaml#/Secret"}}}), &with_name),
+        (json!({"properties": {"name": {"$dynamicRef": "#secret"}}}), &with_name),
+        (json!({"properties": {"name": 7}}), &with_name),
+        (json!({"properties": {"name": {"writeOnly": "true"}}}), &with_name),
+        (json!({"properties": [{"name": {"writeOnly": true}}]}), &whole),
+        (json!({"allOf": {"properties": {"name": {"writeOnly": true}}}}), &whole),
+        (json!({"$ref": "#/components/schemas/Bank"}), &whole),
+        // Nothing is lost of these, or their author has said what they are.
+        (json!({"properties": []}), &odd),
+        (json!({"anyOf": []}), &odd),
+        (json!({"type": "any"}), &odd),
+        (json!({"$ref": "common.yaml#/Open", "x-guichet": {"sensitive": false}}), &odd),
+    ] {
+        assert_eq!(recorded(schema.clone()), *expected, "{schema}");
+    }
+}
+
+/// As FastAPI writes an optional field: a choice between it and null.
+#[test]
+fn an_optional_field_of_a_form_is_written_as_what_it_is() {
+    let or_null = |schema: Value| json!({"anyOf": [schema, {"type": "null"}], "title": "Told"});
+    let binary = json!({"type": "string", "format": "binary"});
+    let schema = json!({"type": "object", "properties": {
+        "id": or_null(json!({"type": "string"})),
+        "tags": or_null(json!({"type": "array", "items": {"type": "string"}})),
+        "about": or_null(json!({"type": "object", "additionalProperties": {"type": "string"}})),
+        "file": or_null(binary.clone()),
+        "files": or_null(json!({"type": "array", "items": binary})),
+        "any": {},
+    }});
+    let action = |media_type: &str, encoding: Value| {
+        let content = json!({media_type: {"schema": schema, "encoding": encoding}});
+        only(&posting(json!({"requestBody": {"content": content}}), json!({})))
+    };
+    let form =
+        action("application/x-www-form-urlencoded", json!({"any": {"contentType": "application/json"}}));
+    let of = |name: &str| written(&form, name).1;
+    assert_eq!(
+        [of("id"), of("tags"), of("about"), of("any")],
+        [Style::Usual, Style::Usual, Style::Json, Style::Json]
+    );
+    let told = |action: &Action, name: &str| {
+        let parameter = action.http.parameters.iter().find(|parameter| parameter.name == name).unwrap();
+        parameter.content_type.clone()
+    };
+    assert_eq!((told(&form, "about"), told(&form, "any").as_deref()), (None, Some("application/json")));
+    let parts = action("multipart/form-data", json!({}));
+    let of = |name: &str| written(&parts, name).1;
+    assert_eq!(
+        [of("id"), of("tags"), of("about"), of("file"), of("files"), of("any")],
+        [Style::Usual, Style::Usual, Style::Json, Style::Bytes, Style::Bytes, Style::Json]
+    );
+    assert_eq!(
+        parts.input["properties"]["file"],
+        json!({"title": "Told", "type": "string", "contentEncoding": "base64"})
+    );
+    assert_eq!(
+        parts.input["properties"]["files"]["items"],
+        json!({"type": "string", "contentEncoding": "base64"})
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::json;
 
 use super::Ended;
-use crate::{Kit, answer::Not};
+use crate::{Kit, answer::Not, process::Process};
 
 pub(super) async fn finishes(kit: &Kit) -> Ended {
     let Some(process) = &kit.process else {
@@ -41,8 +41,81 @@ pub(super) async fn finishes(kit: &Kit) -> Ended {
         return Err(Not::Skipped("no signal can be sent on this machine (`kill -TERM`)".to_owned()));
     }
     let _ = answer?.result("its result: it was under way when the provider was told to stop")?;
-    match process.ended(Duration::from_secs(40)).await {
-        Some(_) => Ok(()),
-        None => Err(Not::held("SIGTERM", "an end of the process within 30 s", "it runs on")),
+    stopped(process, Duration::from_secs(40)).await
+}
+
+/// It ends within this time, and with it whatever it started.
+async fn stopped(process: &Process, within: Duration) -> Ended {
+    if process.ended(within).await.is_none() {
+        return Err(Not::held("SIGTERM", "an end of the process within 30 s", "it runs on"));
+    }
+    if process.refuses(within).await {
+        return Ok(());
+    }
+    Err(Not::held(
+        "SIGTERM",
+        "nobody who listens at its address once the process has ended",
+        "something that it started still listens there: it was not told to stop, or does not",
+    ))
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// What the commands below start: listens where it is told to, until somebody says a word.
+    #[test]
+    #[ignore = "the other tests start it"]
+    fn listens_until_a_word_comes() {
+        // Whoever runs all ignored tests has told it nothing.
+        #[expect(clippy::disallowed_methods, reason = "it stands for a program of its own")]
+        let Ok(address) = std::env::var("GUICHET_LISTEN") else { return };
+        let listener = TcpListener::bind(address).unwrap();
+        while listener.accept().unwrap().0.read(&mut [0]).unwrap() == 0 {}
+    }
+
+    /// Started by a shell that does not pass signals on, as `go run` does not.
+    async fn started_by(shell: &str) -> Process {
+        let own = std::env::current_exe().unwrap().display().to_string();
+        let listener = ["cases::ending::tests::listens_until_a_word_comes", "--exact", "--ignored"];
+        let words = [&["sh", "-c", shell, &own][..], &listener].concat();
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        Process::start(&words, "http://127.0.0.1:9").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_the_command_started_is_told_to_stop_too() {
+        let process = started_by("\"$0\" \"$@\" & wait").await;
+        assert!(process.ask_to_stop().await);
+        assert!(stopped(&process, Duration::from_secs(20)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_behind_is_made_to_end() {
+        let process = started_by("\"$0\" \"$@\" & sleep 1").await;
+        assert!(process.ended(Duration::from_secs(20)).await.is_some());
+        assert!(!process.refuses(Duration::ZERO).await);
+        process.end().await;
+        assert!(process.refuses(Duration::ZERO).await);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_listens_on_when_the_command_has_ended_is_told() {
+        let process = started_by("setsid \"$0\" \"$@\" & wait").await;
+        assert!(process.ask_to_stop().await);
+        let Err(Not::Held { came, .. }) = stopped(&process, Duration::from_secs(2)).await else {
+            panic!("it is not seen")
+        };
+        assert!(came.starts_with("something that it started still listens"), "{came}");
+        let address = process.url.trim_start_matches("http://");
+        TcpStream::connect(address).unwrap().write_all(b"x").unwrap();
+        assert!(process.refuses(Duration::from_secs(20)).await);
     }
 }

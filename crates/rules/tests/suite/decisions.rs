@@ -319,6 +319,22 @@ fn what_a_plan_tells_decides_where_the_action_declares_it() {
     assert_eq!(told(&ask(Some(&Plan::new("x").fact("written", true).fact("other", 1)))), "yes by all");
     let Decision::Refused { reasons } = ask(Some(&plan(true, json!("many")))) else { panic!("it judged") };
     assert!(reasons[0].sentence.contains("`plan.lag` is not a whole number"), "{reasons:?}");
+    // Where no policy reads the plan, it decides nothing, whether or not the same was asked before.
+    let silent = with("principal has agent").unwrap_or_else(|faults| panic!("{faults:#?}"));
+    for _ in 0..2 {
+        let decision = silent.authorize(&Question {
+            principal: &person("dana"),
+            action: &stop,
+            input: &input(),
+            resource: SHOP,
+            environment: "staging",
+            surface: Surface::Cli,
+            reason: None,
+            plan: Some(&plan(true, json!("many"))),
+            now: now(),
+        });
+        assert_eq!(told(&decision), "yes by all");
+    }
     // A fact that nobody declares, and one that need not be there, are told when the policies are read.
     for wrong in ["context has plan && context.plan.writen", "context has plan && context.plan.written"] {
         assert!(with(wrong).is_err(), "{wrong}");

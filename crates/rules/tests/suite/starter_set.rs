@@ -1,7 +1,8 @@
-//! The demo's policies and registry, as they stand in `demo/`, decide as they say.
+//! The demo's policies and registry, as they stand in `demo/`, decide as they say; and of those in `policies/starter` what cases
+//! beside policies cannot ask: the gateway's own verbs.
 
 use crate::world::{action, ask, catalogue, kept, load, now};
-use guichet_contract::Principal;
+use guichet_contract::{Principal, PrincipalKind};
 use guichet_rules::{Decision, Policies, Registry};
 
 fn starter(environment: &str) -> (Policies, Registry) {
@@ -100,4 +101,46 @@ fn the_owner_lifts_what_another_team_asked_for() {
         !policies.may(&Principal::person("stranger"), "audit", "guichet/records", "staging").is_allowed()
     );
     assert!(policies.version().as_str().starts_with("sha256:"));
+}
+
+#[test]
+fn who_owns_registers_and_frees_the_names_of_its_providers() {
+    let registry = Registry::parse(&[
+        (
+            "teams.yaml".to_owned(),
+            include_str!("../../../../policies/starter/registry/teams.yaml").to_owned(),
+        ),
+        (
+            "resources.yaml".to_owned(),
+            include_str!("../../../../policies/starter/registry/resources.yaml").to_owned(),
+        ),
+    ])
+    .unwrap();
+    let files = [
+        ("permits.cedar", include_str!("../../../../policies/starter/policy/permits.cedar")),
+        ("production.cedar", include_str!("../../../../policies/starter/policy/production.cedar")),
+    ];
+    let policies = load(&files, &catalogue(), &registry).unwrap();
+    let of = |name: &str, kind: PrincipalKind, team: &str| Principal {
+        kind,
+        ..Principal::person(name).in_teams(registry.with_parents([&team.to_owned()]))
+    };
+    let (account, person, job) = (PrincipalKind::ServiceAccount, PrincipalKind::Person, PrincipalKind::CiJob);
+    // verb, kind, team, resource → whether
+    let table = [
+        ("register_instance", account, "orders", "orders", true),
+        ("register_instance", account, "payments", "orders", false),
+        ("register_instance", account, "orders", "another", false),
+        ("register_instance", person, "orders", "orders", false),
+        ("register_instance", job, "orders", "orders", false),
+        ("remove_provider", person, "orders", "orders", true),
+        ("remove_provider", person, "payments", "orders", false),
+        ("remove_provider", account, "orders", "orders", false),
+    ];
+    for (verb, kind, team, resource, expected) in table {
+        for environment in ["staging", "production"] {
+            let decision = policies.may(&of("robot", kind, team), verb, resource, environment);
+            assert_eq!(decision.is_allowed(), expected, "{verb} {kind:?} {team} {resource}: {decision:?}");
+        }
+    }
 }

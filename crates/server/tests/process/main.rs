@@ -26,6 +26,8 @@ mod gateway;
 #[cfg(test)]
 mod greeters;
 #[cfg(test)]
+mod hanging;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod ledger_upkeep;
@@ -49,6 +51,8 @@ mod providers;
 mod record_export;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod registered_anew;
 #[cfg(test)]
 mod registering;
 #[cfg(test)]

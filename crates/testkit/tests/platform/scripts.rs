@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use guichet_testkit::{
@@ -279,6 +279,59 @@ async fn a_script_may_plan_by_itself() {
     assert_eq!(stage.run("scripts.scale", json!({"to": 5})).await["state"], "succeeded");
 }
 
+/// Nobody says yes to what they were not shown; and who reads hears that there was more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_longer_than_can_be_shown_is_told_so() {
+    let plan = "#!/bin/bash\nseq 250\n";
+    let copies = DRY.replace("--dry-run\"\n# [", "copy-plan\"\n# [");
+    let list = "#!/bin/bash\n# /// guichet\n# title = \"L\"\n# effect = \"read\"\n# ///\nseq 250\n";
+    let stage = stage(&[("copy.sh", &copies), ("copy-plan", plan), ("list.sh", list)], "").await;
+    let refused = stage.dana.submit("scripts.copy", json!({"to": 5})).await.unwrap();
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body["detail"].to_string().contains("longer than can be shown"), "{}", refused.body);
+    let read = stage.dana.submit("scripts.list", json!({})).await.unwrap().body;
+    assert_eq!(read["result"]["is_cut"], true, "{read}");
+    assert!(read["result"]["output"].as_str().unwrap().ends_with("\n200"), "{read}");
+}
+
+const TIDIES: &str = r#"#!/bin/bash
+# /// guichet
+# title = "Tidy"
+# timeout = "10m"
+# ///
+( trap 'sleep 0.5; echo tidied > TRACES/tidied; exit' TERM; echo begun > TRACES/begun; while :; do sleep 0.1; done ) &
+sleep 600
+"#;
+
+/// The script itself is gone at once; what it started has its time all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_started_may_tidy_up_too() {
+    let stage = stage(&[("tidy.sh", TIDIES)], "").await;
+    let id = stage.submit("scripts.tidy", json!({})).await;
+    stage.until_trace("begun").await;
+    assert!(stage.cancel(&id).await.status.is_success());
+    assert_eq!(stage.end_of(&id).await["state"], "cancelled");
+    assert_eq!(stage.trace("tidied").as_deref(), Some("tidied\n"));
+    assert!(stage.events(&id).await.contains("told to stop, the script ended with exit code 143"));
+}
+
+const MARKED: &str = "#!/bin/bash\necho taken > TRACES/taken\n";
+
+/// What stands in the scripts' `PATH` has no say in what runs before the user is changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scripts_path_is_the_scripts_alone() {
+    let own = open_folder();
+    let marked = MARKED.replace("TRACES", &own.path().display().to_string());
+    for name in ["setpriv", "prlimit", "unshare", "sh"] {
+        write_script(own.path(), name, &marked);
+    }
+    let settings = format!("path = \"{}:/usr/bin:/bin\"\n", own.path().display());
+    let leave = LEAVES.replace("68613", "78613");
+    let stage = stage(&[("leave.sh", &leave)], &settings).await;
+    assert_eq!(stage.run("scripts.leave", json!({})).await["state"], "succeeded");
+    assert!(!own.path().join("taken").exists(), "a program of the scripts' PATH was run in the chain");
+}
+
 const HANGS: &str = r#"#!/bin/bash
 # /// guichet
 # title = "Hang"
@@ -302,11 +355,9 @@ async fn who_is_cancelled_ends_with_all_it_started() {
         (is_alive("48613") && is_alive("148613") && is_alive("248613")).then_some(())
     })
     .await;
-    let before = Instant::now();
     assert!(stage.cancel(&id).await.status.is_success());
     let run = stage.end_of(&id).await;
     assert_eq!(run["state"], "cancelled", "{run}");
-    assert!(before.elapsed() < Duration::from_secs(20));
     for mark in ["48613", "148613", "248613"] {
         assert!(!is_alive(mark), "{mark} lives");
     }
@@ -383,6 +434,12 @@ async fn scripts_come_and_go_and_a_broken_one_keeps_nobody_else_away() {
     write_script(stage.folder.path(), "refuse.sh", &REFUSES.replace("title", "tilte"));
     until_offered(&["scripts.list"]).await;
     fs::remove_file(stage.folder.path().join("refuse.sh")).unwrap();
+    // Away for a moment, it takes nothing from anybody.
+    let aside = stage.traces.path().join("aside");
+    fs::rename(stage.folder.path(), &aside).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(offered().await, ["scripts.list"]);
+    fs::rename(&aside, stage.folder.path()).unwrap();
     let side = "title = \"Refuse\"\n";
     fs::write(stage.folder.path().join("refuse.toml"), side).unwrap();
     fs::write(stage.folder.path().join("list.sh.toml"), "title = \"Another\"\neffect = \"read\"\n").unwrap();

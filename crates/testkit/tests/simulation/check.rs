@@ -8,7 +8,7 @@ use guichet_contract::{
 use guichet_ledger::{self as ledger, Edge};
 use guichet_store::{Checkpoints as _, Events as _, Records as _, memory::MemoryStore};
 
-use crate::{provider::Book, replica::ledger_keys, schedules, story::Story};
+use crate::{provider::Book, replica::ledger_keys, schedules, steps, story::Story};
 
 /// Of one key, one run is under way at a time.
 pub(crate) fn always(story: &Story) {
@@ -71,7 +71,8 @@ fn ended_truly(story: &Story, run: &Run, book: &Book) {
         RunState::Succeeded if effects != 1 => wrong("was not done once"),
         RunState::Failed if effects != 0 => wrong("was done"),
         RunState::Cancelled | RunState::Expired | RunState::Rejected | RunState::Voided if calls != 0 => {
-            let stopped = run.state == RunState::Cancelled && run.action.as_str() == "things.asked";
+            let can_be_stopped = ["things.asked", "things.steps"].contains(&run.action.as_str());
+            let stopped = run.state == RunState::Cancelled && can_be_stopped;
             if !stopped || effects != 0 {
                 wrong("the provider was called");
             }
@@ -81,12 +82,13 @@ fn ended_truly(story: &Story, run: &Run, book: &Book) {
                 wrong("was done more than once");
             }
             let died = story.people.replicas.iter().any(|replica| replica.faults.excuses(run.id));
-            if !(story.shape.beyond || died || book.lost.contains(&id)) {
+            if !(story.shape.beyond || died || book.lost.contains(&id) || its_time_was_over(run)) {
                 wrong("nothing was lost");
             }
         }
         _ => {}
     }
+    stepped(story, run, book);
     let told = run.outcome.as_ref().map(|outcome| outcome.status);
     let expected = match run.state {
         RunState::Succeeded => Some(OutcomeStatus::Succeeded),
@@ -97,6 +99,30 @@ fn ended_truly(story: &Story, run: &Run, book: &Book) {
     };
     if told != expected {
         wrong("its outcome tells something else");
+    }
+}
+
+/// An action with steps ends by its provider's word, or when its time is over.
+fn its_time_was_over(run: &Run) -> bool {
+    let (Some(started), Some(ended)) = (run.started_at, run.finished_at) else { return false };
+    run.action.as_str() == "things.steps" && (ended - started).get_seconds() + 10 > i64::from(steps::TIMEOUT)
+}
+
+/// All of its steps or none of them, each once where nothing failed.
+fn stepped(story: &Story, run: &Run, book: &Book) {
+    let Some(steps) = book.steps.get(&run.id.to_string()) else { return };
+    let all = steps::steps_of(run.input["name"].as_str().unwrap_or_default());
+    let stand: Vec<&String> = steps.stands.iter().collect();
+    let is_so = match run.state {
+        RunState::Succeeded => stand.iter().copied().eq(&all),
+        RunState::Failed | RunState::Cancelled => stand.is_empty(),
+        _ => true,
+    };
+    if !is_so {
+        story.told.wrong(format_args!("{} is {} and of {all:?} there stand {stand:?}", run.id, run.state));
+    }
+    if !story.shape.faults && !steps.were_done_once() {
+        story.told.wrong(format_args!("{}: a step was done twice for no reason", run.id));
     }
 }
 
@@ -163,7 +189,7 @@ fn recorded(story: &Story, run: &Run, records: &[Record], book: &Book) {
             ));
         }
     }
-    if calls > begun && run.action.as_str() != "things.again" {
+    if calls > begun && !["things.again", "things.steps"].contains(&run.action.as_str()) {
         story.told.wrong(format_args!("{} was called for without an intent", run.id));
     }
 }

@@ -65,6 +65,7 @@ impl Wish {
         let operation = *dice
             .one_of(&[
                 "change", "slow", "line", "line", "destroy", "destroy", "destroy", "long", "asked", "again",
+                "steps", "steps",
             ])
             .unwrap();
         let kind = match (operation, dice.below(4)) {

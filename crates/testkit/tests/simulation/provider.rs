@@ -23,37 +23,42 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{clock::moment_of, story::Shape, told::Told};
+use crate::{
+    clock::moment_of,
+    steps::{Call, Steps},
+    story::Shape,
+    told::Told,
+};
 
-type Chunk = Result<Bytes, std::io::Error>;
-type Head = oneshot::Sender<Response<AnswerBody>>;
+pub(crate) type Chunk = Result<Bytes, std::io::Error>;
+pub(crate) type Head = oneshot::Sender<Response<AnswerBody>>;
 
 /// The provider.
 pub(crate) struct SimProvider {
-    told: Arc<Told>,
+    pub(crate) told: Arc<Told>,
     /// Its clock and those of the gateways are as near as the protocol wants them.
-    clocks_agree: bool,
+    pub(crate) clocks_agree: bool,
     memory: Memory,
     dice: Mutex<Dice>,
     inside: Mutex<Inside>,
 }
 
 #[derive(Default)]
-struct Inside {
+pub(crate) struct Inside {
     calm: bool,
     down: bool,
     /// What its process is doing.
     process: JoinSet<()>,
     /// What its process remembers of the ends of runs, and since when it remembers.
     remembered: BTreeMap<String, Value>,
-    since: Duration,
+    pub(crate) since: Duration,
     /// Runs that it was told to stop.
     to_stop: BTreeSet<String>,
     /// Run → key of its line, while it is being performed.
-    under_way: BTreeMap<String, Option<String>>,
+    pub(crate) under_way: BTreeMap<String, Option<String>>,
     /// Version of each item: a plan tells of it.
     versions: BTreeMap<String, u64>,
-    book: Book,
+    pub(crate) book: Book,
 }
 
 /// What outlives the process, by run.
@@ -65,11 +70,13 @@ pub(crate) struct Book {
     pub(crate) calls: BTreeMap<String, u32>,
     /// Of these, nobody may have heard the answer.
     pub(crate) lost: BTreeSet<String>,
+    /// What came of the steps of those that have some.
+    pub(crate) steps: BTreeMap<String, Steps>,
 }
 
 /// How a call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(crate) enum Manner {
     Done,
     /// Its own no: surely not done.
     Refused,
@@ -131,11 +138,11 @@ impl SimProvider {
         self.inside().under_way.is_empty()
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside> {
+    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn dice(&self) -> MutexGuard<'_, Dice> {
+    pub(crate) fn dice(&self) -> MutexGuard<'_, Dice> {
         self.dice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -193,7 +200,7 @@ impl SimProvider {
         )
     }
 
-    fn manner(&self) -> (Manner, Duration) {
+    pub(crate) fn manner(&self) -> (Manner, Duration) {
         if self.is_calm() {
             return (Manner::Done, self.dice().millis(0..300));
         }
@@ -216,7 +223,7 @@ impl SimProvider {
     }
 
     /// Begins, as its process does, and checks what must hold at this moment.
-    fn begin(&self, run: &str, key: Option<String>, again: bool) {
+    pub(crate) fn begin(&self, run: &str, key: Option<String>, again: bool) {
         let state_of = |id: &str| {
             let id: RunId = id.parse().ok()?;
             self.memory.look_at_runs(|runs| runs.get(&id).map(|run| run.state))
@@ -253,7 +260,7 @@ impl SimProvider {
         self.inside().remembered.insert(run.to_owned(), outcome.clone());
     }
 
-    fn end(&self, run: &str, heard: bool) {
+    pub(crate) fn end(&self, run: &str, heard: bool) {
         let mut inside = self.inside();
         inside.under_way.remove(run);
         if !heard {
@@ -348,15 +355,15 @@ fn answer(status: u16, kind: &str, body: &Value) -> Response<AnswerBody> {
     Response::builder().status(status).header("content-type", kind).body(body).unwrap()
 }
 
-fn problem(status: u16, detail: &str) -> Response<AnswerBody> {
+pub(crate) fn problem(status: u16, detail: &str) -> Response<AnswerBody> {
     answer(status, "application/problem+json", &json!({"detail": detail}))
 }
 
-fn plain(status: u16) -> Response<AnswerBody> {
+pub(crate) fn plain(status: u16) -> Response<AnswerBody> {
     answer(status, "text/html", &json!("bad gateway"))
 }
 
-fn streamed(chunks: mpsc::Receiver<Chunk>) -> Response<AnswerBody> {
+pub(crate) fn streamed(chunks: mpsc::Receiver<Chunk>) -> Response<AnswerBody> {
     let frames = stream::unfold(chunks, |mut chunks| async move { Some((chunks.recv().await?, chunks)) });
     let body = StreamBody::new(frames.map(|chunk| chunk.map(http_body::Frame::data))).boxed_unsync();
     Response::builder().status(200).header("content-type", "text/event-stream").body(body).unwrap()
@@ -395,8 +402,14 @@ impl Carry for Network {
             _ => {}
         }
         let (say, said) = oneshot::channel();
-        let performing = Arc::clone(provider).perform(run, input, say, head.uri.path().to_owned());
-        provider.inside().process.spawn(performing);
+        let (path, provider) = (head.uri.path().to_owned(), Arc::clone(provider));
+        if path == "/steps" {
+            let (has_journal, stop) = (text("guichet-journal") == "body", text("guichet-cancel") == "asked");
+            let call = Call::read(run, input, has_journal, stop);
+            provider.inside().process.spawn(Arc::clone(&provider).perform_steps(call, say));
+        } else {
+            provider.inside().process.spawn(Arc::clone(&provider).perform(run, input, say, path));
+        }
         said.await.map_err(|_| NoAnswer::Cut("the connection was reset".to_owned()))
     }
 }

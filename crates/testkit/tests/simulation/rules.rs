@@ -8,6 +8,8 @@ use guichet_identity::{User, Users};
 use guichet_operations::reload_settings::{Source, Sources, build_world};
 use serde_json::{Value, json};
 
+use crate::steps::TIMEOUT;
+
 pub(crate) const EVERYBODY: [&str; 5] = ["dana", "dan", "omar", "olga", "eve"];
 /// Who tries to approve: mostly those who may.
 pub(crate) const APPROVERS: [&str; 8] = ["omar", "olga", "dana", "omar", "olga", "dana", "dan", "eve"];
@@ -77,6 +79,7 @@ fn document() -> Value {
         "/again": operation("again", &json!({"idempotent": true, "timeout": "60s"}), false),
         "/asked": operation("asked", &json!({"long": true, "remembers": true, "timeout": "40s"}), false),
         "/long": operation("long", &json!({"long": true, "timeout": "60s"}), false),
+        "/steps": operation("steps", &json!({"resumable": true, "timeout": format!("{TIMEOUT}s")}), false),
     }})
 }
 
@@ -94,7 +97,7 @@ fn build(policies: &[(&str, &str)]) -> World {
     };
     let built = build_world(&sources).unwrap();
     assert!(built.refused.is_empty(), "{:?}", built.refused);
-    assert_eq!(built.world.catalogue.published.actions.len(), 7, "{:?}", built.providers);
+    assert_eq!(built.world.catalogue.published.actions.len(), 8, "{:?}", built.providers);
     built.world
 }
 

@@ -13,7 +13,7 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -58,6 +58,8 @@ class _Work:
     planned: str | None
     deadline: float
     input: Any
+    #: The thread's work, of a plain function.
+    thread: "Future[Any] | None" = None
 
 
 class App:
@@ -82,6 +84,7 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         # A plain function may block: each has a thread of its own.
         self._threads = ThreadPoolExecutor(provider.most_calls, thread_name_prefix="guichet")
+        self._in_threads: set[Future[Any]] = set()
         self._busy = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -108,6 +111,11 @@ class App:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=limit)
         return len(self._tasks)
+
+    @property
+    def in_threads(self) -> int:
+        """How many plain functions are at work, also those for which nobody waits any more: nobody can end a thread."""
+        return len(self._in_threads)
 
     def lifespan(self, beside: Any = None) -> contextlib.AbstractAsyncContextManager[None]:
         """From the start of a program to its end, for one that mounts this: ``FastAPI(lifespan=guichet.lifespan)``.
@@ -247,7 +255,7 @@ class App:
         try:
             answer = await self._perform_change(work, story)
         finally:
-            self._busy -= 1
+            self._leave(work)
             self._replay.end(action.operation, key, answer, action.is_resumable)
 
     async def _perform_change(self, work: _Work, story: Story) -> Answer:
@@ -256,7 +264,7 @@ class App:
 
         async def to_the_end() -> Answer:
             try:
-                done, error = await self._perform(action, context, work.input), None
+                done, error = await self._perform(work, context), None
             except ActionError as refused:
                 done, error = None, refused
             return await context.conclude(done, error)
@@ -279,21 +287,47 @@ class App:
             away.cancel()
             handler.cancel()
 
-    async def _perform(self, action: Action, context: Context, input: Any) -> Any:
-        done = await self._called(action.perform, context, input, action.input_type is not None)
-        return schema.to_json(action.result_type, done)
+    async def _perform(self, work: _Work, context: Context) -> Any:
+        action = work.ready.action
+        done = await self._called(work, action.perform, context)
+        try:
+            return schema.to_json(action.result_type, done)
+        except Exception as error:
+            if not action.is_resumable:
+                raise
+            # It would be the same each time it is called again: it fails, and what its steps did is undone.
+            raise ActionError.failed(f"done, but the result cannot be written as JSON: {error}") from error
 
-    async def _called(
-        self, function: Callable[..., Any] | None, context: Context, input: Any, takes_input: bool
-    ) -> Any:
+    async def _called(self, work: _Work, function: Callable[..., Any] | None, context: Context) -> Any:
         if function is None:
             raise ActionError.failed("nothing performs this")
-        arguments = (context, input) if takes_input else (context,)
+        arguments = (context, work.input) if work.ready.action.input_type is not None else (context,)
         if inspect.iscoroutinefunction(function):
             return await function(*arguments)
         own = contextvars.copy_context()
-        done = await asyncio.get_running_loop().run_in_executor(self._threads, own.run, function, *arguments)
+        work.thread = self._threads.submit(own.run, function, *arguments)
+        self._in_threads.add(work.thread)
+        work.thread.add_done_callback(self._in_threads.discard)
+        done = await asyncio.wrap_future(work.thread)
         return await done if inspect.isawaitable(done) else done
+
+    def _leave(self, work: _Work) -> None:
+        """Gives the call's place back; that of a plain function once it is over, for nobody can end its thread."""
+
+        def left() -> None:
+            self._busy -= 1
+
+        loop = asyncio.get_running_loop()
+
+        def over(_: "Future[Any]") -> None:
+            # A loop that has ended has no places.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(left)
+
+        if work.thread is None or work.thread.done():
+            left()
+        else:
+            work.thread.add_done_callback(over)
 
     def _context(self, work: _Work, story: Story | None, journal: Journal) -> Context:
         operation = work.ready.action.operation
@@ -303,7 +337,7 @@ class App:
         action = work.ready.action
         context = self._context(work, story, story.journal if story else Journal(False))
         try:
-            return Answer("done", await self._perform(action, context, work.input))
+            return Answer("done", await self._perform(work, context))
         except ActionError as error:
             return Answer("problem", problem=error.problem)
         except Exception:
@@ -313,7 +347,7 @@ class App:
         action = work.ready.action
         context = self._context(work, None, Journal(False))
         try:
-            plan = await self._called(action.planner, context, work.input, action.input_type is not None)
+            plan = await self._called(work, action.planner, context)
             name = plan.repeated()
             if name is not None:
                 detail = f"the plan has more than one fact called `{name}`, and no gateway takes it"
@@ -336,7 +370,7 @@ class App:
         except asyncio.TimeoutError:
             return problem_reply(_too_late().problem)
         finally:
-            self._busy -= 1
+            self._leave(work)
 
     async def _stream_read(self, work: _Work, exchange: Exchange) -> None:
         story = Story(Journal(False))
@@ -356,7 +390,7 @@ class App:
             await exchange.stream(frames(story, 0))
         finally:
             task.cancel()
-            self._busy -= 1
+            self._leave(work)
 
     def _remembered(self, work: _Work, key: str, digest: str, cancel: bool) -> Reply:
         """What is known of a change, without doing it; when it is under way, it may be told to stop."""

@@ -11,6 +11,8 @@ import json
 import math
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
@@ -33,6 +35,22 @@ def loads(text: str | bytes) -> Any:
 def dumps(value: Any) -> str:
     """Writes JSON for the wire: no white space, members in their own order."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def plain(value: Any) -> Any:
+    """A copy of it as it goes over the wire: who changes the value later does not change this.
+
+    What JSON has no word for is told as text, and a character that is none becomes a question mark. Raises ``ValueError`` or
+    ``TypeError`` for what cannot be written even so: a number that is not finite, a member whose name is no text, a circle.
+    """
+    text = json.dumps(
+        value,
+        ensure_ascii=False,
+        allow_nan=False,
+        separators=(",", ":"),
+        default=lambda other: to_jsonable_python(other, fallback=str),
+    )
+    return loads(text.encode("utf-8", "replace"))
 
 
 def canonical(value: Any) -> str:

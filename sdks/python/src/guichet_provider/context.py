@@ -142,7 +142,11 @@ class Context:
         except Exception as error:
             self._tell_step(name, "failed", str(error))
             raise
-        value = canonical.loads(TypeAdapter(result).dump_json(done))
+        try:
+            value = canonical.loads(TypeAdapter(result).dump_json(done))
+        except Exception as error:
+            # Anything else than a failure would have it done again and again: it is done, and nothing says so.
+            raise ActionError.failed(f"step `{name}` is done, but its result is no JSON: {error}") from error
         await self._make_durable(name, value)
         return done
 
@@ -226,6 +230,7 @@ class Context:
         story = self._story
         if story is None:
             return
+        data = _written(name, data)
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -261,7 +266,7 @@ class Context:
         if failure is None and error is None:
             return Answer("done", done)
         # What was journaled is why it failed; what it stumbles over on the way back is not.
-        problem = dict(failure if failure is not None else error.problem)  # type: ignore[union-attr]
+        problem = _written_problem(failure if failure is not None else error.problem)  # type: ignore[union-attr]
         if journal.undos:
             if UNDOING not in journal.durable:
                 try:
@@ -297,3 +302,21 @@ class Context:
         if left:
             problem["detail"] = f"{problem['detail']}{_NOT_UNDONE}{', '.join(left)}"
             problem["next"] = "look at what is not undone, and undo it by hand"
+
+
+def _written(event: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What is told, as it goes over the wire: one event that cannot be written would break every stream of its run."""
+    try:
+        return dict(canonical.plain(data))
+    except Exception as error:
+        log.error("%s `%s` is told without what cannot be written as JSON: %s", event, data.get("name", ""), error)
+        return dict(canonical.plain({name: said if isinstance(said, str) else None for name, said in data.items()}))
+
+
+def _written_problem(problem: dict[str, Any]) -> dict[str, Any]:
+    """Whatever a handler put into it."""
+    try:
+        return dict(canonical.plain(problem))
+    except Exception as error:
+        log.error("why it was not done cannot be written as JSON: %s", error)
+        return ActionError.failed(f"it was not done, and why cannot be written as JSON: {error}").problem

@@ -42,7 +42,8 @@ class ActionError(Exception):
             "title": title,
             "status": status,
             "code": code,
-            "detail": detail,
+            # An exception is given here as often as a text, and must be told as one.
+            "detail": str(detail),
         }
         problem.update({name: value for name, value in members.items() if value is not None})
         return cls(problem)
@@ -81,7 +82,7 @@ class ActionError(Exception):
     @classmethod
     def invalid(cls, pointer: str, message: str) -> "ActionError":
         """A member of the input is wrong in a way its schema cannot tell (422). ``pointer`` is a JSON pointer: ``/pid``."""
-        return cls.of("invalid-input", message, errors=[{"pointer": pointer, "message": message}])
+        return cls.of("invalid-input", message, errors=[{"pointer": pointer, "message": str(message)}])
 
     @classmethod
     def cancelled(cls) -> "ActionError":
@@ -90,7 +91,7 @@ class ActionError(Exception):
 
     def next(self, next: str) -> "ActionError":
         """Says what to do next."""
-        self.problem["next"] = next
+        self.problem["next"] = str(next)
         return self
 
     @property

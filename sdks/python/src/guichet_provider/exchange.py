@@ -61,7 +61,6 @@ class Exchange:
         self.more = {"guichet-document": etag}
         self._receive = receive
         self._send = send
-        self._read = False
 
     def all(self, name: str) -> list[str]:
         """Every value of a header."""
@@ -92,7 +91,6 @@ class Exchange:
                     raise too_large
                 chunks.append(chunk)
                 if not message.get("more_body", False):
-                    self._read = True
                     return
 
         try:
@@ -179,14 +177,19 @@ async def frames(story: Story, position: int) -> AsyncIterator[bytes]:
 
 
 def _frame(told: Told) -> bytes:
-    return f"event: {told[0]}\ndata: {canonical.dumps(told[1])}\n\n".encode()
+    return b"event: " + told[0].encode() + b"\ndata: " + _utf8(told[1]) + b"\n\n"
+
+
+def _utf8(value: Any) -> bytes:
+    """As JSON. Half a character, as the name of a file may have it, must not break the answer: it becomes a question mark."""
+    return canonical.dumps(value).encode("utf-8", "replace")
 
 
 def reply_of(answer: Answer) -> Reply:
     if answer.kind == "done":
         if answer.result is None:
             return Reply(204, "", b"", {})
-        return Reply(200, "application/json", canonical.dumps(answer.result).encode(), {})
+        return Reply(200, "application/json", _utf8(answer.result), {})
     if answer.kind in ("problem", "cancelled"):
         return problem_reply(answer.problem or ActionError.cancelled().problem)
     # No problem+json: a problem would mean "not done". A bare 504 means that nobody knows.
@@ -195,4 +198,4 @@ def reply_of(answer: Answer) -> Reply:
 
 def problem_reply(problem: dict[str, Any]) -> Reply:
     headers = {"www-authenticate": "Bearer"} if problem["status"] == 401 else {}
-    return Reply(problem["status"], _PROBLEM, canonical.dumps(problem).encode(), headers)
+    return Reply(problem["status"], _PROBLEM, _utf8(problem), headers)

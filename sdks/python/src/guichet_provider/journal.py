@@ -135,6 +135,9 @@ class Journal:
         """Takes a name, which is taken once in an attempt."""
         if not name or name.startswith("guichet:"):
             raise ActionError.failed(f"`{name}` is no name for a step")
+        if name.encode("utf-8", "replace").decode() != name:
+            # It would come back as another name, and nothing would ever be durable under this one.
+            raise ActionError.failed(f"{name!a} is no name for a step: it has half a character")
         if name in self.named:
             raise ActionError.failed(f"two steps of this run are named `{name}`").next(
                 "tell the provider's owners: name each after what it is about, such as `copy orders`"

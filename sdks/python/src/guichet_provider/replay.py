@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 
 from .journal import Answer, Journal, Story
 
+log = logging.getLogger("guichet_provider")
 Key = tuple[str, str]
 
 
@@ -70,10 +72,16 @@ class Replay:
         """Ends the work with this answer, which is kept when it is an end."""
         at = (operation, key)
         entry = self._entries[at]
+        try:
+            weight = answer.weight()
+        except Exception:
+            # Whoever waits must hear an end, and this one can be told to nobody.
+            log.exception("how %s ended cannot be written as JSON", operation)
+            answer, weight = Answer("lost"), 256
         if not answer.is_kept() or (resumable and answer.kind == "lost"):
             self.give_back(operation, key, answer)
             return
-        entry.ended_at, entry.weight = self._clock(), answer.weight()
+        entry.ended_at, entry.weight = self._clock(), weight
         self._ended[at] = None
         self._weight += entry.weight
         while self._ended and (len(self._ended) > self._most or self._weight > self._size):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -46,4 +48,12 @@ def serve(provider: "Provider", settings: Settings) -> None:
     server = Server(config)
     app.listens = lambda: server.started
     log.info("provider %s serves at %s:%s", provider.name, settings.host, settings.port)
-    server.run()
+    try:
+        server.run()
+    finally:
+        if app.in_threads:
+            # The interpreter would wait for them, and one that hangs never ends.
+            log.error("%s calls of plain functions were not over when the provider stopped", app.in_threads)
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(1)

@@ -36,16 +36,18 @@ struct Attempt<'a> {
     printer: &'a Printer,
 }
 
+/// `input_flag` is how this command calls the flag of the whole input.
 pub(crate) fn run(
     cx: &Cx,
     action: &Action,
     words: &[String],
     matches: &ArgMatches,
+    input_flag: &str,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let members = members(action);
     let attempt = Attempt { cx, action, words, members: &members, matches, printer };
-    let input = input::collect(matches, &members)?;
+    let input = input::collect(matches, &members, input_flag)?;
     if !prompt::is_possible() {
         // Told before any network: a script learns all that is missing at once.
         ask::nothing_missing(&attempt, &input)?;
