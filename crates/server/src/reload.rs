@@ -217,12 +217,17 @@ impl Reloader {
         changed
     }
 
+    /// Whether what is known under its name is somebody else's, who had it before.
+    fn is_of_another(&self, provider: &Provider) -> bool {
+        let now = provider.registration();
+        now.is_some_and(|now| self.documents.is_of_another(&provider.name, &Holder::of(&now)))
+    }
+
     /// Whoever has a name now offers nothing of who had it before. Says whether something was offered.
     fn drop_of_others(&mut self, providers: &[Arc<Provider>]) -> bool {
         let mut dropped = false;
         for provider in providers {
-            let Some(registration) = provider.registration() else { continue };
-            if !self.documents.is_of_another(&provider.name, &Holder::of(&registration)) {
+            if !self.is_of_another(provider) {
                 continue;
             }
             tracing::info!(provider = provider.name, "a provider's name was registered anew");
