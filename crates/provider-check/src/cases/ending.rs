@@ -68,6 +68,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::keys::KeyDesk;
 
     /// What the commands below start: listens where it is told to, until somebody says a word.
     #[test]
@@ -86,7 +87,8 @@ mod tests {
         let listener = ["cases::ending::tests::listens_until_a_word_comes", "--exact", "--ignored"];
         let words = [&["sh", "-c", shell, &own][..], &listener].concat();
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-        Process::start(&words, "http://127.0.0.1:9").await.unwrap()
+        let desk = KeyDesk::open("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        Process::start(&words, &desk).await.unwrap()
     }
 
     #[tokio::test]

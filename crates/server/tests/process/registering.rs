@@ -368,11 +368,7 @@ async fn a_name_that_is_configured_meanwhile_is_the_configurations() {
     gateway.write("providers/greeter.toml", "url = \"http://127.0.0.1:9\"\n");
     until("the configuration's own", || async {
         let row = greeter_row(&dana).await?;
-<<<<<<< HEAD
-        row["instances"].as_array().is_none_or(Vec::is_empty).then_some(())
-=======
         row["owner"].is_null().then_some(())
->>>>>>> api
     })
     .await;
     // Longer than it takes until it is looked again who is registered, with heartbeats in between.
