@@ -86,16 +86,18 @@ pub(crate) async fn follow(
             complaints.extend(beside);
             return Ok(Ended { how: HowEnded::Exited(code), result, lines, complaints });
         }
+        Turn::Stands(Standing::NotStarted(why)) => {
+            remove(cluster, name).await?;
+            return Err(NotRun::NotBegun(format!("the script was not started: {why}; nothing was run")));
+        }
         Turn::Stands(Standing::CannotRun(why)) => {
             remove(cluster, name).await?;
-            return Err(
-                if seen.borrow().may_have_run() && !why.contains("not the program") && !why.contains("copied")
-                {
-                    NotRun::Unknown(why)
-                } else {
-                    NotRun::NotBegun(format!("the script could not be started: {why}; nothing was run"))
-                },
-            );
+            // It may have been started after all, between the look and the end.
+            return Err(if seen.borrow().may_have_run() {
+                NotRun::Unknown(why)
+            } else {
+                NotRun::NotBegun(format!("the script could not be started: {why}; nothing was run"))
+            });
         }
         Turn::Stands(standing) if standing == Standing::TimeOver => {
             let (gone, ()) = tokio::join!(until_no_pod(cluster, name), rest);

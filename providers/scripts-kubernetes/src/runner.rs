@@ -213,6 +213,7 @@ impl Lasting for KubernetesRunner {
         let (how, beside) = match standing::of(&job, pod.as_ref()) {
             Standing::Laid => return self.take_back(&name, &job).await,
             Standing::Waiting(_) | Standing::Running | Standing::CannotRun(_) => return Ok(Memory::UnderWay),
+            Standing::NotStarted(why) => return Ok(Memory::NotBegun(format!("{why}; nothing was run"))),
             Standing::Lost(why) => {
                 tracing::warn!("of the Job {name} it is not known how it ended: {why}");
                 return Ok(Memory::Nothing);

@@ -17,8 +17,10 @@ pub(crate) enum Standing {
     Laid,
     /// Begun, and the program does not run yet: why, where that is told.
     Waiting(Option<String>),
-    /// It will never run: why.
+    /// It will not run, as far as can be seen: why.
     CannotRun(String),
+    /// Its container ended before the program was started: why.
+    NotStarted(String),
     /// It runs.
     Running,
     /// It ended with this exit code; and what the cluster says of it beside that.
@@ -142,12 +144,12 @@ fn how(ended: &ContainerStateTerminated, pod: Option<&Pod>) -> Standing {
     let code = ended.exit_code;
     match (code, ended.message.as_deref().map(str::trim)) {
         (NOT_STARTED, Some(ANOTHER)) => {
-            return Standing::CannotRun(
+            return Standing::NotStarted(
                 "what lies in its Secret is not the program that was approved".to_owned(),
             );
         }
         (NOT_STARTED, Some(NO_COPY)) => {
-            return Standing::CannotRun(
+            return Standing::NotStarted(
                 "the program could not be copied into its folder of the pod".to_owned(),
             );
         }
@@ -158,7 +160,7 @@ fn how(ended: &ContainerStateTerminated, pod: Option<&Pod>) -> Standing {
     let beside = match reason {
         Some("StartError" | "ContainerCannotRun") => {
             let why = ended.message.as_deref().unwrap_or("its container cannot be started");
-            return Standing::CannotRun(format!("{why} (exit code {code})"));
+            return Standing::NotStarted(format!("{why} (exit code {code})"));
         }
         Some("OOMKilled") => Some("it took more memory than it may (OOMKilled)".to_owned()),
         Some("ContainerStatusUnknown") => {
@@ -274,6 +276,6 @@ mod tests {
         assert!(
             matches!(of(&none, Some(&another)), Standing::CannotRun(why) if why.contains("not the program"))
         );
-        assert!(matches!(of(&none, Some(&copy)), Standing::CannotRun(_)));
+        assert!(matches!(of(&none, Some(&copy)), Standing::NotStarted(_)));
     }
 }

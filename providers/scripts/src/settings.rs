@@ -185,6 +185,15 @@ pub enum SettingsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scripts;
+
+    #[test]
+    fn what_is_for_kubernetes_is_not_run_on_this_machine() {
+        let text = "folder = 'x'\n[kubernetes]\nnamespace = 'a'";
+        let settings = Settings::from_toml(text, Path::new(".")).unwrap();
+        let Err(error) = Scripts::open(settings) else { panic!("scripts would run on this machine") };
+        assert!(error.to_string().contains("guichet-provider-scripts-kubernetes"), "{error}");
+    }
 
     #[test]
     fn what_is_wrong_is_told_without_telling_secrets() {

@@ -192,6 +192,11 @@ impl Stage {
         (jobs, pods, self.secrets().list(&all).await.unwrap().items.len())
     }
 
+    /// The cluster takes a Job away when its pod is gone.
+    pub(crate) async fn until_nothing_is_left(&self) {
+        until("nothing to be left", || async { (self.count().await == (0, 0, 0)).then_some(()) }).await;
+    }
+
     pub(crate) fn trace(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.traces.path().join(name)).ok()
     }

@@ -89,9 +89,6 @@ async fn a_killed_provider_finds_its_job_again_and_the_run_goes_on() {
     })
     .await;
     stage.until_trace("told").await;
-    let events = async || dana.get(&format!("/v1/runs/{run}/events")).await.unwrap().body;
-    until("its lines to be heard", || async { events().await.to_string().contains("line 3").then_some(()) })
-        .await;
     // What was told is noted once a second.
     sleep(Duration::from_millis(2_500)).await;
     provider.kill();
@@ -103,12 +100,9 @@ async fn a_killed_provider_finds_its_job_again_and_the_run_goes_on() {
     assert_eq!(end["outcome"]["result"], json!({"lines": 6}), "{end}");
     assert_eq!(stage.trace("effects").unwrap(), "began\n", "one effect");
     assert_eq!(stage.count().await, (1, 1, 0), "one Job, one pod");
-    let told = events().await;
-    let told = told["items"].as_array().unwrap_or_else(|| panic!("{told}")).clone();
-    let told: Vec<String> = told.iter().map(Value::to_string).collect();
+    let told = dana.get(&format!("/v1/runs/{run}/events")).await.unwrap().body.to_string();
     for line in counted() {
-        let times = told.iter().filter(|event| event.contains(&format!("\"{line}\""))).count();
-        assert_eq!(times, 1, "{line}: {told:?}");
+        assert_eq!(told.matches(&line).count(), 1, "{line}: {told}");
     }
 }
 
@@ -182,7 +176,7 @@ async fn what_was_laid_down_and_never_begun_is_not_done() {
     let recalled = remembered(&stage.provider().await, &run.id).await;
     assert_eq!(recalled["outcome"]["status"], "failed", "{recalled}");
     assert!(detail(&recalled["outcome"]).contains("never begun; nothing was run"), "{recalled}");
-    until("it to be gone", || async { (stage.count().await == (0, 0, 0)).then_some(()) }).await;
+    stage.until_nothing_is_left().await;
     let unheard = remembered(&stage.provider().await, "0199aaaa-0000-7000-8000-000000000000").await;
     assert_eq!(unheard, json!({"known": false}), "nothing is claimed of what nobody knows");
     assert_eq!(stage.trace("effects"), None);
@@ -207,7 +201,7 @@ async fn a_job_that_somebody_removed_is_unknown_and_not_begun_again() {
     (again.id, again.journal) = (run.id.clone(), run.journal.clone());
     assert_eq!(again.call(&stage.provider().await).await.unwrap(), None);
     assert_eq!(stage.trace("effects").unwrap(), "began\n");
-    until("all to be gone", || async { (stage.count().await == (0, 0, 0)).then_some(()) }).await;
+    stage.until_nothing_is_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -227,5 +221,31 @@ async fn one_that_was_suspended_by_somebody_is_not_begun_again() {
     let (outcome, ()) = tokio::join!(run.call(&bench), suspended);
     // Its pod was ended by the cluster: that is an end that was seen.
     assert_ne!(outcome.unwrap().unwrap_or_default()["status"], "succeeded");
+    assert_eq!(stage.trace("effects").unwrap(), "began\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_run_whose_node_is_cut_off_nobody_claims_anything() {
+    let Some(world) = world() else { return };
+    let stage = Stage::set(world, "cutoff", &[("count.sh", &COUNTS.replace("\"3m\"", "\"6s\""))]).await;
+    let bench = stage.provider().await;
+    let mut run = LongRun::new("count", json!({}));
+    assert_eq!(run.call(&bench).await.unwrap().unwrap()["status"], "noted");
+    let cut_off = async {
+        stage.until_trace("told").await;
+        world.kubelet.cut_off("cutoff", true);
+    };
+    let (ended, ()) = tokio::join!(run.call(&bench), cut_off);
+    assert_eq!(ended.unwrap(), None, "its time is over, and nobody saw that it ended");
+    let recalled = remembered(&stage.provider().await, &run.id).await;
+    assert_eq!(recalled, json!({"known": true, "under_way": true}));
+    // The node comes back, ends what it has to end, and says so.
+    world.kubelet.cut_off("cutoff", false);
+    let recalled = until("its end to be known", || async {
+        let recalled = remembered(&stage.provider().await, &run.id).await;
+        (!recalled["outcome"].is_null()).then_some(recalled)
+    })
+    .await;
+    assert!(detail(&recalled["outcome"]).contains("did not end within its 6 s"), "{recalled}");
     assert_eq!(stage.trace("effects").unwrap(), "began\n");
 }

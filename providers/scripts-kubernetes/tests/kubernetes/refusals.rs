@@ -3,8 +3,11 @@
 use guichet_provider_scripts_kubernetes::{Cluster, findings};
 use guichet_provider_sdk::bench::LongRun;
 use guichet_testkit::patience::until;
-use k8s_openapi::ByteString;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use k8s_openapi::{ByteString, api::core::v1::ResourceQuota};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams, PostParams},
+};
 use serde_json::json;
 
 use crate::{
@@ -36,7 +39,7 @@ async fn another_program_in_the_secret_is_not_run() {
     assert_eq!(outcome["status"], "failed", "{outcome}");
     assert!(detail(&outcome).contains("is not the program that was approved; nothing was run"), "{outcome}");
     assert_eq!(stage.trace("mark"), None);
-    assert_eq!(stage.count().await, (0, 0, 0));
+    stage.until_nothing_is_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,7 +94,7 @@ async fn why_a_pod_does_not_start_is_told_and_nothing_was_run() {
     assert_eq!(outcome["status"], "failed", "{outcome}");
     assert!(detail(&outcome).contains("ImagePullBackOff"), "{outcome}");
     assert!(detail(&outcome).ends_with("nothing was run"), "{outcome}");
-    assert_eq!(stage.count().await, (0, 0, 0));
+    stage.until_nothing_is_left().await;
 
     // No node has so many processors: the scheduler says so, in its own words.
     let file = stage.folder.path().join("scripts.toml");
@@ -107,5 +110,20 @@ async fn why_a_pod_does_not_start_is_told_and_nothing_was_run() {
         ((pods, secrets) == (0, 0)).then_some(())
     })
     .await;
+    assert_eq!(stage.trace("mark"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_there_is_no_pod_at_all_is_told() {
+    let Some(world) = world() else { return };
+    let short = MARKS.replace("# ///\necho", "# timeout = \"3s\"\n# ///\necho");
+    let stage = Stage::set(world, "quota", &[("mark.sh", &short)]).await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(stage.admin.clone(), "quota");
+    let none = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
+    quotas.create(&PostParams::default(), &serde_json::from_value(none).unwrap()).await.unwrap();
+    let (_, outcome) = stage.run("mark", json!({})).await;
+    assert_eq!(outcome["status"], "failed", "{outcome}");
+    assert!(detail(&outcome).contains("quota: none"), "{outcome}");
+    assert!(detail(&outcome).ends_with("nothing was run"), "{outcome}");
     assert_eq!(stage.trace("mark"), None);
 }

@@ -6,7 +6,7 @@
 //! the API server over TLS. There is no image and no root file system of its own: `/guichet` is a folder of this machine, by name.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
@@ -50,8 +50,8 @@ pub(crate) struct StandIn {
 struct Inner {
     client: Client,
     pods: Mutex<HashMap<String, Arc<Started>>>,
-    /// Uids of pods with which it does and tells nothing any more, as on a node that is cut off.
-    cut_off: AtomicBool,
+    /// Namespaces of whose pods it does and tells nothing, as a node that is cut off.
+    cut_off: Mutex<HashSet<String>>,
     folder: PathBuf,
 }
 
@@ -71,7 +71,7 @@ impl StandIn {
         let inner = Inner {
             client: client.clone(),
             pods: Mutex::default(),
-            cut_off: AtomicBool::new(false),
+            cut_off: Mutex::default(),
             folder: folder.to_owned(),
         };
         let own = Self { inner: Arc::new(inner) };
@@ -85,9 +85,14 @@ impl StandIn {
         own
     }
 
-    /// From now on its node is cut off, or is not any more.
-    pub(crate) fn cut_off(&self, is: bool) {
-        self.inner.cut_off.store(is, Ordering::SeqCst);
+    /// From now on the node is cut off, as far as this namespace goes, or is not any more.
+    pub(crate) fn cut_off(&self, namespace: &str, is: bool) {
+        let mut cut_off = self.inner.cut_off.lock().unwrap();
+        let _ = if is { cut_off.insert(namespace.to_owned()) } else { cut_off.remove(namespace) };
+    }
+
+    fn is_cut_off(&self, namespace: Option<&str>) -> bool {
+        namespace.is_some_and(|namespace| self.inner.cut_off.lock().unwrap().contains(namespace))
     }
 
     async fn register(&self, port: u16) {
@@ -118,7 +123,7 @@ impl StandIn {
                 let version = found.metadata.resource_version.unwrap_or_default();
                 let how = WatchParams {
                     field_selector: Some(own.clone()),
-                    timeout: Some(60),
+                    timeout: Some(15),
                     ..WatchParams::default()
                 };
                 if let Ok(events) = pods.watch(&how, &version).await {
@@ -138,7 +143,7 @@ impl StandIn {
     }
 
     fn see(&self, pod: Pod) {
-        if self.inner.cut_off.load(Ordering::SeqCst) {
+        if self.is_cut_off(pod.metadata.namespace.as_deref()) {
             return;
         }
         let id = uid(&pod);
@@ -293,7 +298,7 @@ impl StandIn {
             status["status"]["containerStatuses"][0]["state"] = json!({kind.as_str(): told});
         }
         for _ in 0..200 {
-            while self.inner.cut_off.load(Ordering::SeqCst) {
+            while self.is_cut_off(pods.namespace()) {
                 sleep(Duration::from_millis(100)).await;
             }
             match pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await {

@@ -152,7 +152,9 @@ async fn who_is_cancelled_ends_and_its_pod_is_gone() {
     };
     let (_, outcome) = tokio::join!(going, cancelled);
     assert_eq!(outcome["status"], "cancelled", "{outcome}");
-    assert_eq!(stage.count().await, (0, 0, 0));
+    let (_, pods, secrets) = stage.count().await;
+    assert_eq!((pods, secrets), (0, 0));
+    stage.until_nothing_is_left().await;
     for mark in ["48713", "148713", "248713"] {
         assert!(!is_alive(mark), "{mark} lives");
     }
