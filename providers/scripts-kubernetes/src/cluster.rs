@@ -18,7 +18,7 @@ use crate::settings::Kubernetes;
 /// How long one question may take.
 const ONE_CALL: Duration = Duration::from_secs(10);
 /// How long a question is asked again when nobody answers: an API server that is restarted is back by then.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A stream on which nothing comes for so long is opened anew.
 const SILENCE: Duration = Duration::from_secs(75);
 /// How long a refusal is asked again: an API server that has just begun refuses what it will allow.
@@ -80,7 +80,7 @@ pub(crate) async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, kube::Erro
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
-    let begun = now();
+    let begun = Instant::now();
     loop {
         let late = || kube::Error::Service("it did not answer in time".into());
         let answer = timeout(ONE_CALL, ask()).await.unwrap_or_else(|_| Err(late()));
@@ -92,11 +92,6 @@ where
             answer => return answer,
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long somebody waits is no decision")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Whether asking again brings the same.

@@ -99,20 +99,19 @@ pub(crate) async fn follow(
                 NotRun::NotBegun(format!("the script could not be started: {why}; nothing was run"))
             });
         }
-        Turn::Stands(standing) if standing == Standing::TimeOver => {
+        Turn::Stands(Standing::TimeOver) => {
             let (gone, ()) = tokio::join!(until_no_pod(cluster, name), rest);
             gone?;
             put_away_what_it_was_given(cluster, name).await;
             HowEnded::TimedOut
         }
-        Turn::Stands(Standing::Lost(why)) => return Err(NotRun::Unknown(why)),
+        Turn::Stands(Standing::Lost(why)) | Turn::Forbidden(why) => return Err(NotRun::Unknown(why)),
         Turn::Stands(standing) => {
             return Err(NotRun::Unknown(format!("the Job {name} stands so: {standing:?}")));
         }
         Turn::Gone => {
             return Err(NotRun::Unknown(format!("somebody removed the Job {name} while it was followed")));
         }
-        Turn::Forbidden(why) => return Err(NotRun::Unknown(why)),
         Turn::Stop | Turn::Late => {
             let (gone, ()) = tokio::join!(remove(cluster, name), rest);
             gone?;

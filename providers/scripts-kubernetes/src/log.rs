@@ -90,9 +90,9 @@ pub(crate) async fn follow(
     output: &Output<'_>,
     goes_on: &AtomicBool,
 ) {
-    let Ok(pod) = seen.wait_for(|seen| seen.speaking().is_some()).await.map(|seen| seen.speaking()) else {
-        return;
-    };
+    // The note of another process is on the Job, which may be seen later than the pod.
+    let speaks = |seen: &Seen| seen.standing().is_some() && seen.speaking().is_some();
+    let Ok(pod) = seen.wait_for(speaks).await.map(|seen| seen.speaking()) else { return };
     let Some(pod) = pod else { return };
     let noted = seen.borrow().annotation(TOLD).and_then(|note| Told::noted(&note));
     goes_on.store(noted.is_some(), Ordering::Relaxed);
@@ -131,7 +131,7 @@ async fn read_on(
         let is_silent = seen.borrow().is_silent();
         let read = read(cluster, pod, told, output, is_silent).await;
         if is_silent {
-            let since: Instant = *silent_since.get_or_insert_with(now);
+            let since: Instant = *silent_since.get_or_insert_with(Instant::now);
             match read {
                 Ok(()) => return,
                 Err(why) if since.elapsed() > LAST_WORDS => {
@@ -154,11 +154,6 @@ fn locked(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
 /// All of the log that there is now, once.
 pub(crate) async fn read_all(cluster: &Cluster, pod: &str, output: &Output<'_>) -> Result<(), String> {
     read(cluster, pod, &Mutex::default(), output, true).await
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long somebody waits is no decision")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Reads on from where it was told: to the end that it has now when it is silent, otherwise until it breaks off.

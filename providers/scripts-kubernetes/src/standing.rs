@@ -274,7 +274,7 @@ mod tests {
         let (another, copy) =
             (ended(120, "Error", "guichet: another program"), ended(120, "Error", "guichet: no copy"));
         assert!(
-            matches!(of(&none, Some(&another)), Standing::CannotRun(why) if why.contains("not the program"))
+            matches!(of(&none, Some(&another)), Standing::NotStarted(why) if why.contains("not the program"))
         );
         assert!(matches!(of(&none, Some(&copy)), Standing::NotStarted(_)));
     }

@@ -90,7 +90,12 @@ async fn a_killed_provider_finds_its_job_again_and_the_run_goes_on() {
     .await;
     stage.until_trace("told").await;
     // What was told is noted once a second.
-    sleep(Duration::from_millis(2_500)).await;
+    until("it to be noted up to where its log was told", || async {
+        let jobs = stage.jobs().list(&ListParams::default()).await.unwrap().items;
+        jobs[0].metadata.annotations.as_ref()?.contains_key("guichet/told").then_some(())
+    })
+    .await;
+    sleep(Duration::from_millis(1_500)).await;
     provider.kill();
     sleep(Duration::from_millis(500)).await;
     let _provider = Provider::start(&stage, port, &keys);

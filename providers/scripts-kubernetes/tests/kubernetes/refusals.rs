@@ -3,11 +3,8 @@
 use guichet_provider_scripts_kubernetes::{Cluster, findings};
 use guichet_provider_sdk::bench::LongRun;
 use guichet_testkit::patience::until;
-use k8s_openapi::{ByteString, api::core::v1::ResourceQuota};
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams, PostParams},
-};
+use k8s_openapi::ByteString;
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
 use crate::{
@@ -83,6 +80,13 @@ async fn the_rights_of_the_page_are_enough_and_a_check_says_so() {
     let stage = Stage::set(world, "checked", &[("mark.sh", MARKS)]).await;
     assert_eq!(checked(&stage).await, "");
     assert_eq!(stage.count().await, (0, 0, 0), "it only tried");
+    // The program says the same, and ends with 0.
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_guichet-provider-scripts-kubernetes"));
+    program.arg("check").env("GUICHET_SCRIPTS_SETTINGS", stage.folder.path().join("scripts.toml"));
+    let output = tokio::task::spawn_blocking(move || program.output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.ends_with("all is well\n"), "{said}");
+    assert!(said.contains("note: [kubernetes]: the image is named by a tag"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,13 +121,13 @@ async fn why_a_pod_does_not_start_is_told_and_nothing_was_run() {
 async fn why_there_is_no_pod_at_all_is_told() {
     let Some(world) = world() else { return };
     let short = MARKS.replace("# ///\necho", "# timeout = \"3s\"\n# ///\necho");
-    let stage = Stage::set(world, "quota", &[("mark.sh", &short)]).await;
-    let quotas: Api<ResourceQuota> = Api::namespaced(stage.admin.clone(), "quota");
-    let none = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
-    quotas.create(&PostParams::default(), &serde_json::from_value(none).unwrap()).await.unwrap();
+    let stage = Stage::set(world, "nopod", &[("mark.sh", &short)]).await;
+    let file = stage.folder.path().join("scripts.toml");
+    let settings = std::fs::read_to_string(&file).unwrap() + "service_account = \"gone\"\n";
+    std::fs::write(&file, settings).unwrap();
     let (_, outcome) = stage.run("mark", json!({})).await;
     assert_eq!(outcome["status"], "failed", "{outcome}");
-    assert!(detail(&outcome).contains("quota: none"), "{outcome}");
+    assert!(detail(&outcome).contains("serviceaccount \"gone\" not found"), "{outcome}");
     assert!(detail(&outcome).ends_with("nothing was run"), "{outcome}");
     assert_eq!(stage.trace("mark"), None);
 }

@@ -213,13 +213,12 @@ impl StandIn {
             status = child.wait() => (code_of(status.unwrap()), false),
             grace = &mut stopped => {
                 signal(&child, "-TERM");
-                let code = match timeout(grace.unwrap_or_default(), child.wait()).await {
-                    Ok(status) => code_of(status.unwrap()),
-                    Err(_) => {
-                        signal(&child, "-KILL");
-                        let _ = child.wait().await;
-                        137
-                    }
+                let code = if let Ok(status) = timeout(grace.unwrap_or_default(), child.wait()).await {
+                    code_of(status.unwrap())
+                } else {
+                    signal(&child, "-KILL");
+                    let _ = child.wait().await;
+                    137
                 };
                 (code, true)
             }
@@ -422,7 +421,7 @@ fn expanded(word: &str, environment: &[(String, String)]) -> String {
         } else if let Some((name, behind)) = after.strip_prefix('(').and_then(|after| after.split_once(')')) {
             match environment.iter().find(|(known, _)| known == name) {
                 Some((_, value)) => told.push_str(value),
-                None => told.push_str(&format!("$({name})")),
+                None => told.extend(["$(", name, ")"]),
             }
             rest = behind;
         } else {
