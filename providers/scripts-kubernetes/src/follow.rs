@@ -7,6 +7,7 @@ use std::{
 
 use futures_util::{future::BoxFuture, poll};
 use guichet_provider_scripts::{Ended, Following, HowEnded, NotRun, Tell, output::Output};
+use k8s_openapi::api::core::v1::Event;
 use kube::api::DeleteParams;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -170,8 +171,16 @@ async fn never_ran(cluster: &Cluster, name: &str, last: &Seen) -> Option<String>
     }
     let of_it = kube::api::ListParams::default().fields(&format!("involvedObject.name={name}"));
     let events = patiently(|| cluster.events.list(&of_it)).await.ok()?;
-    let failed = events.items.into_iter().filter(|event| event.type_.as_deref() == Some("Warning"));
-    failed.filter_map(|event| event.message).next_back()
+    let is = |event: &Event, reason: &str| event.reason.as_deref() == Some(reason);
+    if events.items.iter().any(|event| is(event, "SuccessfulCreate")) {
+        return None;
+    }
+    events
+        .items
+        .into_iter()
+        .filter(|event| is(event, "FailedCreate"))
+        .filter_map(|event| event.message)
+        .next_back()
 }
 
 /// Takes a Job away, with its pod and its Secret, and answers when nothing of it runs any longer.
