@@ -31,6 +31,7 @@ const USAGE: &str = "\
 cargo xtask demo             a database with a real problem, and the gateway to solve it; stays up until Ctrl-C
 cargo xtask demo --script    plays the whole story by itself and checks every step of it
 cargo xtask test             all tests, those of the SDKs in Python and Go too, then the story
+cargo xtask test --kubernetes  the same on a real Kubernetes too, which is built from its modules at first (Go; 6 min, 4 GB)
 cargo xtask lint             formatting, lints, licences and banned crates
 cargo xtask fuzz [SECONDS]   gives what reads foreign text rubbish to read, 30 s for each target
 cargo xtask torture [KILLS]  kills gateways, workers and a provider at any instant, 200 times on each store
@@ -52,7 +53,8 @@ fn run(words: &[&str]) -> anyhow::Result<ExitCode> {
     match words {
         ["demo"] => demo::stay_up(),
         ["demo", "--script"] => demo::play_script(),
-        ["test"] => test::test(),
+        ["test"] => test::test(false),
+        ["test", "--kubernetes"] => test::test(true),
         ["lint"] => lint::lint(),
         ["fuzz"] => fuzz::fuzz(None),
         ["fuzz", seconds] => fuzz::fuzz(Some(seconds)),

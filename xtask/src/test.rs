@@ -19,7 +19,7 @@ struct Counts {
 }
 
 /// All of it; the last line counts.
-pub(crate) fn test() -> Result<ExitCode> {
+pub(crate) fn test(with_kubernetes: bool) -> Result<ExitCode> {
     prerequisites::postgresql()?;
     prerequisites::mail_server()?;
     prerequisites::schemathesis()?;
@@ -30,7 +30,7 @@ pub(crate) fn test() -> Result<ExitCode> {
         // The SDK's own tests fail for it; those of the gateway that want it are skipped.
         eprintln!("NOTICE: {error:#}");
     }
-    let (mut counts, built) = cargo_test()?;
+    let (mut counts, built) = cargo_test(with_kubernetes)?;
     // A test binary that does not compile or dies counts no test, and must not pass for that.
     if !built && counts.failed == 0 {
         counts.failed = 1;
@@ -59,8 +59,15 @@ pub(crate) fn test() -> Result<ExitCode> {
     Ok(if counts.failed + failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn cargo_test() -> Result<(Counts, bool)> {
+fn cargo_test(with_kubernetes: bool) -> Result<(Counts, bool)> {
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if with_kubernetes {
+        eprintln!(
+            "The first test that wants a Kubernetes builds it, if it is not there yet; that takes some minutes."
+        );
+        // Read by crates/throwaway-kubernetes, which this is too early to know.
+        command.env("GUICHET_KUBERNETES", "build");
+    }
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo test")?;
     let mut counts = Counts::default();

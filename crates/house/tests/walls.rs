@@ -52,8 +52,12 @@ const BANS: &[(&str, Reach, &[&str])] = &[
     ("providers/postgres", Reach::Through, &["rusqlite", "cedar-policy"]),
     ("providers/kafka", Reach::Through, &["rusqlite", "cedar-policy", "tokio-postgres"]),
     ("providers/scripts", Reach::Through, &["rusqlite", "cedar-policy"]),
+    ("providers/scripts", Reach::Through, &["kube", "k8s-openapi"]),
+    ("server", Reach::Through, &["kube", "k8s-openapi"]),
+    ("providers/scripts-kubernetes", Reach::Through, &["rusqlite", "cedar-policy", "tokio-postgres"]),
     ("throwaway-postgres", Reach::Through, &["tokio", "tokio-postgres", "rusqlite"]),
     ("throwaway-kafka", Reach::Through, &["tokio", "krafka", "rusqlite"]),
+    ("throwaway-kubernetes", Reach::Through, &["tokio", "kube", "rusqlite"]),
     ("xtask", Reach::Through, &["tokio", "axum", "reqwest", "rusqlite", "cedar-policy"]),
 ];
 

@@ -27,6 +27,7 @@ use crate::{
     error::ActionError,
     journal::{Away, Journal},
     prepared::{Desk, ReadyAction},
+    recall::Recalled,
     replay::{Entered, Remembered},
     routes::Routed,
     story::{Story, Told},
@@ -117,7 +118,7 @@ async fn call(desk: &Arc<Desk>, request: Request) -> Result<Response, Box<Proble
                 let handed = Handed { journal, cancelled: headers.contains_key("guichet-cancel") };
                 return change(desk, &work, key, &digest, &handed).await;
             }
-            Ok(remembered(desk, &work, key, &digest, mode == Mode::Cancel))
+            Ok(remembered(desk, &work, key, &digest, mode == Mode::Cancel).await)
         }
     }
 }
@@ -437,7 +438,7 @@ fn apart(action: &ReadyAction, body: &[u8]) -> Result<(bytes::Bytes, Map<String,
 }
 
 /// What is known of a change, without doing it; when it is under way, it may be told to stop.
-fn remembered(desk: &Desk, work: &Work<'_>, key: &str, digest: &Digest, cancel: bool) -> Response {
+async fn remembered(desk: &Desk, work: &Work<'_>, key: &str, digest: &Digest, cancel: bool) -> Response {
     let known = match desk.replay.look(&work.action.operation, key, digest) {
         Remembered::Story(story) => {
             if cancel {
@@ -448,13 +449,43 @@ fn remembered(desk: &Desk, work: &Work<'_>, key: &str, digest: &Digest, cancel: 
                 Some(answer) => json!({"known": true, "outcome": outcome(answer).map(|told| told.data)}),
             }
         }
-        // Another process may know what this one does not.
-        Remembered::Nothing { since } if desk.one_process => {
-            json!({"known": false, "remembers_since": since})
-        }
-        Remembered::Nothing { .. } => json!({"known": false}),
+        Remembered::Nothing { since } => match elsewhere(desk, work, cancel).await {
+            Recalled::UnderWay => json!({"known": true, "under_way": true}),
+            Recalled::Nothing if desk.one_process => json!({"known": false, "remembers_since": since}),
+            Recalled::Nothing => json!({"known": false}),
+            ended @ Recalled::Ended(_) => match ended.into_answer() {
+                Some(answer) => json!({"known": true, "outcome": outcome(answer).map(|told| told.data)}),
+                None => json!({"known": false}),
+            },
+        },
     };
     Answer::Done(known).into_response()
+}
+
+/// What others remember of a change that this process does not know. Who cannot be asked knows nothing.
+async fn elsewhere(desk: &Desk, work: &Work<'_>, cancel: bool) -> Recalled {
+    let Some(recall) = &work.action.recall else { return Recalled::Nothing };
+    let journal = Arc::new(Journal::new(false, Arc::clone(&desk.clock)));
+    if cancel {
+        journal.cancel();
+    }
+    let asked = AssertUnwindSafe(recall(work.context(None, journal), work.input.clone())).catch_unwind();
+    match tokio::time::timeout_at(work.deadline, asked.instrument(work.span.clone())).await {
+        Ok(Ok(Ok(recalled))) => recalled,
+        Ok(Ok(Err(error))) => {
+            let detail = &error.problem().detail;
+            tracing::warn!(
+                operation = work.action.operation,
+                detail,
+                "what became of a change cannot be asked"
+            );
+            // Another may know it: not even that it is unknown since a certain moment.
+            Recalled::Ended(Err(ActionError::unknown(detail.clone())))
+        }
+        Ok(Err(_)) | Err(_) => {
+            Recalled::Ended(Err(ActionError::unknown("nobody answered what became of it")))
+        }
+    }
 }
 
 async fn read_body(limit: usize, body: Body) -> Result<bytes::Bytes, Box<Problem>> {

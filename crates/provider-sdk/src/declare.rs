@@ -18,7 +18,8 @@ use crate::{
     keys::Keys,
     mounted::Mounted,
     prepared::Prepared,
-    provider::{MakePlan, Mistakes, Perform, Provider},
+    provider::{MakePlan, Mistakes, Perform, Provider, Recall},
+    recall::Recalled,
     routes::placeholders,
     schema,
     serve::ServeError,
@@ -48,6 +49,7 @@ pub(crate) struct Declared {
     pub(crate) operation: String,
     pub(crate) perform: Perform,
     pub(crate) plan: Option<MakePlan>,
+    pub(crate) recall: Option<Recall>,
     pub(crate) facts: BTreeMap<String, Value>,
     pub(crate) input: Map<String, Value>,
     pub(crate) output: Value,
@@ -156,6 +158,7 @@ impl Declared {
             operation,
             perform,
             plan: None,
+            recall: None,
             facts: BTreeMap::new(),
             input,
             output,
@@ -223,6 +226,21 @@ impl<I: DeserializeOwned + JsonSchema + Send + 'static> Declaring<I> {
         self.current.plan = Some(Arc::new(move |context, input| {
             let plan = Arc::clone(&plan);
             Box::pin(async move { plan(context, read_input(input)?).await })
+        }));
+        self
+    }
+
+    /// What else remembers its changes when this process does not, and is asked what became of one: with the same input, the same
+    /// [`Context::run`], and nobody who waits for more than an answer. It must begin nothing.
+    pub fn recall<F, Fut>(mut self, recall: F) -> Self
+    where
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Recalled, ActionError>> + Send + 'static,
+    {
+        let recall = Arc::new(recall);
+        self.current.recall = Some(Arc::new(move |context, input| {
+            let recall = Arc::clone(&recall);
+            Box::pin(async move { recall(context, read_input(input)?).await })
         }));
         self
     }

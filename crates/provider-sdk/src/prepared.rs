@@ -18,7 +18,7 @@ use crate::{
     call, document,
     input::InputReader,
     keys::Keys,
-    provider::{MakePlan, Mistakes, Perform, Provider},
+    provider::{MakePlan, Mistakes, Perform, Provider, Recall},
     replay::{Bounds, Replay},
     routes::Routes,
     token::Verifier,
@@ -59,6 +59,7 @@ pub(crate) struct ReadyAction {
     pub(crate) input: InputReader,
     pub(crate) perform: Perform,
     pub(crate) plan: Option<MakePlan>,
+    pub(crate) recall: Option<Recall>,
 }
 
 impl Prepared {
@@ -170,6 +171,7 @@ impl Desk {
                 input,
                 perform: declared.perform,
                 plan: declared.plan,
+                recall: declared.recall,
             });
         }
         let etag = HeaderValue::from_str(&etag).unwrap_or_else(|_| {

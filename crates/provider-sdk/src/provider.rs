@@ -15,6 +15,7 @@ use crate::{
     keys::Keys,
     mounted::Mounted,
     prepared::Prepared,
+    recall::Recalled,
     schema,
     serve::{self, ServeError},
     settings::Settings,
@@ -200,6 +201,13 @@ pub(crate) type Perform = Arc<
 /// Planners as they are kept.
 pub(crate) type MakePlan = Arc<
     dyn Fn(Context, Value) -> futures_util::future::BoxFuture<'static, Result<Plan, ActionError>>
+        + Send
+        + Sync,
+>;
+
+/// What asks others about a change, as it is kept.
+pub(crate) type Recall = Arc<
+    dyn Fn(Context, Value) -> futures_util::future::BoxFuture<'static, Result<Recalled, ActionError>>
         + Send
         + Sync,
 >;

@@ -143,6 +143,17 @@ impl Context {
         self.journal().until_cancelled().await;
     }
 
+    /// Waits for work that goes on without this process, such as a job of a cluster. Of a resumable action the handler is put away
+    /// when the process is told to end, and not waited for: another process is called, and waits in its place.
+    pub async fn attend<T>(&self, work: impl Future<Output = T>) -> T {
+        let journal = self.journal();
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = journal.until_stopping(), if journal.is_kept() => match journal.go_away(Away::Abandoned).await {},
+        }
+    }
+
     fn name_once(&self, name: &str) -> Result<(), ActionError> {
         if name.is_empty() || name.starts_with("guichet:") {
             return Err(ActionError::failed(format!("`{name}` is no name for a step")));

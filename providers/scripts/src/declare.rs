@@ -10,13 +10,24 @@ use crate::{
     findings::Finding,
     folder::Folder,
     header::Approval,
-    perform::{self, MARGIN, Shop},
+    perform::{self, Shop},
     script::Script,
 };
 
 /// The provider of these scripts, and what is wrong with those that are not in it.
 pub(crate) fn provider(name: &str, shop: &Shop, folder: Folder) -> (Provider, Vec<Finding>) {
     let Folder { mut scripts, mut findings } = folder;
+    scripts.retain(|script| {
+        let mut mistakes = shop.runner.mistakes(&script.program, script.header.image.as_deref());
+        if let Some(plan) = script.plan_program() {
+            mistakes.extend(shop.runner.mistakes(plan, script.header.image.as_deref()));
+        }
+        mistakes.sort();
+        mistakes.dedup();
+        let is_good = mistakes.is_empty();
+        findings.extend(mistakes.into_iter().map(|why| Finding::fault(&script.path, None, why)));
+        is_good
+    });
     while let Err(mistakes) = of(name, shop, &scripts).check() {
         let before = scripts.len();
         scripts.retain(|script| {
@@ -61,7 +72,7 @@ fn add(provider: Provider, shop: &Shop, script: Script) -> Provider {
     let mut action = provider
         .action_with_schema(script.operation.clone(), header.schema(), json!(true), performs)
         .title(header.title.clone())
-        .timeout(Duration::from_secs(script.seconds) + MARGIN);
+        .timeout(Duration::from_secs(script.seconds) + shop.runner.margin());
     action = match header.effect() {
         Effect::Read => action.read(),
         effect => {
@@ -69,7 +80,14 @@ fn add(provider: Provider, shop: &Shop, script: Script) -> Provider {
                 with(&state, |(shop, script): (Shop, std::sync::Arc<Script>), context, input: Value| {
                     perform::plan(shop, script, context, input)
                 });
-            let action = action.plan(plans).long();
+            let mut action = action.plan(plans).long();
+            if shop.runner.lasting().is_some() {
+                let recalls =
+                    with(&state, |(shop, script): (Shop, std::sync::Arc<Script>), context, input: Value| {
+                        perform::recall(shop, script, context, input)
+                    });
+                action = action.resumable().recall(recalls);
+            }
             if effect == Effect::Destroy { action.destroy() } else { action.change() }
         }
     };

@@ -16,11 +16,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn fault(file: impl Into<PathBuf>, line: Option<usize>, message: impl Into<String>) -> Self {
+    /// What leaves a script out.
+    pub fn fault(file: impl Into<PathBuf>, line: Option<usize>, message: impl Into<String>) -> Self {
         Self { file: file.into(), line, message: message.into(), grave: true }
     }
 
-    pub(crate) fn note(file: impl Into<PathBuf>, message: impl Into<String>) -> Self {
+    /// What is only told.
+    pub fn note(file: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self { file: file.into(), line: None, message: message.into(), grave: false }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Header {
     pub(crate) resource: Option<String>,
     pub(crate) concurrency: Option<String>,
     timeout: Option<String>,
+    /// The image of the container it runs in, where scripts run in containers.
+    pub(crate) image: Option<String>,
     #[serde(default)]
     pub(crate) confirm: bool,
     #[serde(default)]

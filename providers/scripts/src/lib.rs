@@ -15,7 +15,7 @@ mod folder;
 mod handed;
 mod header;
 mod local;
-mod output;
+pub mod output;
 mod perform;
 mod run_folder;
 mod runner;
@@ -25,6 +25,6 @@ mod scripts;
 pub mod settings;
 
 pub use findings::Finding;
-pub use runner::{Ended, HowEnded, Job, Program, Runner, Tell};
+pub use runner::{Ended, Following, HowEnded, Job, Lasting, Memory, NotRun, Program, Runner, Tell};
 pub use scripts::Scripts;
 pub use settings::{Settings, SettingsError};

@@ -23,11 +23,13 @@ use tokio::{
 use crate::{
     output::{Output, Stream},
     run_folder::RunFolder,
-    runner::{Ended, HowEnded, Job, Runner, Tell},
+    runner::{Ended, HowEnded, Job, NotRun, Runner, Tell},
     sandbox::{self, Sandbox},
     settings::{Settings, SettingsError},
 };
 
+/// `PATH` of scripts where the settings name none.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a script may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long output is waited for when the script has ended.
@@ -63,7 +65,7 @@ impl LocalRunner {
             .map_err(|error| SettingsError::Wrong(format!("no thread can be started: {error}")))?;
         Ok(Self {
             sandbox,
-            path: settings.path.clone(),
+            path: settings.path.clone().unwrap_or_else(|| USUAL_PATH.to_owned()),
             work: settings.work.clone().unwrap_or_else(std::env::temp_dir),
             output_lines: settings.limits.output_lines,
             starts,
@@ -205,12 +207,12 @@ fn marked(mark: &[u8]) -> Vec<Pid> {
 
 #[async_trait]
 impl Runner for LocalRunner {
-    async fn run(&self, job: Job, tell: Tell<'_>, stop: BoxFuture<'_, ()>) -> Result<Ended, String> {
-        let mut running = self.start(&job).await?;
+    async fn run(&self, job: Job, tell: Tell<'_>, stop: BoxFuture<'_, ()>) -> Result<Ended, NotRun> {
+        let mut running = self.start(&job).await.map_err(NotRun::NotBegun)?;
         let output = Output::new(tell, &job.hidden, self.output_lines);
         let pipes = (running.child.stdin.take(), running.child.stdout.take(), running.child.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err("the script has no pipes".to_owned());
+            return Err(NotRun::NotBegun("the script has no pipes".to_owned()));
         };
         let feed = async move {
             // A script that does not read its input closes it.
@@ -235,7 +237,7 @@ impl Runner for LocalRunner {
         if !all_said {
             let _ = timeout(LAST_WORDS, words).await;
         }
-        Ok(output.end(how?))
+        Ok(output.end(how.map_err(NotRun::Unknown)?))
     }
 }
 
@@ -288,6 +290,8 @@ mod tests {
         Job {
             program,
             arguments: Vec::new(),
+            image: None,
+            run: None,
             environment: Vec::new(),
             input: Vec::new(),
             time: Duration::from_mins(1),

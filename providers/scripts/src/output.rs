@@ -10,14 +10,14 @@ use crate::runner::{Ended, HowEnded, Tell};
 /// Characters of a line that are told.
 const LINE: usize = 4_096;
 /// Bytes of a line that are read, for a result may be long; the rest of it is dropped.
-const LONGEST: usize = 1 << 20;
+pub const LONGEST: usize = 1 << 20;
 /// Lines of standard output kept for the answer.
 const KEPT: usize = 200;
 /// Lines of standard error kept for the answer.
 const COMPLAINTS: usize = 5;
 
 /// All that a script says.
-pub(crate) struct Output<'a> {
+pub struct Output<'a> {
     tell: Tell<'a>,
     hidden: &'a [String],
     most: usize,
@@ -35,21 +35,25 @@ struct Said {
     is_cut: bool,
 }
 
-/// Which of the two.
+/// Which of its streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// Standard output.
     Out,
+    /// Standard error.
     Error,
+    /// Both of them, where nobody can tell them apart: each line may be a complaint, and the last one the result.
+    Both,
 }
 
 impl<'a> Output<'a> {
     /// Tells at most so many lines; the rest is dropped.
-    pub(crate) fn new(tell: Tell<'a>, hidden: &'a [String], most: usize) -> Self {
+    pub fn new(tell: Tell<'a>, hidden: &'a [String], most: usize) -> Self {
         Self { tell, hidden, most, said: Mutex::default() }
     }
 
     /// Reads one of its streams to the end.
-    pub(crate) async fn read(&self, mut from: impl AsyncRead + Unpin, stream: Stream) {
+    pub async fn read(&self, mut from: impl AsyncRead + Unpin, stream: Stream) {
         let mut chunk = vec![0; 16 * 1024];
         let mut line = Vec::new();
         let mut is_cut = false;
@@ -78,9 +82,10 @@ impl<'a> Output<'a> {
         }
     }
 
-    fn take(&self, line: &[u8], is_cut: bool, stream: Stream) {
+    /// Takes one line, without its end. `is_cut`: more of it was dropped, so it is no result.
+    pub fn take(&self, line: &[u8], is_cut: bool, stream: Stream) {
         let mut text = String::from_utf8_lossy(line).trim_end().to_owned();
-        let may_be_result = stream == Stream::Out && !is_cut && text.starts_with(['{', '[']);
+        let may_be_result = stream != Stream::Error && !is_cut && text.starts_with(['{', '[']);
         let mut value = may_be_result.then(|| serde_json::from_str::<Value>(&text).ok()).flatten();
         // Written otherwise (`\u00e4`, `\/`) it is the same secret; and in the text alone a number would leave no JSON behind.
         match &mut value {
@@ -94,11 +99,13 @@ impl<'a> Output<'a> {
             }
         }
         let mut said = self.lock();
-        if stream == Stream::Error {
+        if stream != Stream::Out && !text.is_empty() {
             said.complaints.push(shown(&text));
             if said.complaints.len() > COMPLAINTS {
                 let _ = said.complaints.remove(0);
             }
+        }
+        if stream == Stream::Error {
             return self.tell(&mut said, &text);
         }
         if text.is_empty() && said.held.is_some() {
@@ -174,8 +181,13 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Whether a line was taken and not told yet, since it may be the result.
+    pub fn holds_one(&self) -> bool {
+        self.lock().held.is_some()
+    }
+
     /// All of it, of a script that ended so.
-    pub(crate) fn end(&self, how: HowEnded) -> Ended {
+    pub fn end(&self, how: HowEnded) -> Ended {
         let Said { held, lines, complaints, is_cut, .. } = std::mem::take(&mut *self.lock());
         Ended { how, result: held.map(|(_, value)| value), lines, complaints, is_cut }
     }

@@ -4,22 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use guichet_contract::Effect;
-use guichet_provider_sdk::{ActionError, Context, Plan};
+use guichet_provider_sdk::{ActionError, Context, Plan, Recalled};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
     handed,
     header::Header,
-    runner::{Ended, HowEnded, Job, Program, Runner},
+    runner::{Ended, Following, HowEnded, Job, Lasting, Memory, NotRun, Program, Runner},
     script::{PlannedBy, Script},
     settings::Settings,
 };
 
-/// How much longer than the script's own time the gateway waits: until it is ended and that is told.
-pub(crate) const MARGIN: Duration = Duration::from_secs(10);
 /// How long a plan may take, the end of its script included.
 const PLAN_TIME: Duration = Duration::from_secs(20);
+/// How long is left of a call for the end of a plan.
+const PLAN_MARGIN: Duration = Duration::from_secs(10);
+/// The step that is durable before a program is started that outlives this process.
+const LAID_DOWN: &str = "lay the job down";
 /// Characters of a value that a plan's sentence tells.
 const TOLD: usize = 80;
 
@@ -38,15 +40,18 @@ struct Bound {
     plan: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     side: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
 }
 
 impl Bound {
-    fn of(script: &Script) -> Self {
+    fn of(script: &Script, runner: &dyn Runner) -> Self {
         let digest = |program: &Program| program.digest.to_string();
         Self {
             script: digest(&script.program),
             plan: script.plan_program().map(digest),
             side: script.side.as_ref().map(digest),
+            image: runner.image(script.header.image.as_deref()),
         }
     }
 }
@@ -75,16 +80,13 @@ pub(crate) async fn perform(
     context: Context,
     input: Value,
 ) -> Result<Value, ActionError> {
-    if let Some(bound) = context.planned::<Bound>()?
-        && bound != Bound::of(&script)
-    {
-        return Err(another(&script));
-    }
-    as_read(&script)?;
-    let input = handed::whole(&script.header, &input);
-    let time = Duration::from_secs(script.seconds);
-    let left = context.remaining().saturating_sub(MARGIN).max(Duration::from_secs(1));
     let is_read = script.header.effect() == Effect::Read;
+    if let (Some(lasting), Some(run), false) = (shop.runner.lasting(), context.run(), is_read) {
+        return perform_lasting(&shop, lasting, run, &script, &context, &input).await;
+    }
+    is_what_was_planned(&shop, &script, &context)?;
+    let input = handed::whole(&script.header, &input);
+    let time = time_left(&shop, &script, &context);
     let asked = context.clone();
     let stop = async move {
         if is_read {
@@ -94,10 +96,9 @@ pub(crate) async fn perform(
         }
     };
     let arguments = handed::arguments(&script.header, &input)?;
-    let time = time.min(left);
     let of = Work { program: &script.program, arguments, time };
     let ended = run(&shop, &script.header, &context, &input, of, stop.boxed()).await?;
-    let ended = succeeded(&script.program, time, ended)?;
+    let ended = succeeded(&script, ended)?;
     Ok(match ended.result {
         Some(result) => result,
         // Nobody follows a read, so what it says is its answer.
@@ -105,6 +106,91 @@ pub(crate) async fn perform(
         None if is_read => json!({"output": ended.lines.join("\n")}),
         None => Value::Null,
     })
+}
+
+/// The same where the program outlives this process: it is laid down, that is made durable, and only then is it started. Another
+/// process that is called with this run finds the same one, and looks neither at the folder nor at the plan again.
+async fn perform_lasting(
+    shop: &Shop,
+    lasting: &dyn Lasting,
+    run: &str,
+    script: &Script,
+    context: &Context,
+    input: &Value,
+) -> Result<Value, ActionError> {
+    let input = handed::whole(&script.header, input);
+    let laid = context
+        .step(LAID_DOWN, || async {
+            is_what_was_planned(shop, script, context)?;
+            let arguments = handed::arguments(&script.header, &input)?;
+            let of = Work { program: &script.program, arguments, time: time_left(shop, script, context) };
+            let job = job(shop, &script.header, context, &input, of)?;
+            lasting.lay_down(run, &job).await.map_err(not_run)
+        })
+        .await;
+    let laid: String = match laid {
+        Ok(laid) => laid,
+        // It may have been laid down by another process, that died before this was durable.
+        Err(error) if context.is_cancelled() => {
+            lasting.remove(run).await.map_err(not_run)?;
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    };
+    let following = Following {
+        time: time_left(shop, script, context),
+        hidden: hidden(shop, &script.header, context, &input)
+            .map_err(|error| ActionError::unknown(error.problem().detail.clone()))?,
+    };
+    let tell = |line: &str| context.log(line);
+    let going = lasting.go_on(run, &laid, following, &tell, context.cancelled().boxed());
+    let ended = context.attend(going).await.map_err(not_run)?;
+    Ok(succeeded(script, ended)?.result.unwrap_or(Value::Null))
+}
+
+/// What became of a run whose program outlives this process.
+pub(crate) async fn recall(
+    shop: Shop,
+    script: Arc<Script>,
+    context: Context,
+    input: Value,
+) -> Result<Recalled, ActionError> {
+    let (Some(lasting), Some(run)) = (shop.runner.lasting(), context.run()) else {
+        return Ok(Recalled::Nothing);
+    };
+    let input = handed::whole(&script.header, &input);
+    let hidden = hidden(&shop, &script.header, &context, &input)?;
+    Ok(match lasting.recall(run, &hidden).await.map_err(ActionError::unavailable)? {
+        Memory::Nothing => Recalled::Nothing,
+        Memory::UnderWay => Recalled::UnderWay,
+        Memory::NotBegun(why) => Recalled::Ended(Err(not_run(NotRun::NotBegun(why)))),
+        Memory::Ended(ended) => {
+            Recalled::Ended(succeeded(&script, ended).map(|ended| ended.result.unwrap_or(Value::Null)))
+        }
+    })
+}
+
+fn is_what_was_planned(shop: &Shop, script: &Script, context: &Context) -> Result<(), ActionError> {
+    let planned = context.planned::<Bound>()?;
+    let is_another = planned.is_some_and(|bound| bound != Bound::of(script, &*shop.runner));
+    if is_another {
+        return Err(another(script));
+    }
+    as_read(script)
+}
+
+/// How long it may take.
+fn time_left(shop: &Shop, script: &Script, context: &Context) -> Duration {
+    let left = context.remaining().saturating_sub(shop.runner.margin()).max(Duration::from_secs(1));
+    Duration::from_secs(script.seconds).min(left)
+}
+
+fn not_run(why: NotRun) -> ActionError {
+    match why {
+        NotRun::NotBegun(why) => ActionError::unavailable(why)
+            .next("tell the owners of the provider; its check says what is wrong"),
+        NotRun::Unknown(why) => ActionError::unknown(why),
+    }
 }
 
 /// Says what it would do.
@@ -127,11 +213,11 @@ pub(crate) async fn plan(
     };
     let mut plan = Plan::new(sentence(&script, &input));
     if let Some(program) = program {
-        let time = PLAN_TIME.min(context.remaining().saturating_sub(MARGIN)).max(Duration::from_secs(1));
+        let time = PLAN_TIME.min(context.remaining().saturating_sub(PLAN_MARGIN)).max(Duration::from_secs(1));
         let of = Work { program, arguments, time };
         let never = std::future::pending().boxed();
         let ended = run(&shop, &script.header, &context, &input, of, never).await?;
-        let ended = succeeded(program, time, ended).map_err(|error| {
+        let ended = well(program, time, ended).map_err(|error| {
             ActionError::conflict(format!("it cannot be planned: {}", error.problem().detail))
                 .next("look at what the script says, and run the command again")
         })?;
@@ -149,13 +235,17 @@ pub(crate) async fn plan(
         }
     }
     plan.facts.retain(|fact| fact.name != "script" && !fact.name.starts_with("sha256"));
-    let bound = Bound::of(&script);
+    let bound = Bound::of(&script, &*shop.runner);
     plan = plan.fact("script", script.program.name.clone()).fact("sha256", bound.script.clone());
     if let Some(digest) = &bound.plan {
         plan = plan.fact("sha256 of the plan", digest.clone());
     }
     if let Some(digest) = &bound.side {
         plan = plan.fact("sha256 of the side file", digest.clone());
+    }
+    if let Some(image) = &bound.image {
+        plan.facts.retain(|fact| fact.name != "image");
+        plan = plan.fact("image", image.clone());
     }
     Ok(plan.bound_to(json!(bound)))
 }
@@ -175,23 +265,47 @@ async fn run(
     work: Work<'_>,
     stop: BoxFuture<'_, ()>,
 ) -> Result<Ended, ActionError> {
+    let job = job(shop, header, context, input, work)?;
+    let tell = |line: &str| context.log(line);
+    shop.runner.run(job, &tell, stop).await.map_err(not_run)
+}
+
+fn job(
+    shop: &Shop,
+    header: &Header,
+    context: &Context,
+    input: &Map<String, Value>,
+    work: Work<'_>,
+) -> Result<Job, ActionError> {
     let environment = handed::environment(header, &shop.settings, context, input, work.time.as_millis())?;
-    let job = Job {
+    Ok(Job {
         program: work.program.clone(),
+        image: header.image.clone(),
+        run: context.run().map(str::to_owned),
         arguments: work.arguments,
         hidden: handed::hidden(header, &environment),
         environment,
         input: Value::Object(input.clone()).to_string().into_bytes(),
         time: work.time,
-    };
-    let tell = |line: &str| context.log(line);
-    shop.runner.run(job, &tell, stop).await.map_err(|why| {
-        ActionError::unavailable(why)
-            .next("tell the owners of the provider; `guichetd check` says what is wrong")
     })
 }
 
-fn succeeded(program: &Program, time: Duration, ended: Ended) -> Result<Ended, ActionError> {
+/// What is hidden in the output of a program that was laid down before.
+fn hidden(
+    shop: &Shop,
+    header: &Header,
+    context: &Context,
+    input: &Map<String, Value>,
+) -> Result<Vec<String>, ActionError> {
+    let environment = handed::environment(header, &shop.settings, context, input, 0)?;
+    Ok(handed::hidden(header, &environment))
+}
+
+fn succeeded(script: &Script, ended: Ended) -> Result<Ended, ActionError> {
+    well(&script.program, Duration::from_secs(script.seconds), ended)
+}
+
+fn well(program: &Program, time: Duration, ended: Ended) -> Result<Ended, ActionError> {
     let name = &program.name;
     let how = match ended.how {
         HowEnded::Exited(0) => return Ok(ended),

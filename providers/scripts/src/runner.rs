@@ -1,4 +1,6 @@
 //! What performs a script: a process on this machine, or something else that can be put in its place.
+//!
+//! A process on this machine ends with the provider. What outlives it, as a job of a cluster does, is also [`Lasting`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +25,10 @@ pub struct Program {
 pub struct Job {
     /// What runs.
     pub program: Program,
+    /// The image of a container to run it in, as its header names it.
+    pub image: Option<String>,
+    /// The run it belongs to; none of a read, or of a plan.
+    pub run: Option<String>,
     /// Its arguments, none of them read by a shell.
     pub arguments: Vec<String>,
     /// Its environment. A runner adds `PATH`, `LANG` and `HOME`, and nothing else.
@@ -61,6 +67,15 @@ pub struct Ended {
     pub complaints: Vec<String>,
 }
 
+/// Why it is not told how a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotRun {
+    /// It was not begun, and nothing was done: why.
+    NotBegun(String),
+    /// It may have been done, and nobody can say: why.
+    Unknown(String),
+}
+
 /// Hears each line of output.
 pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
@@ -71,6 +86,85 @@ pub trait Runner: Send + Sync {
     /// this answers, nothing that was started for it runs any longer.
     ///
     /// # Errors
-    /// Why it was not begun; then nothing was done.
-    async fn run(&self, job: Job, tell: Tell<'_>, stop: BoxFuture<'_, ()>) -> Result<Ended, String>;
+    /// It was not begun, or nobody can say how it ended.
+    async fn run(&self, job: Job, tell: Tell<'_>, stop: BoxFuture<'_, ()>) -> Result<Ended, NotRun>;
+
+    /// The same runner, when what it runs outlives this process.
+    fn lasting(&self) -> Option<&dyn Lasting> {
+        None
+    }
+
+    /// The image that a script runs in, which an approval is bound to; none where there are no images.
+    fn image(&self, _named: Option<&str>) -> Option<String> {
+        None
+    }
+
+    /// What keeps this runner from running such a program; empty when nothing does.
+    fn mistakes(&self, _program: &Program, image: Option<&str>) -> Vec<String> {
+        let told = || "image: scripts run as processes of this machine, without images; take it away, or run them on Kubernetes";
+        image.map(|_| told().to_owned()).into_iter().collect()
+    }
+
+    /// How much longer than the program the gateway waits: until it is ended and that is told.
+    fn margin(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+}
+
+/// What is known of a program that was laid down.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Memory {
+    /// No such thing was ever seen, or it is gone.
+    Nothing,
+    /// It has not ended.
+    UnderWay,
+    /// It was never begun and never will be: why.
+    NotBegun(String),
+    /// It ended so.
+    Ended(Ended),
+}
+
+/// What follows a program: for how long, and what is hidden in its output.
+#[derive(Debug, Clone)]
+pub struct Following {
+    /// How long it may take from now on, at most.
+    pub time: Duration,
+    /// What is replaced by `[redacted]`.
+    pub hidden: Vec<String>,
+}
+
+/// A runner whose programs outlive the process that asked for them, each known by its run.
+#[async_trait]
+pub trait Lasting: Send + Sync {
+    /// Lays it down without starting it; twice for one run it is the same. Answers what it is, for [`Lasting::go_on`].
+    ///
+    /// # Errors
+    /// Why it was not.
+    async fn lay_down(&self, run: &str, job: &Job) -> Result<String, NotRun>;
+
+    /// Starts what was laid down, or finds it started, and follows it to its end. Ends it when `stop` is ready or its time is over;
+    /// when nobody waits for this any more, it goes on.
+    ///
+    /// # Errors
+    /// It was not begun, or nobody can say how it ended.
+    async fn go_on(
+        &self,
+        run: &str,
+        laid: &str,
+        following: Following,
+        tell: Tell<'_>,
+        stop: BoxFuture<'_, ()>,
+    ) -> Result<Ended, NotRun>;
+
+    /// What became of it, without starting it.
+    ///
+    /// # Errors
+    /// Nobody can be asked.
+    async fn recall(&self, run: &str, hidden: &[String]) -> Result<Memory, String>;
+
+    /// Takes it away, if it is there, and answers when nothing of it runs any longer.
+    ///
+    /// # Errors
+    /// It may still run.
+    async fn remove(&self, run: &str) -> Result<(), NotRun>;
 }

@@ -77,6 +77,13 @@ impl Sandbox {
     /// Programs that are missing, a user that must be named or does not exist.
     pub(crate) fn probe(settings: &Settings) -> Result<Self, SettingsError> {
         let wrong = |why: String| Err(SettingsError::Wrong(why));
+        if settings.kubernetes.is_some() {
+            return wrong(
+                "scripts with [kubernetes] are run by the program guichet-provider-scripts-kubernetes, not by this one: start that, and \
+                 name its address as the provider's `url`; or take [kubernetes] away"
+                    .to_owned(),
+            );
+        }
         let tools = Tools::find()?;
         let is_root = rustix::process::geteuid().is_root();
         let user = match (&settings.user, is_root) {

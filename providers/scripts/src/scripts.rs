@@ -37,9 +37,9 @@ impl Scripts {
         Ok(Self { shop: Shop { settings: Arc::new(settings), runner }, machine })
     }
 
-    /// With another runner than this machine.
-    pub fn run_by(settings: Settings, runner: Arc<dyn Runner>) -> Self {
-        Self { shop: Shop { settings: Arc::new(settings), runner }, machine: Arc::default() }
+    /// With another runner than this machine, of which this is to be told beside what is wrong with scripts.
+    pub fn run_by(settings: Settings, runner: Arc<dyn Runner>, findings: Vec<Finding>) -> Self {
+        Self { shop: Shop { settings: Arc::new(settings), runner }, machine: Arc::new(findings) }
     }
 
     /// The provider of the scripts as they are now, and what is wrong or odd with the others.

@@ -27,9 +27,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// The system's user that scripts run as. Must be there when the provider runs as root, and cannot be otherwise.
     pub user: Option<String>,
-    /// `PATH` of the scripts.
-    #[serde(default = "usual_path")]
-    pub path: String,
+    /// `PATH` of the scripts; that of the system when absent, and in a container that of its image.
+    pub path: Option<String>,
     /// Where each run has its private folder; must allow programs to be executed. The system's folder for temporary files when absent.
     pub work: Option<PathBuf>,
     /// What a run may use.
@@ -38,6 +37,8 @@ pub struct Settings {
     /// Secrets by the name of the environment variable in which a script finds them, when its header asks for it.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretPlace>,
+    /// What is said to `guichet-provider-scripts-kubernetes`, which runs them as Jobs; no other program takes it.
+    pub kubernetes: Option<toml::Table>,
 }
 
 /// What one run may use.
@@ -68,10 +69,6 @@ pub struct SecretPlace {
     pub env: Option<String>,
     /// In this file, read anew for each run; white space at its ends does not count.
     pub file: Option<PathBuf>,
-}
-
-fn usual_path() -> String {
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
 }
 
 impl Settings {
@@ -188,6 +185,15 @@ pub enum SettingsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scripts;
+
+    #[test]
+    fn what_is_for_kubernetes_is_not_run_on_this_machine() {
+        let text = "folder = 'x'\n[kubernetes]\nnamespace = 'a'";
+        let settings = Settings::from_toml(text, Path::new(".")).unwrap();
+        let Err(error) = Scripts::open(settings) else { panic!("scripts would run on this machine") };
+        assert!(error.to_string().contains("guichet-provider-scripts-kubernetes"), "{error}");
+    }
 
     #[test]
     fn what_is_wrong_is_told_without_telling_secrets() {
