@@ -5,6 +5,7 @@ mod bulkheads;
 mod conditions;
 mod crashes;
 mod credentials;
+mod deliveries;
 mod emergencies;
 mod interleavings;
 mod ledger;
