@@ -10,6 +10,7 @@ pub mod admitted;
 mod advise;
 pub mod ask;
 pub mod caller;
+mod deliveries;
 pub mod door;
 pub mod readmit;
 pub mod refusal;

@@ -9,6 +9,7 @@
 mod address;
 mod catalogue;
 mod client;
+mod deliveries;
 mod error;
 mod follow;
 mod ledger;
@@ -21,6 +22,7 @@ mod session;
 
 pub use catalogue::{Addition, CatalogueAnswer, NewService, OptionItem, ProviderStatus, Usable};
 pub use client::{Client, Page, Timeouts};
+pub use deliveries::DeliveryFilter;
 pub use error::Error;
 pub use ledger::{Export, RecordFilter};
 pub use policy::Subject;

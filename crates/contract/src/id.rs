@@ -57,6 +57,32 @@ id! {
     /// One schedule.
     ScheduleId
 }
+id! {
+    /// One notice on its way through one channel.
+    DeliveryId
+}
+
+impl DeliveryId {
+    /// The delivery that this job makes: the two share an id, so that there is never more than one job for it.
+    pub fn of_job(job: JobId) -> Self {
+        Self(job.0)
+    }
+
+    /// The job that makes it.
+    pub fn as_job(self) -> JobId {
+        JobId(self.0)
+    }
+
+    /// Where the id of a run is wanted: what an idempotency key stands for. No two nouns share an id.
+    pub fn as_run(self) -> RunId {
+        RunId(self.0)
+    }
+
+    /// The delivery that [`DeliveryId::as_run`] means.
+    pub fn of_run(run: RunId) -> Self {
+        Self(run.0)
+    }
+}
 
 impl ScheduleId {
     /// Where the id of a run is wanted and a schedule is meant: for its jobs and for what people are told. No two nouns share

@@ -12,9 +12,11 @@ pub mod approval;
 pub mod catalogue;
 pub mod clock;
 pub mod coerce;
+pub mod delivery;
 pub mod depth;
 pub mod digest;
 pub mod event;
+pub mod event_schema;
 pub mod explanation;
 pub mod id;
 pub mod notice;
@@ -35,13 +37,14 @@ pub use address::{Address, Reach};
 pub use approval::{Approval, Approvals, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
 pub use clock::{Clock, SystemClock};
+pub use delivery::{Attempt, AttemptResult, Delivery, DeliveryState};
 pub use digest::Digest;
 pub use event::{EventKind, RunEvent, STEPS_MAX, StepState, UNDOING};
 pub use explanation::{
     Able, AbleToApprove, Answer, ApprovalTold, Explanation, OfferedAction, Outlook, PolicyTold, Says, WhoCan,
     WhoCanApprove,
 };
-pub use id::{JobId, RunId, ScheduleId, TokenId};
+pub use id::{DeliveryId, JobId, RunId, ScheduleId, TokenId};
 pub use notice::{Addressee, Message, Notice, Occasion};
 pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};

@@ -43,11 +43,17 @@ pub enum Occasion {
     RunEnded,
     /// To who made a schedule: it goes on no more, or one of its times made no run.
     ScheduleHalted,
+    /// To the requester: it was submitted. Only where it is asked for, as the two that follow.
+    RunSubmitted,
+    /// To the requester: its provider is about to be called.
+    RunStarted,
+    /// To the requester: they withdrew it themselves.
+    RunWithdrawn,
 }
 
 impl Occasion {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::ApprovalRequested,
         Self::ApprovalClosed,
         Self::GlassBroken,
@@ -59,6 +65,9 @@ impl Occasion {
         Self::RunCancelled,
         Self::RunEnded,
         Self::ScheduleHalted,
+        Self::RunSubmitted,
+        Self::RunStarted,
+        Self::RunWithdrawn,
     ];
 
     /// The word in the store, in the configuration and on the wire.
@@ -75,7 +84,32 @@ impl Occasion {
             Self::RunCancelled => "run_cancelled",
             Self::RunEnded => "run_ended",
             Self::ScheduleHalted => "schedule_halted",
+            Self::RunSubmitted => "run_submitted",
+            Self::RunStarted => "run_started",
+            Self::RunWithdrawn => "run_withdrawn",
         }
+    }
+
+    /// Whether only a channel hears of it that asks for it: it tells people what they know, and is there for machines that
+    /// follow every run.
+    pub fn is_only_on_request(self) -> bool {
+        matches!(self, Self::RunSubmitted | Self::RunStarted | Self::RunWithdrawn)
+    }
+
+    /// Those that a channel hears of when it does not say which.
+    pub fn usual() -> BTreeSet<Self> {
+        Self::ALL.into_iter().filter(|occasion| !occasion.is_only_on_request()).collect()
+    }
+
+    /// Those that this word means: one of them, or several by a word with `*` at its end, as `run_*` or `*`.
+    ///
+    /// # Errors
+    /// None is called so.
+    pub fn all_of(word: &str) -> Result<BTreeSet<Self>, String> {
+        let Some(begin) = word.strip_suffix('*') else { return Ok([word.parse()?].into()) };
+        let found: BTreeSet<Self> =
+            Self::ALL.into_iter().filter(|occasion| occasion.as_str().starts_with(begin)).collect();
+        if found.is_empty() { Err(word.parse::<Self>().err().unwrap_or_default()) } else { Ok(found) }
     }
 
     /// Whether it is for those who can approve, or could have; else it is for the requester.

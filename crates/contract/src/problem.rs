@@ -144,6 +144,10 @@ pub mod code {
         UNKNOWN_RUN = "unknown-run", 404, "There is no such run";
         /// No such schedule.
         UNKNOWN_SCHEDULE = "unknown-schedule", 404, "There is no such schedule";
+        /// No such delivery of a notice.
+        UNKNOWN_DELIVERY = "unknown-delivery", 404, "There is no such delivery";
+        /// A channel that is not configured.
+        UNKNOWN_CHANNEL = "unknown-channel", 409, "The channel is not configured";
         /// The name of a schedule that exists.
         SCHEDULE_EXISTS = "schedule-exists", 409, "There is a schedule of this name";
         /// The name of a provider that is somebody else's.

@@ -46,6 +46,10 @@ pub enum Verb {
     ReconcileRun,
     /// Somebody was to be told what happened to a run, and could not be reached.
     DeliverNotice,
+    /// Deliveries of notices were read.
+    ReadDeliveries,
+    /// A notice was sent once more.
+    ReplayDelivery,
     /// Signed in.
     SignIn,
     /// Signed out.
@@ -114,7 +118,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of their story.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::PerformRead,
         Self::PlanRun,
         Self::SubmitRun,
@@ -150,6 +154,8 @@ impl Verb {
         Self::BreakGlass,
         Self::CloseReview,
         Self::DeliverNotice,
+        Self::ReadDeliveries,
+        Self::ReplayDelivery,
         Self::ExplainPolicy,
         Self::WhoCan,
         Self::WhoCanApprove,
@@ -182,6 +188,8 @@ impl Verb {
             Self::RecordOutcome => "record_outcome",
             Self::ReconcileRun => "reconcile_run",
             Self::DeliverNotice => "deliver_notice",
+            Self::ReadDeliveries => "read_deliveries",
+            Self::ReplayDelivery => "replay_delivery",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
             Self::CreateToken => "create_token",

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use guichet_contract::{Clock, Message};
-use guichet_operations::NotDelivered;
+use guichet_operations::{NotDelivered, Tried};
 use reqwest::header::CONTENT_TYPE;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Chat {
     }
 
     /// Posts it once.
-    pub(crate) async fn post(&self, message: &Message, clock: &dyn Clock) -> Result<(), NotDelivered> {
+    pub(crate) async fn post(&self, message: &Message, clock: &dyn Clock) -> Tried {
         let body = body(self.settings.format, message);
         let sent = self
             .client
@@ -52,8 +52,8 @@ impl Chat {
             .send()
             .await;
         match sent {
-            Ok(answer) => webhook::judge(answer.status(), answer.headers(), clock.now()),
-            Err(error) => Err(NotDelivered::later(with_causes(&error.without_url()))),
+            Ok(answer) => webhook::judged(answer.status(), answer.headers(), clock.now()),
+            Err(error) => Err(NotDelivered::later(with_causes(&error.without_url()))).into(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A message as a CloudEvent 1.0 in JSON (structured mode). `docs/events.md` is its page.
 
-use guichet_contract::Message;
+use guichet_contract::{Message, event_schema};
 use serde::Serialize;
 
 /// The media type of the body.
@@ -16,6 +16,7 @@ struct CloudEvent<'a> {
     subject: String,
     time: String,
     datacontenttype: &'static str,
+    dataschema: String,
     data: &'a Message,
 }
 
@@ -28,10 +29,11 @@ pub(crate) fn body(message: &Message) -> Result<Vec<u8>, serde_json::Error> {
         specversion: "1.0",
         id: message.id.to_string(),
         source: format!("/guichet/{}", message.environment),
-        r#type: format!("dev.guichet.{}", message.occasion),
+        r#type: event_schema::type_of(message.occasion),
         subject: message.run.to_string(),
         time: message.at.to_string(),
         datacontenttype: "application/json",
+        dataschema: event_schema::name_of(message.occasion),
         data: message,
     })
 }

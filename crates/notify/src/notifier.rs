@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use guichet_contract::{Addressee, Clock, Message};
-use guichet_operations::{Channel, Messenger, NotDelivered};
+use guichet_operations::{Channel, Messenger, NotDelivered, Tried};
 use tokio::time;
 
 use crate::{
@@ -78,15 +78,10 @@ impl Messenger for Notifier {
         &self.channels
     }
 
-    async fn deliver(
-        &self,
-        channel: &Channel,
-        to: Option<&Addressee>,
-        message: &Message,
-    ) -> Result<(), NotDelivered> {
+    async fn deliver(&self, channel: &Channel, to: Option<&Addressee>, message: &Message) -> Tried {
         let place = self.channels.iter().position(|known| known.name == channel.name);
         let Some((timeout, way)) = place.and_then(|place| self.ways.get(place)) else {
-            return Err(NotDelivered::Never(format!("no channel is called `{}`", channel.name)));
+            return Err(NotDelivered::Never(format!("no channel is called `{}`", channel.name))).into();
         };
         // Waiting for a place is not the receiver's fault: it does not count against the time-out.
         let _place = match way {
@@ -97,16 +92,18 @@ impl Messenger for Notifier {
             match (way, to) {
                 (Way::Console, _) => {
                     console::say(&channel.name, message);
-                    Ok(())
+                    Ok(()).into()
                 }
-                (Way::Mail(mail), Some(to)) => mail.send(to, message, &*self.clock).await,
-                (Way::Mail(_), None) => Err(NotDelivered::Never("a mail needs somebody to go to".to_owned())),
+                (Way::Mail(mail), Some(to)) => mail.send(to, message, &*self.clock).await.into(),
+                (Way::Mail(_), None) => {
+                    Err(NotDelivered::Never("a mail needs somebody to go to".to_owned())).into()
+                }
                 (Way::Chat(chat), _) => chat.post(message, &*self.clock).await,
                 (Way::Webhook(webhook), _) => webhook.post(message, &*self.clock).await,
             }
         };
         time::timeout(*timeout, delivery).await.unwrap_or_else(|_| {
-            Err(NotDelivered::later(format!("it was not taken within {} s", timeout.as_secs())))
+            Err(NotDelivered::later(format!("it was not taken within {} s", timeout.as_secs()))).into()
         })
     }
 }

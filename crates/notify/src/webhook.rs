@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use guichet_contract::{Clock, Message};
-use guichet_operations::NotDelivered;
+use guichet_operations::{NotDelivered, Tried};
 use jiff::{Timestamp, fmt::rfc2822};
 use reqwest::{
     StatusCode,
@@ -33,8 +33,11 @@ impl Webhook {
     }
 
     /// Posts it once.
-    pub(crate) async fn post(&self, message: &Message, clock: &dyn Clock) -> Result<(), NotDelivered> {
-        let body = cloud_event::body(message).map_err(|error| NotDelivered::Never(error.to_string()))?;
+    pub(crate) async fn post(&self, message: &Message, clock: &dyn Clock) -> Tried {
+        let body = match cloud_event::body(message) {
+            Ok(body) => body,
+            Err(error) => return Err(NotDelivered::Never(error.to_string())).into(),
+        };
         let id = message.id.to_string();
         let timestamp = clock.now().as_second();
         let signature = signature::sign(&self.settings.keys, &id, timestamp, &body);
@@ -49,9 +52,9 @@ impl Webhook {
             .send()
             .await;
         match sent {
-            Ok(answer) => judge(answer.status(), answer.headers(), clock.now()),
+            Ok(answer) => judged(answer.status(), answer.headers(), clock.now()),
             // The URL may bear a secret of the receiver's.
-            Err(error) => Err(NotDelivered::later(with_causes(&error.without_url()))),
+            Err(error) => Err(NotDelivered::later(with_causes(&error.without_url()))).into(),
         }
     }
 }
@@ -69,9 +72,15 @@ pub(crate) fn client(timeout: Duration) -> Result<reqwest::Client, String> {
         .map_err(|error| format!("its HTTP client cannot be made: {error}"))
 }
 
+/// What is made of an answer. Its body is not read: what a receiver says there may repeat its own address or what was sent,
+/// and the log of deliveries is read by more people than either is meant for.
+pub(crate) fn judged(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Tried {
+    Tried { status: Some(status.as_u16()), told: judge(status, headers, now) }
+}
+
 /// Any 2xx is a yes; 410 means that the receiver wants no more; all else may go better another time, which 429 and 503
 /// may name.
-pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), NotDelivered> {
+fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), NotDelivered> {
     if status.is_success() {
         Ok(())
     } else if status == StatusCode::GONE {

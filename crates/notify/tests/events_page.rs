@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use guichet_contract::{Message, Occasion};
+use guichet_contract::{Message, Occasion, event_schema};
 use serde_json::Value;
 
 fn page() -> String {
@@ -39,4 +39,39 @@ fn the_example_is_a_message_and_comes_out_as_it_stands() {
     assert_eq!(example["type"], format!("dev.guichet.{}", message.occasion));
     assert_eq!((&example["id"], &example["subject"]), (&example["data"]["id"], &example["data"]["run"]));
     assert!(message.run.to_string().ends_with(&message.short_id));
+}
+
+fn required(occasion: Occasion) -> Vec<String> {
+    let schema = event_schema::data_schema(occasion);
+    schema["required"].as_array().unwrap().iter().map(|member| member.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_table_of_types_is_what_their_schemas_say() {
+    let page = page();
+    let always = required(Occasion::RunEnded);
+    let list: Vec<String> = always.iter().map(|member| format!("`{member}`")).collect();
+    let (last, others) = list.split_last().expect("members");
+    let sentence = format!("Every event has {} and {last}.", others.join(", "));
+    assert!(page.contains(&sentence), "docs/events.md does not say: {sentence}");
+    for occasion in Occasion::ALL {
+        let more: Vec<String> = required(occasion)
+            .into_iter()
+            .filter(|member| !always.contains(member))
+            .map(|member| format!("`{member}`"))
+            .collect();
+        let row =
+            format!("| `{}` | {} |", event_schema::type_of(occasion), more.join(", ")).replace("|  |", "| |");
+        assert!(page.contains(&row), "docs/events.md does not tell: {row}");
+    }
+}
+
+#[test]
+fn the_example_is_what_its_schema_says() {
+    let example = example(&page());
+    let occasion = event_schema::occasion_of(example["type"].as_str().unwrap()).unwrap();
+    let schema = event_schema::event_schema(occasion);
+    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let faults: Vec<String> = validator.iter_errors(&example).map(|fault| fault.to_string()).collect();
+    assert_eq!(faults, Vec::<String>::new());
 }

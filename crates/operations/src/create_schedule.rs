@@ -85,7 +85,7 @@ pub async fn create_schedule(
         .with(Change::InsertSchedule(Box::new(schedule.clone())))
         .append_record(record)
         .enqueue_job(job_at(platform, &schedule, schedule.expires_at.or(schedule.next_at).unwrap_or(now)));
-    work.changes.extend(notices::of(platform, &asked, Happened::Submitted, asked.state, now));
+    work.changes.extend(notices::of(platform, &asked, Happened::Scheduled, asked.state, now));
     match platform.store.commit(work).await {
         Ok(()) => Ok(read_schedules::shown(platform, schedule, &admitted.caller().principal)),
         Err(CommitError::Conflict { .. }) => Err(refuse(platform, &admitted, &times, taken(&times)).await),

@@ -9,18 +9,19 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream};
 use guichet_admission::{World, door};
 use guichet_contract::{
-    Addressee, Approval, Message, Notice, Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState,
-    Schedule, ScheduleId, Surface, Verb, approval::lifted_by,
+    Addressee, Approval, Attempt, AttemptResult, Delivery, DeliveryId, DeliveryState, Message, Notice,
+    Occasion, Principal, PrincipalKind, RecordVerdict, Run, RunState, Schedule, ScheduleId, Surface, Verb,
+    approval::lifted_by,
 };
 use guichet_lifecycle::BackOff;
 use guichet_rules::Waiting;
-use guichet_store::{Change, CommitError, Delivery, Job, UnitOfWork};
-use jiff::SignedDuration;
+use guichet_store::{Change, CommitError, Job, Told, UnitOfWork};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     execute_run::Held,
     message,
-    messenger::{Channel, NotDelivered, Try},
+    messenger::{Channel, NotDelivered, Tried, Try},
     platform::Platform,
 };
 
@@ -31,61 +32,129 @@ const LONGEST: Duration = Duration::from_mins(2);
 /// The pauses after failed tries.
 const PAUSES: BackOff = BackOff::seconds(1, 3_600);
 
+/// How long a delivery is remembered, from what happened on.
+pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// So many deliveries are remembered, the newest.
+pub const REMEMBERED_MOST: u64 = 100_000;
+/// Characters of a failure that are kept.
+const WHY_MAX: usize = 500;
+
 /// Tells what the job is to tell.
 ///
 /// # Errors
 /// The store's; the job is tried again. What was told and could not be written down is then told again, under the same id.
 pub async fn deliver_notice(platform: &Arc<Platform>, job: &Job, lease: &str) -> Result<(), CommitError> {
     let held = Held { job: job.id, lease };
-    let finish = UnitOfWork::new().with(held.finish());
-    let notice = platform.store.notice(job.id).await.map_err(CommitError::Store)?;
+    let store = &platform.store;
+    let notice = store.notice(job.id).await.map_err(CommitError::Store)?;
     let mut schedule = None;
-    let mut run = platform.store.run(job.run).await.map_err(CommitError::Store)?;
+    let mut run = store.run(job.run).await.map_err(CommitError::Store)?;
     if run.is_none() {
         let id = ScheduleId::of_run(job.run);
-        schedule = platform.store.schedule(id).await.map_err(CommitError::Store)?;
+        schedule = store.schedule(id).await.map_err(CommitError::Store)?;
         run = schedule.as_ref().map(Schedule::as_run);
     }
+    let log = store.delivery(DeliveryId::of_job(job.id)).await.map_err(CommitError::Store)?;
+    let replay = log.as_ref().map_or(0, |log| log.replays);
+    let mut work = UnitOfWork::new();
+    work.changes.extend(log.iter().flat_map(|log| lost_tries(log, job)));
     let (Some(notice), Some(run)) = (notice, run) else {
-        return platform.store.commit(finish).await;
+        return store.commit(ended(platform, work, &held, DeliveryState::Dropped)).await;
     };
     let messenger = &platform.messages.messenger;
     let Some(channel) = messenger.channels().iter().find(|channel| channel.name == notice.channel) else {
         tracing::info!(channel = notice.channel, run = %run.id, "a notice for a channel that is gone is dropped");
-        return platform.store.commit(finish).await;
+        return store.commit(ended(platform, work, &held, DeliveryState::Dropped)).await;
     };
-    let Some(to) = addressees(platform, channel, &notice, &run) else {
-        return platform.store.commit(finish).await;
+    let Some(to) = addressees(platform, channel, &notice, &run, replay) else {
+        return store.commit(ended(platform, work, &held, DeliveryState::Dropped)).await;
     };
-    let told = platform
-        .store
-        .deliveries(notice.event, &channel.name)
-        .await
-        .map_err(CommitError::Store)?
-        .into_iter()
-        .map(|delivery| delivery.recipient)
-        .collect::<BTreeSet<_>>();
+    let told = store.told(notice.event, &channel.name).await.map_err(CommitError::Store)?;
+    let mut given_up = told.iter().any(|told| told.given_up);
+    let told: BTreeSet<String> = told.into_iter().map(|told| told.recipient).collect();
     let message = message::of(platform, &notice, &run, schedule.as_ref(), to);
     let mut recipients: Vec<Option<&Addressee>> =
         if channel.per_person { message.to.iter().map(Some).collect() } else { vec![None] };
     recipients.retain(|to| !told.contains(name_of(*to)));
     let last = job.attempts >= channel.tries.max(1);
-    let telling = Telling { platform, channel, notice: &notice, run: &run, message: &message, last };
+    let telling =
+        Telling { platform, channel, notice: &notice, run: &run, message: &message, job, replay, last };
     let tellings: Vec<_> = recipients.into_iter().map(|to| telling.tell(to)).collect();
     // All of them come to their end, whatever becomes of one: what is sent is also noted.
-    let ended: Vec<Result<Option<SignedDuration>, CommitError>> =
+    let all: Vec<Result<Ended, CommitError>> =
         stream::iter(tellings).buffer_unordered(AT_ONCE).collect().await;
-    let mut again = None;
-    for one in ended {
-        again = again.max(one?);
+    let (mut failed, mut asked_for) = (Vec::new(), SignedDuration::ZERO);
+    for one in all {
+        match one? {
+            Ended::Told => {}
+            Ended::GivenUp => given_up = true,
+            Ended::Failed(attempt, pause) => {
+                failed.push(attempt);
+                asked_for = asked_for.max(pause);
+            }
+        }
     }
-    if let Some(asked_for) = again {
-        // What failed together is not tried together.
-        let pause = PAUSES.apart(job.attempts, platform.clock.new_uuid().as_bytes()[15]);
-        let due = platform.clock.now() + pause.max(asked_for);
-        return platform.store.commit(UnitOfWork::new().with(held.retry(due))).await;
+    if failed.is_empty() {
+        let state = if given_up { DeliveryState::GivenUp } else { DeliveryState::Delivered };
+        return store.commit(ended(platform, work, &held, state)).await;
     }
-    platform.store.commit(finish).await
+    // What failed together is not tried together.
+    let pause = PAUSES.apart(job.attempts, platform.clock.new_uuid().as_bytes()[15]);
+    let due = platform.clock.now() + pause.max(asked_for);
+    // To the microsecond, as jobs are due: the log says just that.
+    let due = Timestamp::from_microsecond(due.as_microsecond()).unwrap_or(due);
+    for attempt in failed {
+        let attempt = Attempt { next_try_at: Some(due), ..attempt };
+        work.add(Change::NoteAttempt { delivery: DeliveryId::of_job(job.id), attempt });
+    }
+    store.commit(work.with(held.retry(due))).await
+}
+
+/// The end of a delivery and of its job; now and then also of those that are old enough to be forgotten.
+fn ended(platform: &Platform, work: UnitOfWork, held: &Held<'_>, state: DeliveryState) -> UnitOfWork {
+    let at = platform.clock.now();
+    let work = work.with(held.finish()).with(Change::EndDelivery {
+        delivery: DeliveryId::of_job(held.job),
+        state,
+        at,
+    });
+    // Chance of its own: the end of an id is random.
+    if held.job.0.as_bytes()[15] == 0 { work.with(prune(at)) } else { work }
+}
+
+/// Forgets deliveries that are old, and those beyond the most that are remembered; some at a time.
+pub fn prune(now: Timestamp) -> Change {
+    let before = now.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
+    Change::PruneDeliveries { before, keep: REMEMBERED_MOST }
+}
+
+/// Tries before this one that were begun and of which nobody wrote down how they ended.
+fn lost_tries(log: &Delivery, job: &Job) -> Vec<Change> {
+    let of_replay = log.attempts.iter().filter(|attempt| attempt.replay == log.replays);
+    let known = of_replay.map(|attempt| attempt.number).max().unwrap_or_default();
+    let lost = |number| Attempt {
+        replay: log.replays,
+        number,
+        recipient: None,
+        at: job.due,
+        duration_ms: 0,
+        result: AttemptResult::Unknown,
+        status: None,
+        why: Some(
+            "how it ended was not written down: the gateway died meanwhile, or its store failed".to_owned(),
+        ),
+        next_try_at: None,
+    };
+    let note = |number| Change::NoteAttempt { delivery: log.id, attempt: lost(number) };
+    (known + 1..job.attempts).map(note).collect()
+}
+
+/// How telling one recipient ended.
+enum Ended {
+    Told,
+    GivenUp,
+    /// To be noted with the next try, and the least pause before that.
+    Failed(Attempt, SignedDuration),
 }
 
 /// One notice on its way through one channel.
@@ -95,58 +164,82 @@ struct Telling<'a> {
     notice: &'a Notice,
     run: &'a Run,
     message: &'a Message,
+    job: &'a Job,
+    /// How often it was replayed.
+    replay: u32,
     /// The last try there is.
     last: bool,
 }
 
 impl Telling<'_> {
-    /// Tells one recipient and writes down that they were told. When it is to be tried again: the least pause before that.
-    async fn tell(&self, to: Option<&Addressee>) -> Result<Option<SignedDuration>, CommitError> {
-        let Self { platform, channel, notice, run, message, last } = *self;
-        let told = platform.messages.messenger.deliver(channel, to, message);
-        let told = tokio::time::timeout(LONGEST, told)
+    /// Tells one recipient and writes down that they were told, or that it is given up.
+    async fn tell(&self, to: Option<&Addressee>) -> Result<Ended, CommitError> {
+        let Self { platform, channel, notice, run, message, last, .. } = *self;
+        let at = platform.clock.now();
+        let tried = platform.messages.messenger.deliver(channel, to, message);
+        let Tried { status, told } = tokio::time::timeout(LONGEST, tried)
             .await
-            .unwrap_or_else(|_| Err(NotDelivered::later("it took too long")));
+            .unwrap_or_else(|_| Err(NotDelivered::later("it took too long")).into());
+        let took = platform.clock.now().duration_since(at).as_millis();
         let recipient = name_of(to);
+        let attempt = |result, why: Option<&str>| Attempt {
+            replay: self.replay,
+            number: self.job.attempts,
+            recipient: to.map(|to| to.name.clone()),
+            at,
+            duration_ms: u64::try_from(took).unwrap_or_default(),
+            result,
+            status,
+            why: why.map(|why| why.chars().take(WHY_MAX).collect()),
+            next_try_at: None,
+        };
         let (name, occasion) = (channel.name.as_str(), notice.occasion.as_str());
         let why = match told {
             Ok(()) => {
                 platform.messages.count(name, Try::Delivered);
                 tracing::debug!(channel = name, recipient, occasion, run = %run.id, "told");
-                return self.note(recipient, None).await.map(|()| None);
+                self.note(attempt(AttemptResult::Delivered, None)).await?;
+                return Ok(Ended::Told);
             }
             Err(NotDelivered::Later { why, pause }) if !last => {
                 platform.messages.count(name, Try::Failed);
                 tracing::warn!(channel = name, recipient, occasion, run = %run.id, why, "not told; it is tried again");
                 let pause = pause.and_then(|pause| SignedDuration::try_from(pause).ok()).unwrap_or_default();
-                return Ok(Some(pause.min(PAUSES.most)));
+                let attempt = attempt(AttemptResult::Failed, Some(&why));
+                return Ok(Ended::Failed(attempt, pause.min(PAUSES.most)));
             }
             Err(NotDelivered::Later { why, .. } | NotDelivered::Never(why)) => why,
         };
         platform.messages.count(name, Try::GivenUp);
         tracing::error!(channel = name, recipient, occasion, run = %run.id, why, "not told, and given up");
-        self.note(recipient, Some(why)).await.map(|()| None)
+        self.note(attempt(AttemptResult::GivenUp, Some(&why))).await?;
+        Ok(Ended::GivenUp)
     }
 
-    async fn note(&self, recipient: &str, given_up: Option<String>) -> Result<(), CommitError> {
+    /// The end of one recipient's tries: who was told is not told again.
+    async fn note(&self, attempt: Attempt) -> Result<(), CommitError> {
         let Self { platform, channel, notice, run, .. } = *self;
-        let delivery = Delivery {
+        let recipient = attempt.recipient.clone().unwrap_or_default();
+        let given_up = attempt.why.clone();
+        let told = Told {
             event: notice.event,
             channel: channel.name.clone(),
-            recipient: recipient.to_owned(),
+            recipient: recipient.clone(),
             run: run.id,
             at: platform.clock.now(),
             given_up: given_up.is_some(),
         };
-        let mut work = UnitOfWork::new().with(Change::NoteDelivery(delivery));
+        let delivery = DeliveryId::of_job(self.job.id);
+        let mut work =
+            UnitOfWork::new().with(Change::NoteTold(told)).with(Change::NoteAttempt { delivery, attempt });
         if let Some(why) = given_up {
             let mut record =
                 platform.door.record(Verb::DeliverNotice, RecordVerdict::Failed, Surface::Gateway);
             door::describe_run(&mut record, run);
             record.trace_id.clone_from(&run.trace_id);
-            let whom = if recipient.is_empty() { "everybody there" } else { recipient };
+            let whom = if recipient.is_empty() { "everybody there" } else { &recipient };
             let told = format!("{} to {whom} through {}: {why}", notice.occasion, channel.name);
-            record.detail = Some(told.chars().take(500).collect());
+            record.detail = Some(told.chars().take(WHY_MAX).collect());
             work = work.append_record(record);
         }
         match platform.store.commit(work).await {
@@ -162,8 +255,17 @@ fn name_of(to: Option<&Addressee>) -> &str {
 }
 
 /// Whom the channel is to tell; none when nobody is, or when it would be told too late.
-fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run) -> Option<Vec<Addressee>> {
-    if notice.occasion == Occasion::ApprovalRequested && run.state != RunState::AwaitingApproval {
+fn addressees(
+    platform: &Platform,
+    channel: &Channel,
+    notice: &Notice,
+    run: &Run,
+    replay: u32,
+) -> Option<Vec<Addressee>> {
+    // A program that follows every run wants what it has missed; people want to be asked only what they can still answer.
+    let is_wanted_late = replay > 0 && !channel.per_person;
+    let is_late = run.state != RunState::AwaitingApproval;
+    if notice.occasion == Occasion::ApprovalRequested && is_late && !is_wanted_late {
         return None;
     }
     let world = platform.door.world();
@@ -172,7 +274,7 @@ fn addressees(platform: &Platform, channel: &Channel, notice: &Notice, run: &Run
         occasion if occasion.is_for_approvers() => approvers(platform, &world, notice, run),
         _ => vec![run.requested_by.name.clone()],
     };
-    if everybody.is_empty() && notice.occasion == Occasion::ApprovalRequested {
+    if everybody.is_empty() && notice.occasion == Occasion::ApprovalRequested && !is_late {
         tracing::warn!(run = %run.id, "nobody can approve this run; it waits until it expires");
     }
     // Nobody reads the mail of a program, unless the registry says where.

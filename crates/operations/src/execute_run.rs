@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     advance_run::{advance_run, is_retried},
     decide::{self, Drift},
+    notices::{self, Happened},
     platform::Platform,
     put_off::{self, Lacks, pause_of, put_off},
     record_outcome::{WithoutLease, record_outcome},
@@ -164,12 +165,14 @@ fn intent(
     record.principal = Some(run.requested_by.clone());
     record.approved_by = approved_by.to_vec();
     record.trace_id.clone_from(&run.trace_id);
-    UnitOfWork::new()
+    let mut work = UnitOfWork::new()
         // A run is queued more than once when its call could not be sent: that it is queued does not say that it is ours.
         .with(held.hold())
         .with(Change::MoveRun { run: run.id, from: run.state, to, at: now, outcome: None })
         .append_record(record)
-        .append_event(run.id, now, EventKind::State { state: to, because: None })
+        .append_event(run.id, now, EventKind::State { state: to, because: None });
+    work.changes.extend(notices::of(platform, run, Happened::Started, to, now));
+    work
 }
 
 /// Everyone whose yes counted, once.

@@ -43,6 +43,7 @@ pub mod providers;
 pub mod prune_records;
 mod put_off;
 pub mod read_catalogue;
+pub mod read_deliveries;
 pub mod read_records;
 pub mod read_runs;
 pub mod read_schedules;
@@ -55,6 +56,7 @@ pub mod reject_run;
 pub mod reload_settings;
 pub mod remove_provider;
 mod replay;
+pub mod replay_delivery;
 pub mod revoke_token;
 pub mod seal_records;
 pub mod services;
@@ -70,8 +72,8 @@ pub mod who_can_approve;
 
 pub use about::About;
 pub use guichet_admission::{Attempt, Call, Caller, Purpose, Refusal, RestCall};
-pub use guichet_store::{Page, PageRequest, RecordsFilter, RunsFilter};
-pub use messenger::{Channel, Messages, Messenger, NoMessenger, NotDelivered};
+pub use guichet_store::{DeliveriesFilter, Page, PageRequest, RecordsFilter, RunsFilter};
+pub use messenger::{Channel, Messages, Messenger, NoMessenger, NotDelivered, Tried};
 pub use platform::{Platform, Settings};
 pub use providers::{
     Advanced, Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Remembered, Reporter, Told,

@@ -17,13 +17,23 @@ pub trait Messenger: Send + Sync + 'static {
     fn channels(&self) -> &[Channel];
 
     /// Tells it through a channel: to one person, or to the channel as a whole when `to` is `None`. Ends within the
-    /// channel's own time-out. `Ok` means that the other side has taken it.
-    async fn deliver(
-        &self,
-        channel: &Channel,
-        to: Option<&Addressee>,
-        message: &Message,
-    ) -> Result<(), NotDelivered>;
+    /// channel's own time-out.
+    async fn deliver(&self, channel: &Channel, to: Option<&Addressee>, message: &Message) -> Tried;
+}
+
+/// What came of one try to tell somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// Status of the answer (HTTP), when there was one.
+    pub status: Option<u16>,
+    /// `Ok` means that the other side has taken it.
+    pub told: Result<(), NotDelivered>,
+}
+
+impl From<Result<(), NotDelivered>> for Tried {
+    fn from(told: Result<(), NotDelivered>) -> Self {
+        Self { status: None, told }
+    }
 }
 
 /// One way to reach people.
@@ -75,13 +85,8 @@ impl Messenger for NoMessenger {
     fn channels(&self) -> &[Channel] {
         &[]
     }
-    async fn deliver(
-        &self,
-        channel: &Channel,
-        _: Option<&Addressee>,
-        _: &Message,
-    ) -> Result<(), NotDelivered> {
-        Err(NotDelivered::Never(format!("no channel is called `{}`", channel.name)))
+    async fn deliver(&self, channel: &Channel, _: Option<&Addressee>, _: &Message) -> Tried {
+        Err(NotDelivered::Never(format!("no channel is called `{}`", channel.name))).into()
     }
 }
 

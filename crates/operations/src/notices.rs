@@ -19,6 +19,10 @@ const BECAUSE_MAX: usize = 1_000;
 pub(crate) enum Happened<'a> {
     /// It was submitted.
     Submitted,
+    /// A schedule was made, for which the run stands.
+    Scheduled,
+    /// Its provider is about to be called.
+    Started,
     /// Somebody asked about it.
     Asked {
         /// Who.
@@ -79,10 +83,10 @@ pub(crate) fn of(
     }
     let mut changes = Vec::new();
     for told in tellings(run, happened, to) {
-        let event = platform.clock.new_uuid();
+        let mut event = None;
         for channel in channels.iter().filter(|channel| channel.occasions.contains(&told.occasion)) {
             let notice = Notice {
-                event,
+                event: *event.get_or_insert_with(|| platform.clock.new_uuid()),
                 at,
                 occasion: told.occasion,
                 channel: channel.name.clone(),
@@ -136,16 +140,23 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
         asked: BTreeSet::new(),
     };
     let (mut told, decision) = match happened {
-        Happened::Submitted if waiting => {
-            return vec![Telling { open: before, ..telling(Occasion::ApprovalRequested, None, None) }];
+        Happened::Submitted | Happened::Scheduled => {
+            let by = Some(run.requested_by.name.as_str());
+            let mut told = Vec::new();
+            if matches!(happened, Happened::Submitted) {
+                told.push(telling(Occasion::RunSubmitted, by, None));
+            }
+            if waiting {
+                told.push(Telling { open: before, ..telling(Occasion::ApprovalRequested, None, None) });
+            } else if let Some(glass) = &run.broken_glass {
+                let skipped = glass.concerns(run.owner.as_deref());
+                let skipped = skipped.iter().map(|approval| approval.policy.clone()).collect();
+                let broken = telling(Occasion::GlassBroken, by, run.reason.as_deref());
+                told.push(Telling { open: skipped, ..broken });
+            }
+            return told;
         }
-        Happened::Submitted => {
-            let Some(glass) = &run.broken_glass else { return Vec::new() };
-            let skipped = glass.concerns(run.owner.as_deref());
-            let skipped = skipped.iter().map(|approval| approval.policy.clone()).collect();
-            let broken = telling(Occasion::GlassBroken, Some(&run.requested_by.name), run.reason.as_deref());
-            return vec![Telling { open: skipped, ..broken }];
-        }
+        Happened::Started => return vec![telling(Occasion::RunStarted, None, None)],
         Happened::Asked { by, because } => {
             return vec![Telling { open: before, ..telling(Occasion::RunAsked, Some(by), Some(because)) }];
         }
@@ -166,7 +177,10 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
             (vec![telling(Occasion::RunVoided, by, Some(because))], None)
         }
         Happened::Cancelled { by, because } => {
-            (vec![telling(Occasion::RunCancelled, Some(&by.name), because)], None)
+            // Nobody needs to be told what they did themselves, unless they ask for that.
+            let own = by.is_same_actor(&run.requested_by);
+            let occasion = if own { Occasion::RunWithdrawn } else { Occasion::RunCancelled };
+            (vec![telling(occasion, Some(&by.name), because)], None)
         }
         Happened::Ended => (vec![telling(Occasion::RunEnded, None, None)], None),
         Happened::Halted { by, because } => {
@@ -192,12 +206,6 @@ fn tellings(run: &Run, happened: Happened<'_>, to: RunState) -> Vec<Telling> {
             open: after,
             asked,
         });
-    }
-    // Nobody needs to be told what they did themselves.
-    if let Happened::Cancelled { by, .. } = happened
-        && by.is_same_actor(&run.requested_by)
-    {
-        told.retain(|one| one.occasion != Occasion::RunCancelled);
     }
     told
 }
@@ -261,7 +269,10 @@ mod tests {
         let (waiting, queued) = (RunState::AwaitingApproval, RunState::Queued);
         let mut run = run("awaiting_approval");
         let both = policies(&["p1", "p2"]);
-        assert_eq!(told(&run, Happened::Submitted, waiting), [(ApprovalRequested, vec![], both.clone())]);
+        let submitted = (Occasion::RunSubmitted, vec![], vec![]);
+        let requested = (ApprovalRequested, vec![], both.clone());
+        assert_eq!(told(&run, Happened::Scheduled, waiting), std::slice::from_ref(&requested));
+        assert_eq!(told(&run, Happened::Submitted, waiting), [submitted, requested]);
 
         let first = word("ines", Verdict::Approve, &["p2"]);
         assert_eq!(
@@ -301,7 +312,11 @@ mod tests {
         let own = Happened::Cancelled { by: &run.requested_by, because: None };
         let occasions: Vec<Occasion> =
             told(&run, own, RunState::Cancelled).into_iter().map(|(occasion, _, _)| occasion).collect();
-        assert_eq!(occasions, [ApprovalClosed], "dana knows what she did");
+        assert_eq!(
+            occasions,
+            [Occasion::RunWithdrawn, ApprovalClosed],
+            "told as a cancel only of another's run"
+        );
     }
 
     #[test]
@@ -317,7 +332,7 @@ mod tests {
             broken.broken_glass = Some(BrokenGlass { skipped, waived_seconds, review_due_at });
             assert_eq!(
                 told(&broken, Happened::Submitted, RunState::Queued),
-                [(Occasion::GlassBroken, vec![], policies(asked))]
+                [(Occasion::RunSubmitted, vec![], vec![]), (Occasion::GlassBroken, vec![], policies(asked))]
             );
         }
         let waiting = run("awaiting_approval");
@@ -335,7 +350,15 @@ mod tests {
     #[test]
     fn what_waits_for_nobody_asks_nobody() {
         let mut queued = run("queued");
-        assert_eq!(told(&queued, Happened::Submitted, RunState::Queued), []);
+        assert_eq!(
+            told(&queued, Happened::Submitted, RunState::Queued),
+            [(Occasion::RunSubmitted, vec![], vec![])]
+        );
+        assert_eq!(told(&queued, Happened::Scheduled, RunState::Queued), []);
+        assert_eq!(
+            told(&queued, Happened::Started, RunState::Running),
+            [(Occasion::RunStarted, vec![], vec![])]
+        );
         let voided = Happened::Voided { by: None, because: "it changed" };
         assert_eq!(told(&queued, voided, RunState::Voided), [(Occasion::RunVoided, vec![], vec![])]);
         queued.state = RunState::Running;

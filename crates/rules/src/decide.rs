@@ -108,10 +108,19 @@ impl Policies {
         ]
     }
 
-    /// Whether a principal may use a verb of the gateway's own: `view_run`, `audit`, `register_instance`,
-    /// `add_provider` or `remove_provider`.
+    /// Whether a principal may use a verb of the gateway's own: `view_run`, `audit`, `register_instance`, `add_provider`,
+    /// `remove_provider`, `read_deliveries` or `replay_delivery`.
     pub fn may(&self, principal: &Principal, verb: &str, resource: &str, environment: &str) -> Decision {
-        if !matches!(verb, "view_run" | "audit" | "register_instance" | "add_provider" | "remove_provider") {
+        let asked_here = [
+            "view_run",
+            "audit",
+            "register_instance",
+            "add_provider",
+            "remove_provider",
+            "read_deliveries",
+            "replay_delivery",
+        ];
+        if !asked_here.contains(&verb) {
             return unknown(verb);
         }
         let what = format!("{} `{resource}` in {environment}", verb.replace('_', " "));

@@ -13,7 +13,8 @@
 //! - Actions: each of the catalogue, `Action::"postgres.cancel-query"`, in its effect (`Action::"read"`,
 //!   `Action::"change"`, `Action::"destroy"`) and in its provider (`Action::"provider:postgres"`); and the gateway's own
 //!   verbs `Action::"approve"`, `Action::"break_glass"`, `Action::"view_run"`, `Action::"audit"`,
-//!   `Action::"register_instance"`, `Action::"add_provider"`, `Action::"remove_provider"`.
+//!   `Action::"register_instance"`, `Action::"add_provider"`, `Action::"remove_provider"`, `Action::"read_deliveries"`,
+//!   `Action::"replay_delivery"`.
 //! - `context` of an action: `environment`, `surface`, `reason?`, and `input` with the members of its schema that Cedar
 //!   has types for. Of `approve`: `environment`, `action`, `effect`, `requester`, `because?`. Of the other verbs:
 //!   `environment`.

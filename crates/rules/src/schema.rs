@@ -9,8 +9,17 @@ use serde_json::{Map, Value, json};
 use crate::{fault::Fault, kinds::Kinds, shape::Seen};
 
 /// The gateway's own verbs, beside the actions of the catalogue.
-pub(crate) const VERBS: [&str; 7] =
-    ["approve", "break_glass", "view_run", "audit", "register_instance", "add_provider", "remove_provider"];
+pub(crate) const VERBS: [&str; 9] = [
+    "approve",
+    "break_glass",
+    "view_run",
+    "audit",
+    "register_instance",
+    "add_provider",
+    "remove_provider",
+    "read_deliveries",
+    "replay_delivery",
+];
 const EFFECTS: [Effect; 3] = [Effect::Read, Effect::Change, Effect::Destroy];
 /// The entity types that can act.
 pub(crate) const PRINCIPALS: [&str; 3] = ["Person", "ServiceAccount", "CiJob"];

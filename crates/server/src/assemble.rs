@@ -332,8 +332,12 @@ async fn tellers(
     let dropped = if store.is_shared() {
         0
     } else {
-        store.drop_notices_of_others(&names).await.context("the store cannot be used")?
+        store.drop_notices_of_others(&names, clock.now()).await.context("the store cannot be used")?
     };
+    if !names.is_empty() {
+        let forget = guichet_store::UnitOfWork::new().with(deliver_notice::prune(clock.now()));
+        store.commit(forget).await.context("the store cannot be used")?;
+    }
     if dropped > 0 {
         tracing::warn!(dropped, "notices for channels that are no longer configured are dropped");
     }

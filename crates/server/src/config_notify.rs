@@ -104,13 +104,11 @@ fn within<T: Copy + PartialOrd>(
 }
 
 fn occasions(given: Option<&[Spanned<String>]>, fault: &mut impl FnMut(usize, String)) -> BTreeSet<Occasion> {
-    let Some(given) = given else { return Occasion::ALL.into() };
+    let Some(given) = given else { return Occasion::usual() };
     let mut occasions = BTreeSet::new();
     for event in given {
-        match event.get_ref().parse() {
-            Ok(occasion) => {
-                occasions.insert(occasion);
-            }
+        match Occasion::all_of(event.get_ref()) {
+            Ok(meant) => occasions.extend(meant),
             Err(why) => fault(event.span().start, why),
         }
     }
@@ -439,6 +437,10 @@ mod tests {
             (
                 "name = \"a\"\nkind = \"console\"\nevents = [\"run_ended\", \"run_begun\"]".to_owned(),
                 "5:24 `run_begun` is no occasion; there is approval_requested",
+            ),
+            (
+                "name = \"a\"\nkind = \"console\"\nevents = [\"run_*\", \"tea_*\"]".to_owned(),
+                "5:20 `tea_*` is no occasion; there is approval_requested",
             ),
             (
                 "name = \"a\"\nkind = \"console\"\nurl = \"x\"".to_owned(),

@@ -144,6 +144,33 @@ const TABLES: &[Newest] = &[
         order: "event, channel, recipient",
     },
     Newest {
+        name: "delivery_log",
+        columns: &[
+            ("id", Id),
+            ("event", Id),
+            ("channel", Text),
+            ("occasion", Text),
+            ("run", Id),
+            ("at", Integer),
+            ("state", Text),
+            ("replays", Integer),
+            ("ended_at", Integer),
+            ("notice", Text),
+        ],
+        order: "id",
+    },
+    Newest {
+        name: "delivery_attempts",
+        columns: &[
+            ("delivery", Id),
+            ("replay", Integer),
+            ("number", Integer),
+            ("recipient", Text),
+            ("body", Text),
+        ],
+        order: "delivery, replay, number, recipient",
+    },
+    Newest {
         name: "tokens",
         columns: &[
             ("id", Id),
@@ -183,6 +210,8 @@ const ADDED: &[(u32, &str, &[&str])] = &[
     (52, "schedules", &[]),
     (53, "jobs", &["bulkhead"]),
     (56, "registrations", &[]),
+    (57, "delivery_log", &[]),
+    (57, "delivery_attempts", &[]),
 ];
 
 /// The tables of a schema: that of which this is the newest migration's number.

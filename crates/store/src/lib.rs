@@ -28,8 +28,8 @@ pub mod work;
 
 pub use room::Room;
 pub use traits::{
-    Checkpoints, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records, RecordsFilter,
-    Registrations, Reviews, Runs, RunsFilter, Schedules, Store, StoreError, Tokens,
+    Checkpoints, DeliveriesFilter, Events, Idempotency, Jobs, Notices, Page, PageRequest, Records,
+    RecordsFilter, Registrations, Reviews, Runs, RunsFilter, Schedules, Store, StoreError, Tokens,
 };
 pub use wakes::{RunWakes, Wake, Wakes, next_records};
-pub use work::{Change, CommitError, Delivery, Job, JobKind, Lane, Token, TokenKind, UnitOfWork};
+pub use work::{Change, CommitError, Job, JobKind, Lane, PRUNED_AT_ONCE, Token, TokenKind, Told, UnitOfWork};

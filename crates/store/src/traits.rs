@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use guichet_contract::{
-    ActionId, Clock, Digest, JobId, Notice, PrincipalKind, Record, Registration, Review, Run, RunEvent,
-    RunId, RunState, Schedule, ScheduleId, TokenId, record::LedgerRecord,
+    ActionId, Clock, Delivery, DeliveryId, DeliveryState, Digest, JobId, Notice, PrincipalKind, Record,
+    Registration, Review, Run, RunEvent, RunId, RunState, Schedule, ScheduleId, TokenId,
+    record::LedgerRecord,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     room::Room,
     wakes::Wakes,
-    work::{CommitError, Delivery, Job, Lane, Token, UnitOfWork},
+    work::{CommitError, Job, Lane, Token, Told, UnitOfWork},
 };
 
 /// The store cannot answer. `Display` says what happened and what to do.
@@ -115,6 +116,21 @@ pub struct RecordsFilter {
     pub until: Option<Timestamp>,
 }
 
+/// Which deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveriesFilter {
+    /// In one of these states; any when empty.
+    pub states: Vec<DeliveryState>,
+    /// Through this channel.
+    pub channel: Option<String>,
+    /// Of this run, or of the schedule of this id.
+    pub run: Option<RunId>,
+    /// Of this event.
+    pub event: Option<Uuid>,
+    /// Of what happened not before.
+    pub since: Option<Timestamp>,
+}
+
 /// Runs.
 #[async_trait]
 pub trait Runs {
@@ -208,9 +224,18 @@ pub trait Notices {
     /// What this job is to tell; none when it is finished or of another kind.
     async fn notice(&self, job: JobId) -> Result<Option<Notice>, StoreError>;
     /// Who was told of this event through this channel, or was given up, by name.
-    async fn deliveries(&self, event: Uuid, channel: &str) -> Result<Vec<Delivery>, StoreError>;
-    /// Drops what waits for any other channel than these, and says how many that were: nobody would ever take it up.
-    async fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError>;
+    async fn told(&self, event: Uuid, channel: &str) -> Result<Vec<Told>, StoreError>;
+    /// The delivery with its tries, the latest 500 at most; or none.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
+    /// Newest first, without their tries but the latest of each.
+    async fn deliveries(
+        &self,
+        filter: &DeliveriesFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Delivery>, StoreError>;
+    /// Drops what waits for any other channel than these, and says how many that were: nobody would ever take it up. Their
+    /// deliveries are [`DeliveryState::Dropped`] from that moment on.
+    async fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError>;
 }
 
 /// Sessions and personal tokens.

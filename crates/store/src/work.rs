@@ -1,8 +1,8 @@
 //! One unit of work: everything that must become true together.
 
 use guichet_contract::{
-    CancelAsked, Decision, Digest, EventKind, JobId, Notice, Outcome, Record, Registration, Review,
-    ReviewClosed, Run, RunId, RunState, Schedule, ScheduleId, TokenId,
+    Attempt, CancelAsked, Decision, DeliveryId, DeliveryState, Digest, EventKind, JobId, Notice, Outcome,
+    Record, Registration, Review, ReviewClosed, Run, RunId, RunState, Schedule, ScheduleId, TokenId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -105,11 +105,52 @@ pub enum Change {
     EnqueueNotice {
         /// The work, of kind [`JobKind::DeliverNotice`].
         job: Job,
-        /// What is to be told; gone when the job is finished.
+        /// What is to be told; gone when the job is finished. Its delivery, which has the job's id, keeps it.
         notice: Notice,
     },
     /// Somebody was told, or never will be. Conflict when that was written before.
-    NoteDelivery(Delivery),
+    NoteTold(Told),
+    /// One try of a delivery. One that is written already stays as it is.
+    NoteAttempt {
+        /// Of which delivery.
+        delivery: DeliveryId,
+        /// The try.
+        attempt: Attempt,
+    },
+    /// A delivery came to its end. None is no conflict.
+    EndDelivery {
+        /// Which.
+        delivery: DeliveryId,
+        /// Where it stands now.
+        state: DeliveryState,
+        /// When.
+        at: Timestamp,
+    },
+    /// A delivery that came to its end begins anew: its notice is a job again, due at once, and who was told is forgotten.
+    /// Conflict unless it is at its end and was replayed exactly so often.
+    ReplayDelivery {
+        /// Which.
+        delivery: DeliveryId,
+        /// How often it was replayed, as the caller saw it.
+        replays: u32,
+        /// When it is due.
+        at: Timestamp,
+    },
+    /// A delivery that waits to be tried again is due at `due`, if it was due later. None is no conflict.
+    HastenDelivery {
+        /// Which.
+        delivery: DeliveryId,
+        /// Not before.
+        due: Timestamp,
+    },
+    /// Forgets deliveries that are at their end: those of what happened before this moment, and of the rest all but so many
+    /// of the newest. The oldest first, [`PRUNED_AT_ONCE`] at most.
+    PruneDeliveries {
+        /// What happened before.
+        before: Timestamp,
+        /// So many stay.
+        keep: u64,
+    },
     /// The job is done. Conflict when it is not held under this lease.
     FinishJob {
         /// Which job.
@@ -308,9 +349,12 @@ impl Lane {
     }
 }
 
-/// Who was told of what, through which channel.
+/// So many deliveries are forgotten at once.
+pub const PRUNED_AT_ONCE: u64 = 1_000;
+
+/// Who was told of what, through which channel: whoever is written here is not told again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
+pub struct Told {
     /// What happened.
     pub event: Uuid,
     /// Name of the channel.

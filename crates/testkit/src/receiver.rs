@@ -1,4 +1,5 @@
-//! A real HTTP receiver of webhooks for tests: keeps all that is posted to it, and answers as it is told.
+//! A real HTTP receiver of webhooks for tests: keeps all that is posted to it, and answers as it is told. It holds each
+//! event to its schema and to the envelope of CloudEvents.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,9 +14,10 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
+use guichet_contract::event_schema;
 use reqwest::{
     StatusCode,
-    header::{HeaderMap, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +47,8 @@ struct Inside {
     posted: Mutex<Vec<Posted>>,
     /// Status and how long it takes; the last one stays.
     answers: Mutex<Vec<(u16, Duration)>>,
+    /// What is wrong with an event that was posted.
+    faults: Mutex<Vec<String>>,
     /// `Retry-After` of every answer.
     retry_after: Mutex<Option<HeaderValue>>,
 }
@@ -78,8 +82,19 @@ impl Receiver {
             Some(HeaderValue::from(seconds));
     }
 
+    /// From now on it answers with these, as [`Receiver::serve`] says.
+    pub fn answer(&self, answers: &[(u16, Duration)]) {
+        let mut kept = self.inside.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = answers.iter().rev().copied().collect();
+    }
+
     /// All that was posted so far, in order.
+    ///
+    /// # Panics
+    /// When an event is not what its schema says.
     pub fn posted(&self) -> Vec<Posted> {
+        let faults = self.inside.faults.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        assert!(faults.is_empty(), "events that are not what their schemas say: {faults:#?}");
         self.inside.posted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -96,7 +111,11 @@ impl Drop for Receiver {
 }
 
 async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes) -> Response {
-    let event = serde_json::from_slice(&body).unwrap_or_default();
+    let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/cloudevents+json") {
+        inside.faults.lock().unwrap_or_else(PoisonError::into_inner).extend(faults_of(&event));
+    }
     inside.posted.lock().unwrap_or_else(PoisonError::into_inner).push(Posted { headers, body, event });
     let (status, after) = {
         let mut answers = inside.answers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,4 +131,20 @@ async fn take(State(inside): State<Arc<Inside>>, headers: HeaderMap, body: Bytes
         response.headers_mut().insert(RETRY_AFTER, pause);
     }
     response
+}
+
+/// What is wrong with it, by the schema of its type.
+fn faults_of(event: &Value) -> Vec<String> {
+    let kind = event["type"].as_str().unwrap_or_default();
+    let Some(occasion) =
+        event_schema::occasion_of(kind).filter(|_| kind.starts_with(event_schema::TYPE_PREFIX))
+    else {
+        return vec![format!("`{kind}` is no type of event")];
+    };
+    let schema = event_schema::event_schema(occasion);
+    let validator = match jsonschema::options().should_validate_formats(true).build(&schema) {
+        Ok(validator) => validator,
+        Err(error) => return vec![format!("the schema of {kind} is none: {error}")],
+    };
+    validator.iter_errors(event).map(|error| format!("{kind} {}: {error}", error.instance_path())).collect()
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Arg, ArgAction, Command};
-use guichet_contract::{RunState, Verb};
+use guichet_contract::{DeliveryState, RunState, Verb};
 
 use crate::{
     arguments::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// First words that belong to no provider.
-pub(crate) const NAMES: [&str; 18] = [
+pub(crate) const NAMES: [&str; 19] = [
     "login",
     "logout",
     "whoami",
@@ -25,6 +25,7 @@ pub(crate) const NAMES: [&str; 18] = [
     "approvals",
     "reviews",
     "schedules",
+    "deliveries",
     "audit",
     "policy",
     "tokens",
@@ -77,6 +78,7 @@ pub(crate) fn commands(settings: &Settings) -> Vec<Command> {
         approvals(),
         reviews(),
         schedules(),
+        deliveries(),
         audit(),
         policy(),
         tokens(),
@@ -244,6 +246,46 @@ fn schedules() -> Command {
         .subcommand(command("pause", "Halt it; those who may approve it can too").arg(which()))
         .subcommand(command("resume", "Let it go on with its next time").arg(which()))
         .subcommand(command("delete", "Remove it; its runs and records stay").arg(which()))
+}
+
+fn deliveries() -> Command {
+    let channel = || text("channel", "NAME", "Only through this channel");
+    let since =
+        || text("since", "TIME", "Only of what happened not before: 2026-11-21T08:00:00Z, or 2h, 7d ago");
+    let id = |help: &'static str| Arg::new("delivery").value_name("ID").required(true).help(help);
+    group("deliveries", "What people and programs were told, try by try, and telling it once more")
+        .subcommand(
+            command("list", "Deliveries of notices, the newest first")
+                .arg(channel())
+                .arg(
+                    text("state", "STATE", "Only in this state (may be repeated)")
+                        .action(ArgAction::Append)
+                        .value_parser(DeliveryState::ALL.map(DeliveryState::as_str)),
+                )
+                .arg(text("run", "RUN", "Only of this run"))
+                .arg(text("event", "ID", "Only of this event: the webhook-id that a receiver sees"))
+                .arg(since())
+                .arg(limit()),
+        )
+        .subcommand(
+            command("show", "One delivery with all its tries")
+                .visible_alias("describe")
+                .arg(id("Id of the delivery")),
+        )
+        .subcommand(
+            command("replay", "Send it once more under the same id; what waits is tried at once")
+                .arg(
+                    Arg::new("deliveries")
+                        .value_name("ID")
+                        .num_args(1..)
+                        .required_unless_present("given-up")
+                        .conflicts_with_all(["given-up", "channel", "since"])
+                        .help("Ids of deliveries"),
+                )
+                .arg(switch("given-up", "All that were given up, 1000 at most").requires("channel"))
+                .arg(channel().requires("given-up"))
+                .arg(since().requires("given-up")),
+        )
 }
 
 /// An action or a run, and the flags after it.

@@ -92,7 +92,7 @@ fn row(entry: &LedgerRecord) -> Row {
 }
 
 /// A moment as RFC 3339, or so long ago: `90s`, `30m`, `2h`, `7d`.
-fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+pub(super) fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }

@@ -9,6 +9,7 @@ mod approvals;
 mod audit;
 mod check_provider;
 mod context;
+mod deliveries;
 mod internal_action;
 mod login;
 mod logout;
@@ -172,6 +173,7 @@ pub(crate) fn dispatch(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Resu
         "approvals" => approvals::run(cx, below, printer),
         "reviews" => reviews::run(cx, below, printer),
         "schedules" => schedules::run(cx, below, printer),
+        "deliveries" => deliveries::run(cx, below, printer),
         "audit" => audit::run(cx, below, printer),
         "policy" => policy::run(cx, below, printer),
         "tokens" => tokens::run(cx, below, printer),

@@ -191,6 +191,7 @@ fn app(part: Shared) -> Router {
         .route("/v1/catalogue", get(get_catalogue))
         .merge(crate::policy::routes())
         .merge(crate::schedules::routes())
+        .merge(crate::deliveries::routes())
         .route("/v1/actions/{action}/plan", post(plan))
         .route("/v1/actions/{action}/options/{member}", post(options))
         .route("/v1/actions/{action}/runs", post(submit))

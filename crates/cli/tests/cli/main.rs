@@ -13,6 +13,7 @@ mod changes;
 mod check_provider;
 mod completion;
 mod contexts;
+mod deliveries;
 mod errors;
 mod fake;
 mod help;

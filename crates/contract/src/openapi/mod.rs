@@ -47,7 +47,7 @@ pub const MOST_OPERATIONS: usize = 10_000;
 pub const DEEPEST_NESTING: usize = 64;
 
 /// First words of commands that belong to the command line itself.
-pub const RESERVED: [&str; 19] = [
+pub const RESERVED: [&str; 20] = [
     "login",
     "logout",
     "whoami",
@@ -67,6 +67,7 @@ pub const RESERVED: [&str; 19] = [
     "troubleshoot",
     "internal-action",
     "schedules",
+    "deliveries",
 ];
 
 /// Flags that belong to the command line itself; a member of that name is called by its place and name.

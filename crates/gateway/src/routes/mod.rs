@@ -24,6 +24,8 @@ pub mod probes;
 pub mod provider_paths;
 pub mod read_actions;
 pub mod read_catalogue;
+pub mod read_deliveries;
+pub mod read_event_schemas;
 pub mod read_keys;
 pub mod read_ledger;
 pub mod read_run;
@@ -31,6 +33,7 @@ pub mod read_schedules;
 pub mod register_instance;
 pub mod reject_run;
 pub mod remove_provider;
+pub mod replay_delivery;
 pub mod revoke_token;
 pub mod sign_in;
 pub mod sign_out;
@@ -83,6 +86,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         change_schedule::pause(),
         change_schedule::resume(),
         change_schedule::delete(),
+        read_deliveries::list(),
+        read_deliveries::one(),
+        replay_delivery::endpoint(),
+        read_event_schemas::list(),
+        read_event_schemas::one(),
         list_records::endpoint(),
         read_ledger::checkpoint(),
         read_ledger::tile(),

@@ -14,6 +14,8 @@ mod database_disk;
 #[cfg(test)]
 mod database_wires;
 #[cfg(test)]
+mod deliveries;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod documented;

@@ -14,6 +14,8 @@ permit (principal in Team::"everybody", action == Action::"approve", resource);
 permit (principal in Team::"developers", action in [Action::"view_run", Action::"audit"], resource);
 @id("short-lived") @approval("this one is asked for in a hurry") @by("team:ops") @expires("1s")
 forbid (principal, action in Action::"destroy", resource == Resource::"things/short");
+@id("developers-look-after-deliveries")
+permit (principal in Team::"developers", action in [Action::"read_deliveries", Action::"replay_delivery"], resource);
 "#;
 
 pub(crate) const REGISTRY: &str = "teams:

@@ -12,6 +12,7 @@
 )]
 
 pub mod checkpoints;
+pub mod deliveries;
 pub mod events;
 pub mod fixtures;
 pub mod idempotency;
@@ -115,6 +116,15 @@ macro_rules! conformance_suite {
                 a_notice_needs_its_own_kind
                 nobody_is_told_twice
                 a_retried_notice_wakes_its_own_lane
+            }
+            deliveries {
+                a_notice_begins_a_delivery_that_waits
+                tries_are_told_in_their_order_and_written_once
+                a_delivery_that_ended_begins_anew_once
+                what_waits_is_hastened_and_not_begun_anew
+                deliveries_are_filtered_and_paged
+                old_deliveries_are_forgotten_and_those_that_wait_are_not
+                deliveries_through_channels_that_are_gone_are_dropped
             }
             tokens {
                 a_token_reads_as_it_was_written

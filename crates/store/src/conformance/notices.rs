@@ -5,13 +5,13 @@ use std::time::Duration;
 use guichet_contract::{Clock as _, Notice, Occasion, RunState, SystemClock, Verdict};
 
 use super::{Premises, fixtures::*};
-use crate::{Change, Delivery, Job, JobKind, Lane, Store, UnitOfWork, Wake};
+use crate::{Change, Job, JobKind, Lane, Store, Told, UnitOfWork, Wake};
 
-fn job() -> Job {
+pub(super) fn job() -> Job {
     Job { kind: JobKind::DeliverNotice, ..job_due(second(0)) }
 }
 
-fn notice() -> Notice {
+pub(super) fn notice() -> Notice {
     Notice {
         event: SystemClock.new_uuid(),
         at: second(3),
@@ -27,12 +27,12 @@ fn notice() -> Notice {
     }
 }
 
-fn mail() -> Lane {
+pub(super) fn mail() -> Lane {
     Lane::Channel("mail".into())
 }
 
-fn delivery(notice: &Notice, recipient: &str) -> Delivery {
-    Delivery {
+pub(super) fn told(notice: &Notice, recipient: &str) -> Told {
+    Told {
         event: notice.event,
         channel: notice.channel.clone(),
         recipient: recipient.into(),
@@ -62,10 +62,10 @@ pub async fn notices_for_channels_that_are_gone_are_dropped(premises: &impl Prem
         .with(Change::EnqueueNotice { job: gone.clone(), notice: hook })
         .enqueue_job(running.clone());
     store.commit(work).await.unwrap();
-    assert_eq!(store.drop_notices_of_others(&["mail".into(), "log".into()]).await.unwrap(), 1);
+    assert_eq!(store.drop_notices_of_others(&["mail".into(), "log".into()], second(9)).await.unwrap(), 1);
     assert_eq!(store.notice(gone.id).await.unwrap(), None);
     assert!(store.notice(kept.id).await.unwrap().is_some());
-    assert_eq!(store.drop_notices_of_others(&[]).await.unwrap(), 1);
+    assert_eq!(store.drop_notices_of_others(&[], second(9)).await.unwrap(), 1);
     assert_eq!(
         store.claim_jobs(&Lane::Runs, "a", second(0), second(9), &Room::any(9)).await.unwrap().len(),
         1
@@ -98,16 +98,16 @@ pub async fn a_notice_needs_its_own_kind(premises: &impl Premises) {
 pub async fn nobody_is_told_twice(premises: &impl Premises) {
     let store = premises.open().await;
     let notice = notice();
-    let (omar, eve) = (delivery(&notice, "omar"), delivery(&notice, "eve"));
-    for delivery in [&omar, &eve] {
-        store.commit(unit(Change::NoteDelivery(delivery.clone()))).await.unwrap();
-        conflict(store.commit(unit(Change::NoteDelivery(delivery.clone()))).await);
+    let (omar, eve) = (told(&notice, "omar"), told(&notice, "eve"));
+    for told in [&omar, &eve] {
+        store.commit(unit(Change::NoteTold(told.clone()))).await.unwrap();
+        conflict(store.commit(unit(Change::NoteTold(told.clone()))).await);
     }
-    let elsewhere = Delivery { channel: "hook".into(), ..omar.clone() };
-    store.commit(unit(Change::NoteDelivery(elsewhere.clone()))).await.unwrap();
-    assert_eq!(store.deliveries(notice.event, "mail").await.unwrap(), [eve, omar]);
-    assert_eq!(store.deliveries(notice.event, "hook").await.unwrap(), [elsewhere]);
-    assert_eq!(store.deliveries(SystemClock.new_uuid(), "mail").await.unwrap(), []);
+    let elsewhere = Told { channel: "hook".into(), ..omar.clone() };
+    store.commit(unit(Change::NoteTold(elsewhere.clone()))).await.unwrap();
+    assert_eq!(store.told(notice.event, "mail").await.unwrap(), [eve, omar]);
+    assert_eq!(store.told(notice.event, "hook").await.unwrap(), [elsewhere]);
+    assert_eq!(store.told(SystemClock.new_uuid(), "mail").await.unwrap(), []);
 }
 
 pub async fn a_retried_notice_wakes_its_own_lane(premises: &impl Premises) {

@@ -9,6 +9,7 @@
 //! Begin reading at [`writing`], then `runs`.
 
 mod checkpoints;
+mod deliveries;
 mod events;
 mod idempotency;
 mod jobs;

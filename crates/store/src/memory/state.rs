@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use guichet_contract::{
-    Digest, JobId, Notice, Registration, Review, Run, RunEvent, RunId, Schedule, ScheduleId, TokenId,
+    Attempt, DeliveryId, DeliveryState, Digest, JobId, Notice, Registration, Review, Run, RunEvent, RunId,
+    Schedule, ScheduleId, TokenId,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Delivery, Job, Token};
+use crate::{Job, Token, Told};
 
 /// The tables.
 #[derive(Default)]
@@ -23,7 +24,10 @@ pub(super) struct State {
     pub(super) registrations: BTreeMap<String, Registration>,
     pub(super) jobs: BTreeMap<JobId, KeptJob>,
     /// By event, channel and recipient.
-    pub(super) deliveries: BTreeMap<(Uuid, String, String), Delivery>,
+    pub(super) told: BTreeMap<(Uuid, String, String), Told>,
+    pub(super) delivery_log: BTreeMap<DeliveryId, KeptDelivery>,
+    /// By delivery, replay, number and recipient.
+    pub(super) attempts: BTreeMap<(DeliveryId, u32, u32, String), Attempt>,
     pub(super) tokens: BTreeMap<TokenId, Token>,
     /// By principal and key.
     pub(super) idempotency_keys: BTreeMap<(String, String), (Digest, RunId)>,
@@ -35,6 +39,17 @@ pub(super) struct State {
     pub(super) checkpoints: BTreeMap<u64, String>,
     /// By level and place.
     pub(super) tiles: BTreeMap<(u8, u64), Vec<u8>>,
+}
+
+/// A delivery without its tries.
+#[derive(Clone)]
+pub(super) struct KeptDelivery {
+    pub(super) run: RunId,
+    pub(super) state: DeliveryState,
+    pub(super) replays: u32,
+    pub(super) ended_at: Option<Timestamp>,
+    /// What it is to tell.
+    pub(super) notice: Notice,
 }
 
 /// A job with who holds it.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use guichet_contract::RunId;
 
 use super::{
-    checkpoints, events, idempotency, jobs, notices, records, registrations, reviews, runs, schedules,
-    state::State, tokens,
+    checkpoints, deliveries, events, idempotency, jobs, notices, records, registrations, reviews, runs,
+    schedules, state::State, tokens,
 };
 use crate::{Change, CommitError, JobKind, Wake};
 
@@ -120,7 +120,26 @@ impl<'a> Writing<'a> {
             Change::PruneRecords { before } => records::prune(self, before),
             Change::EnqueueJob(job) => jobs::enqueue(self, job),
             Change::EnqueueNotice { job, notice } => notices::enqueue(self, &job, notice),
-            Change::NoteDelivery(delivery) => notices::note_delivery(self, delivery),
+            Change::NoteTold(told) => notices::note_told(self, told),
+            Change::NoteAttempt { delivery, attempt } => {
+                deliveries::note_attempt(self, delivery, attempt);
+                Ok(())
+            }
+            Change::EndDelivery { delivery, state, at } => {
+                deliveries::end(self, delivery, state, at);
+                Ok(())
+            }
+            Change::ReplayDelivery { delivery, replays, at } => {
+                deliveries::replay(self, delivery, replays, at)
+            }
+            Change::HastenDelivery { delivery, due } => {
+                deliveries::hasten(self, delivery, due);
+                Ok(())
+            }
+            Change::PruneDeliveries { before, keep } => {
+                deliveries::prune(self, before, keep);
+                Ok(())
+            }
             Change::FinishJob { job, lease } => jobs::finish(self, job, &lease),
             Change::HoldJob { job, lease } => jobs::held(self, job, &lease).map(|_| ()),
             Change::HastenJobs { run, kind, due } => {

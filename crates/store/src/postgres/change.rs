@@ -4,8 +4,8 @@ use guichet_contract::{EventKind, RunId};
 use jiff::Timestamp;
 
 use super::{
-    events, fault::Fault, idempotency, jobs, notices, records, registrations, reviews, runs, schedules,
-    tokens, unit::Unit,
+    deliveries, events, fault::Fault, idempotency, jobs, notices, records, registrations, reviews, runs,
+    schedules, tokens, unit::Unit,
 };
 use crate::Change;
 
@@ -61,7 +61,14 @@ fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
         Change::PruneRecords { before } => records::prune(unit, *before),
         Change::EnqueueJob(job) => jobs::enqueue(unit, job),
         Change::EnqueueNotice { job, notice } => notices::enqueue(unit, job, notice)?,
-        Change::NoteDelivery(delivery) => notices::note_delivery(unit, delivery),
+        Change::NoteTold(told) => notices::note_told(unit, told),
+        Change::NoteAttempt { delivery, attempt } => deliveries::note_attempt(unit, *delivery, attempt)?,
+        Change::EndDelivery { delivery, state, at } => deliveries::end(unit, *delivery, *state, *at),
+        Change::ReplayDelivery { delivery, replays, at } => {
+            deliveries::replay(unit, *delivery, *replays, *at);
+        }
+        Change::HastenDelivery { delivery, due } => deliveries::hasten(unit, *delivery, *due),
+        Change::PruneDeliveries { before, keep } => deliveries::prune(unit, *before, *keep),
         Change::FinishJob { job, lease } => jobs::finish(unit, *job, lease),
         Change::HoldJob { job, lease } => jobs::hold(unit, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(unit, *job, lease, *due),

@@ -16,6 +16,7 @@ mod checkpoints;
 mod clock;
 mod columns;
 mod connect;
+mod deliveries;
 mod events;
 mod export;
 mod fault;

@@ -1,21 +1,27 @@
 //! What people are to be told, and who was told.
 
 use async_trait::async_trait;
-use guichet_contract::{JobId, Notice, RunId};
+use guichet_contract::{Delivery, DeliveryId, JobId, Notice, RunId};
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
     PostgresStore,
     columns::{micros, moment, values},
+    deliveries,
     fault::Fault,
     jobs::attempts,
     unit::Unit,
 };
-use crate::{Delivery, Job, Lane, Notices, StoreError};
+use crate::{DeliveriesFilter, Job, Lane, Notices, Page, PageRequest, StoreError, Told, cursor};
 
-const ENQUEUE: &str =
-    "INSERT INTO jobs (id, kind, run, lane, due, attempts, notice) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+// With its delivery, which has the id of the job.
+const ENQUEUE: &str = "
+    WITH logged AS (
+        INSERT INTO delivery_log (id, event, channel, occasion, run, at, state, replays, notice)
+        VALUES ($1, $8, $9, $10, $3, $11, 'waiting', 0, $7))
+    INSERT INTO jobs (id, kind, run, lane, due, attempts, notice) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
 /// Something to tell. Conflict when the job's id exists, or when it is of another kind.
 pub(super) fn enqueue(unit: &mut Unit, job: &Job, notice: &Notice) -> Result<(), Fault> {
@@ -27,6 +33,10 @@ pub(super) fn enqueue(unit: &mut Unit, job: &Job, notice: &Notice) -> Result<(),
         micros(job.due),
         attempts(job.attempts),
         serde_json::to_string(notice)?,
+        notice.event,
+        notice.channel.clone(),
+        notice.occasion.as_str(),
+        micros(notice.at),
     ];
     unit.one(ENQUEUE, values, format!("job {} (its id exists, or its kind delivers no notice)", job.id));
     unit.woken.jobs(job.kind);
@@ -37,22 +47,22 @@ const NOTE: &str = "
     INSERT INTO deliveries (event, channel, recipient, run, at, given_up) VALUES ($1, $2, $3, $4, $5, $6)";
 
 /// Somebody was told, or never will be. Conflict when that was written before.
-pub(super) fn note_delivery(unit: &mut Unit, delivery: &Delivery) {
-    let Delivery { event, channel, recipient, run, at, given_up } = delivery;
-    let conflict = format!("delivery of {event} through {channel} to `{recipient}` (it is noted already)");
+pub(super) fn note_told(unit: &mut Unit, told: &Told) {
+    let Told { event, channel, recipient, run, at, given_up } = told;
+    let conflict = format!("telling of {event} through {channel} to `{recipient}` (it is noted already)");
     let values =
         values![*event, channel.clone(), recipient.clone(), run.0, micros(*at), i32::from(*given_up)];
     unit.one(NOTE, values, conflict);
 }
 
-const DELIVERIES: &str = "
+const TOLD: &str = "
     SELECT event, channel, recipient, run, at, given_up FROM deliveries
     WHERE event = $1 AND channel = $2 ORDER BY recipient COLLATE \"C\"";
 
 const DROP_OTHERS: &str = "DELETE FROM jobs WHERE notice IS NOT NULL AND NOT (lane = ANY($1))";
 
-fn read_row(row: &Row) -> Result<Delivery, Fault> {
-    Ok(Delivery {
+fn read_row(row: &Row) -> Result<Told, Fault> {
+    Ok(Told {
         event: row.try_get(0)?,
         channel: row.try_get(1)?,
         recipient: row.try_get(2)?,
@@ -70,12 +80,37 @@ impl Notices for PostgresStore {
         self.first(&rows, |row| Ok(serde_json::from_str(row.try_get(0)?)?))
     }
 
-    async fn deliveries(&self, event: Uuid, channel: &str) -> Result<Vec<Delivery>, StoreError> {
-        let rows = self.rows(DELIVERIES, &[&event, &channel]).await?;
+    async fn told(&self, event: Uuid, channel: &str) -> Result<Vec<Told>, StoreError> {
+        let rows = self.rows(TOLD, &[&event, &channel]).await?;
         self.each(&rows, read_row)
     }
 
-    async fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError> {
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let rows = self.rows(&deliveries::one(), &[&id.0]).await?;
+        let Some((mut delivery, _)) = self.first(&rows, deliveries::read_row)? else { return Ok(None) };
+        let rows = self.rows(deliveries::ATTEMPTS, &[&id.0]).await?;
+        delivery.attempts = self.each(&rows, |row| Ok(serde_json::from_str(row.try_get(0)?)?))?;
+        delivery.attempts.reverse();
+        Ok(Some(delivery))
+    }
+
+    async fn deliveries(
+        &self,
+        filter: &DeliveriesFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Delivery>, StoreError> {
+        let (text, values) = deliveries::list(filter, page).map_err(Fault::into_store_error)?;
+        let values: Vec<_> = values.iter().map(|value| &**value as _).collect();
+        let rows = self.rows(&text, &values).await?;
+        let most = cursor::limit(page);
+        let read = self.each(rows.get(..most).unwrap_or(&rows), deliveries::read_row)?;
+        let last = read.last().filter(|_| rows.len() > most);
+        let next = last.map(|(delivery, at)| cursor::of_run(*at, delivery.id.as_run()));
+        Ok(Page { items: read.into_iter().map(|(delivery, _)| delivery).collect(), next })
+    }
+
+    async fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError> {
+        self.change(deliveries::DROP_OTHERS, &[&channels, &micros(at)]).await?;
         let kept: Vec<String> = channels.iter().map(|name| Lane::Channel(name.clone()).word()).collect();
         self.change(DROP_OTHERS, &[&kept]).await
     }

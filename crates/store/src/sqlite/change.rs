@@ -1,8 +1,8 @@
 //! One change of a unit of work, told to the noun it belongs to.
 
 use super::{
-    events, fault::Fault, idempotency, jobs, notices, records, registrations, reviews, runs, schedules,
-    tokens, writing::Writing,
+    deliveries, events, fault::Fault, idempotency, jobs, notices, records, registrations, reviews, runs,
+    schedules, tokens, writing::Writing,
 };
 use crate::Change;
 
@@ -30,7 +30,14 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
         Change::PruneRecords { before } => records::prune(writing, *before),
         Change::EnqueueJob(job) => jobs::enqueue(writing, job),
         Change::EnqueueNotice { job, notice } => notices::enqueue(writing, job, notice),
-        Change::NoteDelivery(delivery) => notices::note_delivery(writing, delivery),
+        Change::NoteTold(told) => notices::note_told(writing, told),
+        Change::NoteAttempt { delivery, attempt } => deliveries::note_attempt(writing, *delivery, attempt),
+        Change::EndDelivery { delivery, state, at } => deliveries::end(writing, *delivery, *state, *at),
+        Change::ReplayDelivery { delivery, replays, at } => {
+            deliveries::replay(writing, *delivery, *replays, *at)
+        }
+        Change::HastenDelivery { delivery, due } => deliveries::hasten(writing, *delivery, *due),
+        Change::PruneDeliveries { before, keep } => deliveries::prune(writing, *before, *keep),
         Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
         Change::HoldJob { job, lease } => jobs::hold(writing, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),

@@ -26,6 +26,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0054_given_back", include_str!("schema/0054_given_back.sql")),
     ("0055_moves", include_str!("schema/0055_moves.sql")),
     ("0056_registrations", include_str!("schema/0056_registrations.sql")),
+    ("0057_delivery_log", include_str!("schema/0057_delivery_log.sql")),
 ];
 
 /// Brings the file up to the newest schema, each step in a transaction of its own.

@@ -14,6 +14,7 @@ mod change;
 mod checkpoints;
 mod columns;
 mod connection;
+mod deliveries;
 mod events;
 mod export;
 mod fault;

@@ -1,23 +1,26 @@
 //! What people are to be told, and who was told.
 
 use async_trait::async_trait;
-use guichet_contract::{JobId, Notice};
+use guichet_contract::{Delivery, DeliveryId, JobId, Notice};
+use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use super::{
     SqliteStore,
     columns::{count, integer, micros, moment, word},
+    deliveries,
     fault::{Fault, OrConflict as _},
     writing::Writing,
 };
-use crate::{CommitError, Delivery, Job, Notices, StoreError};
+use crate::{CommitError, DeliveriesFilter, Job, Notices, Page, PageRequest, StoreError, Told};
 
 const ENQUEUE: &str =
     "INSERT INTO jobs (id, kind, run, due, attempts, notice) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// Something to tell. Conflict when the job's id exists, or when it is of another kind.
 pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job, notice: &Notice) -> Result<(), Fault> {
+    let text = serde_json::to_string(notice)?;
     writing
         .connection()
         .prepare_cached(ENQUEUE)?
@@ -27,9 +30,10 @@ pub(super) fn enqueue(writing: &mut Writing<'_>, job: &Job, notice: &Notice) -> 
             job.run.to_string(),
             micros(job.due),
             job.attempts,
-            serde_json::to_string(notice)?,
+            text,
         ])
         .or_conflict(|| format!("job {} (its id exists, or its kind delivers no notice)", job.id))?;
+    deliveries::begin(writing, job, notice, &text)?;
     writing.wake_jobs(job.kind);
     Ok(())
 }
@@ -38,26 +42,26 @@ const NOTE: &str = "
     INSERT INTO deliveries (event, channel, recipient, run, at, given_up) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// Somebody was told, or never will be. Conflict when that was written before.
-pub(super) fn note_delivery(writing: &mut Writing<'_>, delivery: &Delivery) -> Result<(), Fault> {
+pub(super) fn note_told(writing: &mut Writing<'_>, told: &Told) -> Result<(), Fault> {
     writing
         .connection()
         .prepare_cached(NOTE)?
         .execute(params![
-            delivery.event.to_string(),
-            delivery.channel,
-            delivery.recipient,
-            delivery.run.to_string(),
-            micros(delivery.at),
-            delivery.given_up,
+            told.event.to_string(),
+            told.channel,
+            told.recipient,
+            told.run.to_string(),
+            micros(told.at),
+            told.given_up,
         ])
         .or_conflict(|| {
-            let Delivery { event, channel, recipient, .. } = delivery;
-            format!("delivery of {event} through {channel} to `{recipient}` (it is noted already)")
+            let Told { event, channel, recipient, .. } = told;
+            format!("telling of {event} through {channel} to `{recipient}` (it is noted already)")
         })?;
     Ok(())
 }
 
-const DELIVERIES: &str = "
+const TOLD: &str = "
     SELECT event, channel, recipient, run, at, given_up FROM deliveries
     WHERE event = ?1 AND channel = ?2 ORDER BY recipient";
 
@@ -65,8 +69,8 @@ const DROP_OTHERS: &str = "
     DELETE FROM jobs
     WHERE notice IS NOT NULL AND notice ->> 'channel' NOT IN (SELECT value FROM json_each(?1))";
 
-fn read_row(row: &Row<'_>) -> Result<Delivery, Fault> {
-    Ok(Delivery {
+fn read_row(row: &Row<'_>) -> Result<Told, Fault> {
+    Ok(Told {
         event: word(&row.get::<_, String>(0)?)?,
         channel: row.get(1)?,
         recipient: row.get(2)?,
@@ -89,23 +93,37 @@ impl Notices for SqliteStore {
         .await
     }
 
-    async fn deliveries(&self, event: Uuid, channel: &str) -> Result<Vec<Delivery>, StoreError> {
+    async fn told(&self, event: Uuid, channel: &str) -> Result<Vec<Told>, StoreError> {
         let channel = channel.to_owned();
         self.read(move |connection| {
-            let mut statement = connection.prepare_cached(DELIVERIES)?;
+            let mut statement = connection.prepare_cached(TOLD)?;
             let mut rows = statement.query(params![event.to_string(), channel])?;
-            let mut deliveries = Vec::new();
+            let mut told = Vec::new();
             while let Some(row) = rows.next()? {
-                deliveries.push(read_row(row)?);
+                told.push(read_row(row)?);
             }
-            Ok(deliveries)
+            Ok(told)
         })
         .await
     }
 
-    async fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError> {
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        self.look(move |connection| deliveries::one(connection, id)).await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: &DeliveriesFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Delivery>, StoreError> {
+        let (filter, page) = (filter.clone(), page.clone());
+        self.read(move |connection| deliveries::list(connection, &filter, &page)).await
+    }
+
+    async fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError> {
         let kept = serde_json::json!(channels).to_string();
         self.write(move |writing| {
+            deliveries::drop_others(writing.connection(), &kept, at)?;
             let dropped = writing.connection().prepare_cached(DROP_OTHERS)?.execute([kept])?;
             Ok(count(integer(dropped))?)
         })

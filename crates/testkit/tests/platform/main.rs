@@ -6,6 +6,7 @@ mod bulkheads;
 mod conditions;
 mod crashes;
 mod credentials;
+mod deliveries;
 mod emergencies;
 mod interleavings;
 mod ledger;

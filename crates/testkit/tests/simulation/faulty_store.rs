@@ -11,11 +11,11 @@ use std::{
 
 use async_trait::async_trait;
 use guichet_contract::{
-    Digest, JobId, Notice, PrincipalKind, Record, Registration, Review, Run, RunEvent, RunId, RunState,
-    Schedule, ScheduleId, TokenId, record::LedgerRecord,
+    Delivery, DeliveryId, Digest, JobId, Notice, PrincipalKind, Record, Registration, Review, Run, RunEvent,
+    RunId, RunState, Schedule, ScheduleId, TokenId, record::LedgerRecord,
 };
 use guichet_store::{
-    Change, Checkpoints, CommitError, Delivery, Events, Idempotency, Job, Jobs, Lane, Notices, Page,
+    Change, Checkpoints, CommitError, DeliveriesFilter, Events, Idempotency, Job, Jobs, Lane, Notices, Page,
     PageRequest, Records, RecordsFilter, Registrations, Reviews, Room, RunWakes, Runs, RunsFilter, Schedules,
     Store, StoreError, Token, Tokens, UnitOfWork, Wake, Wakes,
     memory::{Memory, MemoryStore},
@@ -347,8 +347,10 @@ reads! {
     }
     Notices {
         fn notice(&self, job: JobId) -> Result<Option<Notice>, StoreError>;
-        fn deliveries(&self, event: Uuid, channel: &str) -> Result<Vec<Delivery>, StoreError>;
-        fn drop_notices_of_others(&self, channels: &[String]) -> Result<u64, StoreError>;
+        fn told(&self, event: Uuid, channel: &str) -> Result<Vec<guichet_store::Told>, StoreError>;
+        fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
+        fn deliveries(&self, filter: &DeliveriesFilter, page: &PageRequest) -> Result<Page<Delivery>, StoreError>;
+        fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError>;
     }
     Tokens {
         fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, StoreError>;

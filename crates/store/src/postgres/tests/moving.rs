@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use guichet_contract::{Clock as _, EventKind, Notice, Occasion, Review, Run, RunId, RunState, SystemClock};
+use guichet_contract::{
+    Attempt, AttemptResult, Clock as _, DeliveryId, EventKind, Notice, Occasion, Review, Run, RunId,
+    RunState, SystemClock,
+};
 
 use super::Database;
 use crate::{
-    Change, Delivery, Job, JobKind, Lane, RecordsFilter, Store, TokenKind, UnitOfWork,
+    Change, Job, JobKind, Lane, RecordsFilter, Store, TokenKind, Told, UnitOfWork,
     conformance::fixtures::*,
     postgres::{self},
     sqlite::{self, SqliteStore},
@@ -47,13 +50,25 @@ async fn fill(store: &impl Store) {
                 open: [].into(),
                 asked: ["ada".to_owned()].into(),
             };
-            let delivery = Delivery {
+            let told = Told {
                 event: notice.event,
                 channel: "mail".into(),
                 recipient: "omar".into(),
                 run: run.id,
                 at: second(4),
                 given_up: number == 100,
+            };
+            let job = Job { kind: JobKind::DeliverNotice, ..job_due(second(5)) };
+            let attempt = Attempt {
+                replay: 0,
+                number: 1,
+                recipient: (number == 100).then(|| "omar".into()),
+                at: second(4),
+                duration_ms: 12,
+                result: AttemptResult::Failed,
+                status: Some(500),
+                why: Some("\u{0}".into()),
+                next_try_at: Some(second(5)),
             };
             work = work
                 .with(Change::OpenReview(Review {
@@ -64,11 +79,9 @@ async fn fill(store: &impl Store) {
                 }))
                 .enqueue_job(job_due(second(7)))
                 .enqueue_job(job_in_line("a key", second(7)))
-                .with(Change::EnqueueNotice {
-                    job: Job { kind: JobKind::DeliverNotice, ..job_due(second(5)) },
-                    notice,
-                })
-                .with(Change::NoteDelivery(delivery))
+                .with(Change::NoteAttempt { delivery: DeliveryId::of_job(job.id), attempt })
+                .with(Change::EnqueueNotice { job, notice })
+                .with(Change::NoteTold(told))
                 .with(Change::InsertToken(token_of("ada", TokenKind::Personal)))
                 .with(Change::InsertIdempotencyKey {
                     principal: "person/ada".into(),

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use guichet_contract::{Run, RunState};
+use guichet_contract::{Clock as _, JobId, Notice, Occasion, Run, RunState, SystemClock};
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::{Database, moving::files};
 use crate::{
-    Job, RunsFilter, Store, UnitOfWork,
+    Change, Job, JobKind, RunsFilter, Store, UnitOfWork,
     backup::{number_of, tables_at},
     conformance::fixtures::*,
     postgres::{export, import, migrations},
@@ -43,8 +43,24 @@ fn waiting() -> (Run, UnitOfWork) {
     let run = run_in(RunState::Queued);
     let bulkhead = run.action.as_str().split('.').next().map(str::to_owned);
     let job = Job { run: run.id, bulkhead, ..job_due(second(7)) };
+    let told =
+        Job { id: JobId::new(&SystemClock), kind: JobKind::DeliverNotice, bulkhead: None, ..job.clone() };
+    let notice = Notice {
+        event: SystemClock.new_uuid(),
+        at: second(3),
+        occasion: Occasion::ApprovalRequested,
+        channel: "hook".into(),
+        by: None,
+        verdict: None,
+        because: None,
+        state: RunState::Queued,
+        closed: BTreeSet::new(),
+        open: BTreeSet::new(),
+        asked: BTreeSet::new(),
+    };
     let work = UnitOfWork::new().insert_run(run.clone()).append_record(numbered_record(0)).enqueue_job(job);
-    (run, work)
+    // What waits to be told is in the log of deliveries, also in that of a store that had none.
+    (run, work.with(Change::EnqueueNotice { job: told, notice }))
 }
 
 async fn has(store: &dyn Store, run: &Run) {

@@ -1,0 +1,177 @@
+//! `guichet deliveries …`: what became of notices, try by try, and sending one once more.
+
+use clap::ArgMatches;
+use guichet_client::{Client, DeliveryFilter, Page};
+use guichet_contract::{Attempt, Delivery, DeliveryState};
+use serde_json::json;
+
+use crate::{
+    commands::{Cx, audit::when, now, perform::submit, subcommand, text},
+    exit::Exit,
+    failure::Failure,
+    printer::{
+        Printer, Row,
+        card::Card,
+        text::{moment, words},
+    },
+};
+
+/// So many are replayed by one command.
+const AT_ONCE: usize = 1_000;
+/// The longest page that a gateway gives.
+const PAGE: u16 = 500;
+
+pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    let (verb, matches) = subcommand(matches)?;
+    match verb {
+        "list" => list(cx, matches, printer),
+        "replay" => replay(cx, matches, printer),
+        _ => cx.online(printer, async |client| {
+            let delivery = client.read_delivery(text(matches, "delivery").unwrap_or_default()).await?;
+            printer.card(&delivery, &card(&delivery));
+            Ok(Exit::Done)
+        }),
+    }
+}
+
+fn filter(matches: &ArgMatches) -> Result<DeliveryFilter, Failure> {
+    let owned = |name| text(matches, name).map(str::to_owned);
+    let since = text(matches, "since").map(|text| when(text, now())).transpose()?;
+    let states: Vec<&str> = matches
+        .try_get_many::<String>("state")
+        .ok()
+        .flatten()
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    Ok(DeliveryFilter {
+        state: (!states.is_empty()).then(|| states.join(",")),
+        channel: owned("channel"),
+        run: owned("run"),
+        event: owned("event"),
+        since: since.map(|at| at.to_string()),
+        limit: matches.try_get_one::<u16>("limit").ok().flatten().copied(),
+        cursor: None,
+    })
+}
+
+fn list(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    let filter = filter(matches)?;
+    cx.online(printer, async |client| {
+        let page = client.list_deliveries(&filter).await?;
+        printer.list(&page, &page.items.iter().map(row).collect::<Vec<_>>(), "no deliveries");
+        if page.next.is_some() {
+            printer.note("there are more: --limit, or narrow with --channel, --state, --run, --since");
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn replay(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    let named: Vec<String> =
+        matches.get_many::<String>("deliveries").into_iter().flatten().cloned().collect();
+    let wanted = DeliveryFilter {
+        state: Some(DeliveryState::GivenUp.as_str().to_owned()),
+        limit: Some(PAGE),
+        ..filter(matches)?
+    };
+    cx.online(printer, async |client| {
+        let (ids, more) =
+            if named.is_empty() { given_up(client, &wanted).await? } else { (named.clone(), false) };
+        let mut replayed = Vec::with_capacity(ids.len());
+        let mut failed = None;
+        for id in &ids {
+            let sent = submit::once(printer, async |key| client.replay_delivery(id, key).await).await;
+            match sent {
+                Ok(delivery) => replayed.push(delivery),
+                Err(failure) => {
+                    failed = Some(match failure {
+                        Failure::Problem(Exit::Unreachable, _) => {
+                            failure.next("look with `guichet deliveries list` before you try again")
+                        }
+                        other => other,
+                    });
+                    break;
+                }
+            }
+        }
+        let page = Page { items: replayed, next: None };
+        printer.list(&page, &page.items.iter().map(row).collect::<Vec<_>>(), "nothing to replay");
+        let (done, all) = (page.items.len(), ids.len());
+        if all > 0 {
+            let more = if more { "; there are more: say it again for these" } else { "" };
+            printer.note(&format!("replayed: {done} of {all}{more}"));
+        }
+        failed.map_or(Ok(Exit::Done), Err)
+    })
+}
+
+/// Ids of what was given up, the oldest first, as it is best told; and whether there are more than one command replays.
+async fn given_up(client: &Client, wanted: &DeliveryFilter) -> Result<(Vec<String>, bool), Failure> {
+    let mut ids = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = client.list_deliveries(&DeliveryFilter { cursor, ..wanted.clone() }).await?;
+        ids.extend(page.items.iter().map(|delivery| delivery.id.to_string()));
+        cursor = page.next;
+        if cursor.is_none() || ids.len() >= AT_ONCE {
+            let more = cursor.is_some() || ids.len() > AT_ONCE;
+            ids.truncate(AT_ONCE);
+            ids.reverse();
+            return Ok((ids, more));
+        }
+    }
+}
+
+/// One delivery of a list.
+fn row(delivery: &Delivery) -> Row {
+    Row::from_iter([
+        ("delivery".to_owned(), json!(delivery.id)),
+        ("state".to_owned(), json!(words(delivery.state.as_str()))),
+        ("channel".to_owned(), json!(delivery.channel)),
+        ("occasion".to_owned(), json!(words(delivery.occasion.as_str()))),
+        ("run".to_owned(), json!(delivery.run.short())),
+        ("at".to_owned(), json!(moment(delivery.at))),
+        ("tries".to_owned(), json!(delivery.tries)),
+        ("last".to_owned(), json!(delivery.last.as_ref().map(outcome))),
+        ("next".to_owned(), json!(delivery.next_try_at.map(moment))),
+    ])
+}
+
+/// How a try ended: `delivered (204)`, or why it was not taken.
+fn outcome(attempt: &Attempt) -> String {
+    let status = attempt.status.map(|status| format!(" ({status})")).unwrap_or_default();
+    attempt.why.clone().unwrap_or_else(|| format!("{}{status}", words(attempt.result.as_str())))
+}
+
+fn card(delivery: &Delivery) -> Card {
+    let mut card = Card::default()
+        .with("Delivery", delivery.id.to_string())
+        .with("State", words(delivery.state.as_str()))
+        .with("Channel", delivery.channel.clone())
+        .with("Event", format!("{} (webhook-id)", delivery.event))
+        .with("Occasion", delivery.occasion.as_str())
+        .with("Run", delivery.run.to_string())
+        .with("Happened", moment(delivery.at))
+        .maybe("Ended", delivery.ended_at.map(moment))
+        .maybe("Next try", delivery.next_try_at.map(moment));
+    if delivery.replays > 0 {
+        card = card.with("Replays", delivery.replays.to_string());
+    }
+    for attempt in &delivery.attempts {
+        let replay =
+            if attempt.replay > 0 { format!(" of replay {}", attempt.replay) } else { String::new() };
+        let to = attempt.recipient.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+        let result = attempt.why.as_ref().map(|_| format!("{}, ", words(attempt.result.as_str())));
+        let line = format!(
+            "{}{to}, {} ms: {}{}",
+            moment(attempt.at),
+            attempt.duration_ms,
+            result.unwrap_or_default(),
+            outcome(attempt)
+        );
+        card = card.with(&format!("Try {}{replay}", attempt.number), line);
+    }
+    card
+}
