@@ -158,17 +158,31 @@ provider("hanger").action("hang", hang).read().serve()
 """
 
 
+#: A change that takes a moment.
+SLOW = """
+import asyncio
+from guichet_provider import provider
+async def change(ctx):
+    print("begun", flush=True)
+    await asyncio.sleep(1)
+    print("changed", flush=True)
+async def stopped():
+    print("stopped", flush=True)
+provider("hanger").action("change", change).done().at_stop(stopped).serve()
+"""
+
+
 class Over(Bench):
     """A bench whose calls go to a process."""
 
     address = ("127.0.0.1", 0)
 
     async def exchange(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Reply:
-        return await asyncio.to_thread(self._exchange, method, path, headers)
+        return await asyncio.to_thread(self._exchange, method, path, headers, body)
 
-    def _exchange(self, method: str, path: str, headers: dict[str, str]) -> Reply:
+    def _exchange(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
         connection = http.client.HTTPConnection(*self.address, timeout=20)
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, body or None, headers)
         answer, reply = connection.getresponse(), Reply()
         reply.status, reply.body = answer.status, answer.read()
         connection.close()
@@ -183,6 +197,26 @@ class Ending(unittest.IsolatedAsyncioTestCase):
 
     async def ends(self, asked: signal.Signals) -> None:
         bench = Over(provider("hanger").action("hang", lambda ctx: None).read())
+        started = self.serves(bench, SERVED)
+        late = await self.answered(bench, "hang", headers={"guichet-deadline-ms": "50"})
+        self.assertEqual(late.status, 504)
+        started.send_signal(asked)
+        await asyncio.to_thread(started.wait, 20)
+
+    async def test_a_second_sigterm_cuts_no_change_off(self) -> None:
+        bench = Over(provider("hanger").action("change", lambda ctx: None))
+        started = self.serves(bench, SLOW)
+        assert started.stdout is not None
+        changing = asyncio.create_task(self.answered(bench, "change"))
+        self.assertEqual(await asyncio.to_thread(started.stdout.readline), b"begun\n")
+        for _ in range(2):
+            started.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.2)
+        self.assertEqual((await changing).status, 204)
+        self.assertEqual(await asyncio.to_thread(started.wait, 20), 0)
+        self.assertEqual(started.stdout.read(), b"changed\nstopped\n")
+
+    def serves(self, bench: Over, program: str) -> "subprocess.Popen[bytes]":
         (key,) = bench.app._verifier._keys._ring.values()
         with socket.create_server(("127.0.0.1", 0)) as free:
             Over.address = ("127.0.0.1", free.getsockname()[1])
@@ -191,20 +225,23 @@ class Ending(unittest.IsolatedAsyncioTestCase):
             "GUICHET_PUBLIC_KEYS": key.to_paserk(),
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
-        started = subprocess.Popen([sys.executable, "-c", SERVED], env=told, stderr=subprocess.DEVNULL)
+        started = subprocess.Popen(
+            [sys.executable, "-c", program], env=told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         self.addCleanup(started.wait)
         self.addCleanup(started.kill)
+        if started.stdout is not None:
+            self.addCleanup(started.stdout.close)
+        return started
+
+    async def answered(self, bench: Over, action: str, **more: Any) -> Reply:
         until = time.monotonic() + 20
         while True:
             try:
-                late = await bench.send("hang", {}, headers={"guichet-deadline-ms": "50"})
-                break
+                return await bench.send(action, {}, **more)
             except ConnectionError:
                 self.assertLess(time.monotonic(), until, "it does not listen")
                 await asyncio.sleep(0.05)
-        self.assertEqual(late.status, 504)
-        started.send_signal(asked)
-        await asyncio.to_thread(started.wait, 20)
 
 
 if __name__ == "__main__":

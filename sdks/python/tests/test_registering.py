@@ -93,13 +93,16 @@ class Registering(unittest.IsolatedAsyncioTestCase):
         def taken(*arguments: Any, **named: Any) -> bool:
             try:
                 return bool(Registration(*arguments, **named))
-            except ValueError:
+            except ValueError as error:
+                self.assertNotRegex(str(error), "secret|se/cret")
                 return False
 
         for case in told["gateways"]:
-            self.assertEqual(taken(case["url"], "secret", OWN, insecure=case["insecure"]), case["taken"], case)
+            self.assertEqual(taken(case["url"], "t", OWN, insecure=case["insecure"]), case["taken"], case)
+        # A name in it would be looked up with its password, and the error would show it.
+        self.assertFalse(taken("https://ada:secret@gate.example", "t", OWN))
         for case in told["own"]:
-            self.assertEqual(taken("https://gate", "secret", case["url"]), case["taken"], case)
+            self.assertEqual(taken("https://gate", "t", case["url"]), case["taken"], case)
         for case in told["leases"]:
             self.assertEqual(taken("https://gate", "secret", OWN, lease_seconds=case["seconds"]), case["taken"], case)
         for case in told["pauses"]:
@@ -178,6 +181,28 @@ class Registering(unittest.IsolatedAsyncioTestCase):
             with self.assertRaisesRegex(Exception, told) as wrong:
                 await Registration(gateway.url, token, OWN)._say("shop", "etag")
             self.assertNotIn("secret", str(wrong.exception))
+
+    async def test_what_is_no_address_after_all_is_no_answer(self) -> None:
+        proxy = {"https_proxy": "http:/ada:secret@proxy", "no_proxy": ""}
+        for gateway, environment, told in (
+            ("https://gate..example", {}, "label"),
+            (f"https://{'g' * 64}.example", {}, "label"),
+            ("https://gate.example", proxy, "^ValueError$"),
+        ):
+            with self.subTest(gateway), mock.patch.dict(os.environ, environment):
+                with self.assertRaisesRegex(registration._NotTaken, told):
+                    await Registration(gateway, "t", OWN)._say("shop", "etag")
+
+    async def test_it_goes_on_also_where_its_own_address_has_no_name(self) -> None:
+        with (
+            Counter(TAKEN) as gateway,
+            mock.patch.object(registration, "LISTENS", (0.1, 0.01)),
+            self.assertLogs("guichet_provider", "INFO"),
+        ):
+            keeping = asyncio.create_task(Registration(gateway.url, "t", "http://own..example").keep("shop", "etag"))
+            await gateway.heard(1)
+            await asyncio.sleep(0.05)
+            keeping.cancel()
 
     async def test_a_gateway_that_hangs_is_no_answer(self) -> None:
         holds = threading.Event()
@@ -284,6 +309,50 @@ class Beside(unittest.TestCase):
 
         self.serves(program)
         self.assertEqual(events, ["opened", "closed"])
+
+
+class Signalled(unittest.IsolatedAsyncioTestCase):
+    """What a server hears of signals while leave is taken."""
+
+    async def hears(self, leave: Callable[[], Any], signals: int) -> list[int]:
+        heard: list[int] = []
+        before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+        self.addCleanup(signal.signal, signal.SIGTERM, before)
+        with Counter(TAKEN) as gateway:
+            kept = Registration(gateway.url, "t", OWN)
+            with mock.patch.object(kept, "leave", lambda _: leave()):
+                async with shop().app(Keys.from_gateway(gateway.url), kept).lifespan():
+                    for _ in range(signals):
+                        os.kill(os.getpid(), signal.SIGTERM)
+                        await asyncio.sleep(0.05)
+                    self.during = list(heard)
+        return heard
+
+    async def test_a_farewell_that_fails_keeps_no_signal_back(self) -> None:
+        async def leave() -> None:
+            raise RuntimeError("nobody foresaw it")
+
+        with self.assertLogs("guichet_provider", "ERROR") as log:
+            heard = await self.hears(leave, 1)
+        self.assertEqual((self.during, heard), ([signal.SIGTERM], [signal.SIGTERM]))
+        self.assertIn("nobody foresaw it", log.output[0])
+
+    async def test_a_second_signal_is_handed_on_at_once_and_the_first_then_not(self) -> None:
+        async def leave() -> None:
+            await asyncio.sleep(0.3)
+
+        self.assertEqual((await self.hears(leave, 1), self.during), ([signal.SIGTERM], []))
+        self.assertEqual((await self.hears(leave, 2), self.during), ([signal.SIGTERM], [signal.SIGTERM]))
+
+    async def test_an_end_of_registering_that_nobody_foresaw_is_told(self) -> None:
+        kept = Registration("http://127.0.0.1:1", "t", OWN)
+        with (
+            mock.patch.object(kept, "keep", mock.AsyncMock(side_effect=RuntimeError("nobody foresaw it"))),
+            self.assertLogs("guichet_provider", "ERROR") as log,
+        ):
+            async with shop().app(Keys.from_gateway("http://127.0.0.1:1"), kept).lifespan():
+                await asyncio.sleep(0.05)
+        self.assertIn("registers no more", log.output[0])
 
 
 class Facts(unittest.TestCase):

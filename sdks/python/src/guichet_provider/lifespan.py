@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .call import App
     from .registration import Registration
+
+log = logging.getLogger("guichet_provider")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -43,7 +46,9 @@ class _There:
         self._registration = registration
         self._loop = asyncio.get_running_loop()
         self._keeping = self._loop.create_task(registration.keep(app.provider.name, app.etag, app.listens))
+        self._keeping.add_done_callback(_ended)
         self._leaving: asyncio.Task[None] | None = None
+        self._handed_on = False
         self._before: dict[int, Any] = {}
         # Signals are the main thread's.
         if threading.current_thread() is threading.main_thread():
@@ -66,11 +71,17 @@ class _There:
         self._keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await self._keeping
-        await self._registration.leave(self._app.provider.name)
-        if then is not None:
-            then()
+        try:
+            await self._registration.leave(self._app.provider.name)
+        except Exception:
+            log.exception("provider %s: taking leave failed; its lease ends by itself", self._app.provider.name)
+        finally:
+            # Twice the same signal is to some servers that they shall wait for nothing.
+            if then is not None and not self._handed_on:
+                then()
 
     def _hand_on(self, number: int, frame: Any) -> None:
+        self._handed_on = True
         before = self._before[number]
         if callable(before):
             before(number, frame)
@@ -85,3 +96,8 @@ class _There:
             if signal.getsignal(number) == self._heard:
                 signal.signal(number, before if before is not None else signal.SIG_DFL)
         self._before.clear()
+
+
+def _ended(keeping: "asyncio.Task[None]") -> None:
+    if not keeping.cancelled() and (error := keeping.exception()) is not None:
+        log.error("this instance registers no more; only a new start mends that", exc_info=error)

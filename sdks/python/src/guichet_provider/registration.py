@@ -64,8 +64,8 @@ class Registration:
         gateway believes for ``lease_seconds``, 10-300, that this instance is there. Raises ``ValueError``.
         """
         scheme, host = _parts(gateway) or ("", "")
-        if not host:
-            raise ValueError(f"`{gateway}` is no URL of a gateway: write http://host:port or https://host")
+        if not host or urllib.parse.urlsplit(gateway).username is not None:
+            raise ValueError(f"{_shown(gateway)} is no URL of a gateway: write http://host:port or https://host")
         here = _is_loopback(host)
         if scheme == "http" and not insecure and not here:
             raise ValueError(
@@ -75,8 +75,8 @@ class Registration:
         own = urllib.parse.urlsplit(url) if _parts(url) else None
         if own is None or own.username is not None or own.query or own.fragment:
             raise ValueError(
-                f"this provider's own address `{url}` is not of the form http://host:port or https://host:port/prefix; set "
-                "GUICHET_URL to where the gateway reaches it"
+                f"this provider's own address, {_shown(url)}, is not of the form http://host:port or "
+                "https://host:port/prefix; set GUICHET_URL to where the gateway reaches it"
             )
         if not LEASE[0] <= lease_seconds <= LEASE[1]:
             raise ValueError(
@@ -150,7 +150,8 @@ class Registration:
         await asyncio.sleep(4 * LISTENS[1])
         while now() < until if listens is None else not listens():
             if listens is None:
-                with contextlib.suppress(OSError, asyncio.TimeoutError):
+                # A host that cannot be a name is a `ValueError`.
+                with contextlib.suppress(OSError, ValueError, asyncio.TimeoutError):
                     _, writer = await asyncio.wait_for(asyncio.open_connection(address.hostname, port), until - now())
                     writer.close()
                     return
@@ -196,8 +197,10 @@ class Registration:
                 raise _NotTaken(_refusal(error), 400 <= error.code < 500) from None
         except urllib.error.URLError as error:
             raise _NotTaken(str(error.reason)) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise _NotTaken(str(error) or type(error).__name__) from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # `ValueError`: a host that cannot be a name, or an address of a proxy that is none, which may have a password.
+            why = str(error)
+            raise _NotTaken(type(error).__name__ if not why or "@" in why else why) from None
 
     def _read_token(self) -> str:
         token = self._token
@@ -259,6 +262,11 @@ def _parts(url: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     return (parts.scheme, parts.hostname) if parts.scheme in ("http", "https") and parts.hostname else None
+
+
+def _shown(url: str) -> str:
+    """What is no address, as it may be told of it: not what stands where passwords do."""
+    return "an address with a user name or a password" if "@" in url else f"`{url}`"
 
 
 def _is_loopback(host: str) -> bool:

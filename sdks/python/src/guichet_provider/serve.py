@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -28,8 +29,10 @@ def serve(provider: "Provider", settings: Settings) -> None:
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             # Handlers that wait for their step to be durable would keep their callers for minutes.
             app.stop()
-            # Who asks twice waits for nothing. The signal is not raised again: this is an end as it should be.
-            self.force_exit = self.should_exit
+            # Who presses Ctrl-C twice waits for nothing; a supervisor that repeats SIGTERM cuts no change off. The signal is
+            # not raised again: this is an end as it should be.
+            if self.should_exit and sig == signal.SIGINT:
+                self.force_exit = True
             self.should_exit = True
 
     config = uvicorn.Config(
