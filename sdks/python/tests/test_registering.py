@@ -99,8 +99,10 @@ class Registering(unittest.IsolatedAsyncioTestCase):
 
         for case in told["gateways"]:
             self.assertEqual(taken(case["url"], "t", OWN, insecure=case["insecure"]), case["taken"], case)
-        # A name in it would be looked up with its password, and the error would show it.
+        # Its password would be read as a port, and the error would show it.
         self.assertFalse(taken("https://ada:secret@gate.example", "t", OWN))
+        with self.assertRaisesRegex(ValueError, "^an address with a user name or a password is no URL of a gateway"):
+            Keys.from_gateway("https://ada:secret@gate.example")
         for case in told["own"]:
             self.assertEqual(taken("https://gate", "t", case["url"]), case["taken"], case)
         for case in told["leases"]:
@@ -192,6 +194,9 @@ class Registering(unittest.IsolatedAsyncioTestCase):
             with self.subTest(gateway), mock.patch.dict(os.environ, environment):
                 with self.assertRaisesRegex(registration._NotTaken, told):
                     await Registration(gateway, "t", OWN)._say("shop", "etag")
+                with self.assertLogs("guichet_provider", "WARNING") as log, self.assertRaisesRegex(Exception, told):
+                    await Keys.from_gateway(gateway).find("k4.pid.none")
+                self.assertNotIn("secret", log.output[0])
 
     async def test_it_goes_on_also_where_its_own_address_has_no_name(self) -> None:
         with (

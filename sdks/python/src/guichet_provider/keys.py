@@ -33,6 +33,17 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def shown(url: str) -> str:
+    """What is no address, as it may be told of it: not what stands where passwords do."""
+    return "an address with a user name or a password" if "@" in url else f"`{url}`"
+
+
+def reason(error: Exception) -> str:
+    """Why a call failed. The library shows an address of a proxy that is none whole, also a password in it."""
+    told = str(error)
+    return type(error).__name__ if not told or "@" in told else told
+
+
 def _ring(public_keys: Iterable[str]) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     for text in public_keys:
@@ -74,8 +85,8 @@ class Keys:
         minutes.
         """
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError(f"`{url}` is no URL of a gateway: write http://host:port or https://host")
+        if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+            raise ValueError(f"{shown(url)} is no URL of a gateway: write http://host:port or https://host")
         return cls({}, url.rstrip("/") + "/v1/keys")
 
     def issued_by(self, issuer: str) -> "Keys":
@@ -116,8 +127,8 @@ class Keys:
             self._ring = await asyncio.to_thread(self._fetch)
             self._had, self._problem = self._clock(), None
         except Exception as error:
-            self._problem = str(error)
-            log.warning("the gateway's keys cannot be had from %s: %s", self._url, error)
+            self._problem = reason(error)
+            log.warning("the gateway's keys cannot be had from %s: %s", self._url, self._problem)
 
     def _fetch(self) -> dict[str, Any]:
         opener = urllib.request.build_opener(NoRedirect)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .keys import NoRedirect
+from .keys import NoRedirect, reason, shown
 
 log = logging.getLogger("guichet_provider")
 
@@ -65,7 +65,7 @@ class Registration:
         """
         scheme, host = _parts(gateway) or ("", "")
         if not host or urllib.parse.urlsplit(gateway).username is not None:
-            raise ValueError(f"{_shown(gateway)} is no URL of a gateway: write http://host:port or https://host")
+            raise ValueError(f"{shown(gateway)} is no URL of a gateway: write http://host:port or https://host")
         here = _is_loopback(host)
         if scheme == "http" and not insecure and not here:
             raise ValueError(
@@ -75,7 +75,7 @@ class Registration:
         own = urllib.parse.urlsplit(url) if _parts(url) else None
         if own is None or own.username is not None or own.query or own.fragment:
             raise ValueError(
-                f"this provider's own address, {_shown(url)}, is not of the form http://host:port or "
+                f"this provider's own address, {shown(url)}, is not of the form http://host:port or "
                 "https://host:port/prefix; set GUICHET_URL to where the gateway reaches it"
             )
         if not LEASE[0] <= lease_seconds <= LEASE[1]:
@@ -198,9 +198,8 @@ class Registration:
         except urllib.error.URLError as error:
             raise _NotTaken(str(error.reason)) from None
         except (OSError, ValueError, http.client.HTTPException) as error:
-            # `ValueError`: a host that cannot be a name, or an address of a proxy that is none, which may have a password.
-            why = str(error)
-            raise _NotTaken(type(error).__name__ if not why or "@" in why else why) from None
+            # `ValueError`: a host that cannot be a name, or an address of a proxy that is none.
+            raise _NotTaken(reason(error)) from None
 
     def _read_token(self) -> str:
         token = self._token
@@ -262,11 +261,6 @@ def _parts(url: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     return (parts.scheme, parts.hostname) if parts.scheme in ("http", "https") and parts.hostname else None
-
-
-def _shown(url: str) -> str:
-    """What is no address, as it may be told of it: not what stands where passwords do."""
-    return "an address with a user name or a password" if "@" in url else f"`{url}`"
 
 
 def _is_loopback(host: str) -> bool:
