@@ -54,7 +54,7 @@ func FixedKeys(publicKeys ...string) (*Keys, error) {
 func KeysFromGateway(gateway string) (*Keys, error) {
 	base, err := url.Parse(gateway)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return nil, fmt.Errorf("`%s` is no URL of a gateway: write http://host:port or https://host", gateway)
+		return nil, fmt.Errorf("%s is no URL of a gateway: write http://host:port or https://host", shown(gateway))
 	}
 	client := &http.Client{
 		Timeout:       5 * time.Second,
@@ -110,7 +110,8 @@ func (k *Keys) ask() error {
 	ring, err := k.fetch()
 	k.problem = err
 	if err != nil {
-		slog.Warn("the gateway's keys cannot be had", "url", k.url, "problem", err)
+		where, _ := url.Parse(k.url)
+		slog.Warn("the gateway's keys cannot be had", "url", where.Redacted(), "problem", err)
 		return err
 	}
 	k.mutex.Lock()

@@ -53,7 +53,8 @@ func (m *Mounted) Listen() string { return m.settings.Listen }
 
 // Stopping registers as soon as it is called, waits until the context ends, SIGTERM or Ctrl-C, takes leave of the gateway, and
 // returns when the server may stop taking connections: for a program that serves by itself. Call it when the program listens,
-// and [App.Drain] when the server has stopped.
+// and [App.Drain] when the server has stopped. From its return on a second signal ends the process at once, unless the program
+// has a [signal.NotifyContext] of its own until then.
 func (m *Mounted) Stopping(ctx context.Context) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -67,6 +68,9 @@ func (m *Mounted) Stopping(ctx context.Context) {
 // ListenAndServe serves this handler, which has the provider somewhere in it, at the address of the settings: until the context
 // ends, SIGTERM or Ctrl-C. Then it takes leave of the gateway, accepts no more, and finishes what is under way (at most 30 s).
 func (m *Mounted) ListenAndServe(ctx context.Context, handler http.Handler) error {
+	// To its end: a second signal would cut off what is under way.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
 	name := m.provider.name
 	for _, hook := range m.provider.atStart {
 		if err := hook(ctx); err != nil {

@@ -67,28 +67,24 @@ func tokenOf(file string) func() (string, error) {
 func registrationWith(gateway string, token func() (string, error), own string, insecure bool) (*Registration, error) {
 	base, err := url.Parse(gateway)
 	if err != nil || base.Hostname() == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return nil, fmt.Errorf("`%s` is no URL of a gateway: write http://host:port or https://host", gateway)
+		return nil, fmt.Errorf("%s is no URL of a gateway: write http://host:port or https://host", shown(gateway))
 	}
-	here := isLoopback(base.Hostname())
-	if base.Scheme == "http" && !insecure && !here {
+	if base.Scheme == "http" && !insecure && !isLoopback(base.Hostname()) {
 		return nil, fmt.Errorf("the token is not sent to %s in the clear: use https://, or set GUICHET_INSECURE=true if the network itself is trusted",
 			base.Redacted())
 	}
 	address, err := url.Parse(own)
 	if err != nil || address.Hostname() == "" || address.User != nil || address.RawQuery != "" || address.Fragment != "" ||
 		(address.Scheme != "http" && address.Scheme != "https") {
-		return nil, fmt.Errorf("this provider's own address `%s` is not of the form http://host:port or https://host:port/prefix; "+
-			"set GUICHET_URL to where the gateway reaches it", own)
+		return nil, fmt.Errorf("this provider's own address, %s, is not of the form http://host:port or https://host:port/prefix; "+
+			"set GUICHET_URL to where the gateway reaches it", shown(own))
 	}
 	id := make([]byte, 16)
 	if _, err := rand.Read(id); err != nil {
 		return nil, err
 	}
+	// What stays on this machine goes through no proxy: the environment names none for it.
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: gatewayTime, ForceAttemptHTTP2: true}
-	if here {
-		// What stays on this machine goes through nobody's hands.
-		transport.Proxy = nil
-	}
 	return &Registration{
 		gateway: base, token: token, own: strings.TrimRight(own, "/"), instance: hex.EncodeToString(id), leaseSeconds: 30,
 		client: &http.Client{
@@ -265,6 +261,14 @@ func (r *Registration) tell(provider string, taken *lease, refused bool, err err
 	default:
 		log.Warn("the gateway cannot be told that this provider is there; again soon", "why", outcome)
 	}
+}
+
+// shown is what is no address, as it may be told of it: not what stands where passwords do.
+func shown(address string) string {
+	if strings.Contains(address, "@") {
+		return "an address with a user name or a password"
+	}
+	return "`" + address + "`"
 }
 
 func isLoopback(host string) bool {

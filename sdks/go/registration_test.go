@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -21,14 +23,25 @@ func TestWhereATokenGoesAndHowLongAPauseIs(t *testing.T) {
 	read := readVectors(t).Registering
 	const own = "http://127.0.0.1:7100"
 	for _, test := range read.Gateways {
-		if _, err := NewRegistration(test.URL, "secret-token", own, test.Insecure); (err == nil) != test.Taken {
+		_, err := NewRegistration(test.URL, "secret-token", own, test.Insecure)
+		if (err == nil) != test.Taken || tellsOf("secret", err) {
 			t.Errorf("%+v: %v", test, err)
 		}
 	}
 	for _, test := range read.Own {
-		if _, err := NewRegistration("https://gate", "secret-token", test.URL, false); (err == nil) != test.Taken {
+		_, err := NewRegistration("https://gate", "secret-token", test.URL, false)
+		if (err == nil) != test.Taken || tellsOf("secret", err) || tellsOf("se/cret", err) {
 			t.Errorf("%+v: %v", test, err)
 		}
+	}
+	log := logged(t)
+	if keys, err := KeysFromGateway("http://ada:secret@127.0.0.1:1"); err != nil {
+		t.Error(err)
+	} else if _, _, err = keys.find("k4.pid.none"); err == nil || tellsOf("secret", err) || strings.Contains(log.String(), "secret") {
+		t.Error(err, log)
+	}
+	if _, err := KeysFromGateway("ftp://ada:secret@gate"); err == nil || tellsOf("secret", err) {
+		t.Error(err)
 	}
 	for _, test := range read.Leases {
 		if err := new(Registration).LeaseSeconds(test.Seconds); (err == nil) != test.Taken {
@@ -48,6 +61,10 @@ func TestWhereATokenGoesAndHowLongAPauseIs(t *testing.T) {
 	if least, most := slices.Min(pauses), slices.Max(pauses); least < 8*time.Second || most > 10*time.Second || least == most {
 		t.Errorf("%s to %s", least, most)
 	}
+}
+
+func tellsOf(secret string, err error) bool {
+	return err != nil && strings.Contains(err.Error(), secret)
 }
 
 func TestHowItRegistersIsToldByTheEnvironment(t *testing.T) {
@@ -219,7 +236,6 @@ func TestATokenGoesToNobodyElse(t *testing.T) {
 	gateway := counts(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	})
-	t.Setenv("HTTP_PROXY", other.URL)
 	registration, err := NewRegistration(gateway.URL, "secret-token", "http://127.0.0.1:7100", false)
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +276,12 @@ func TestItMountsBesideARouter(t *testing.T) {
 			return nil
 		}
 	}
-	provider := shop.provider().AtStart(hook("start")).AtStop(hook("stop"))
+	provider := shop.provider().AtStart(hook("start")).AtStop(func(ctx context.Context) error {
+		// Who is told twice finishes all the same.
+		toldToStop(t)
+		time.Sleep(100 * time.Millisecond)
+		return hook("stop")(ctx)
+	})
 	mounted, err := provider.Mount(Settings{Listen: freeAddress(t), Keys: bench.App.keys, Registration: registration})
 	if err != nil {
 		t.Fatal(err)
@@ -277,9 +298,8 @@ func TestItMountsBesideARouter(t *testing.T) {
 	if err := bench.Call("look", map[string]any{"identifier": "a/b c", "pid": 7}, &heard); err != nil || heard.Identifier != "a/b c" {
 		t.Fatalf("%+v, %v", heard, err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- mounted.ListenAndServe(ctx, mux) }()
+	go func() { ended <- mounted.ListenAndServe(context.Background(), mux) }()
 	<-gateway.heard
 	home := "http://" + mounted.Listen()
 	for path, want := range map[string]string{"/": "at home", "/other": "at home", "/guichet/healthz": "ok\n"} {
@@ -290,13 +310,40 @@ func TestItMountsBesideARouter(t *testing.T) {
 	if !strings.Contains(get(t, home+"/guichet/openapi.json"), `"shop"`) {
 		t.Error("there is no document")
 	}
-	cancel()
+	toldToStop(t)
 	<-gateway.heard
 	if told := get(t, home+"/guichet/healthz"); told != "ok\n" {
 		t.Errorf("it took leave and answers no more: %q", told)
 	}
 	if err := <-ended; err != nil || !slices.Equal(hooks, []string{"start", "stop"}) {
 		t.Error(err, hooks)
+	}
+}
+
+// toldToStop sends this process SIGTERM.
+func toldToStop(t *testing.T) {
+	process, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = process.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASignalEndsAHookThatBegins(t *testing.T) {
+	provider := (&shop{}).provider().AtStart(func(ctx context.Context) error {
+		toldToStop(t)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Second):
+			return nil
+		}
+	})
+	bench := bench(t, (&shop{}).provider())
+	if err := provider.Serve(context.Background(), Settings{Listen: freeAddress(t), Keys: bench.App.keys}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 
@@ -335,6 +382,8 @@ func TestFactsThatPoliciesRead(t *testing.T) {
 	for told, wrong := range map[string]*Action{
 		"policies read no `float64`": (&shop{}).provider().actions[0].Fact("lag", Of[float64]()),
 		"policies read no `[][]":     (&shop{}).provider().actions[0].Fact("all", Of[[][]string]()),
+		"policies read no `[]uint8`": (&shop{}).provider().actions[0].Fact("key", Of[[]byte]()),
+		"policies read no `*[]uint8": (&shop{}).provider().actions[0].Fact("key", Of[*[]byte]()),
 		"told by plans":              New("x").Action("a", Do(func(*Context, NoInput) (int, error) { return 0, nil })).Fact("a", Of[int]()),
 	} {
 		if err := wrong.Check(); err == nil || !strings.Contains(err.Error(), told) {

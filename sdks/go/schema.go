@@ -86,7 +86,7 @@ func (s *schemas) ofFact(kind reflect.Type) (Schema, error) {
 		return nil, err
 	}
 	named := schema
-	if items, list := schema["items"].(Schema); list {
+	if items, list := schema["items"].(Schema); list && !isBytes(kind) {
 		named = items
 	}
 	switch named["type"] {
@@ -94,6 +94,14 @@ func (s *schemas) ofFact(kind reflect.Type) (Schema, error) {
 		return schema, nil
 	}
 	return nil, fmt.Errorf("policies read no `%s`: only bool, whole numbers, string, and slices of them", kind)
+}
+
+// isBytes says whether encoding/json writes it as a text in base64.
+func isBytes(kind reflect.Type) bool {
+	for kind.Kind() == reflect.Pointer {
+		kind = kind.Elem()
+	}
+	return kind.Kind() == reflect.Slice && kind.Elem().Kind() == reflect.Uint8
 }
 
 func (s *schemas) reference(kind reflect.Type) (Schema, error) {
