@@ -7,7 +7,6 @@
 //! Begin reading at [`Broker::start`].
 
 mod distribution;
-mod janitor;
 
 use std::{
     fmt::Write as _,
@@ -20,8 +19,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-
-use crate::janitor::Janitor;
+use guichet_throwaway_janitor::Janitor;
 
 pub use crate::distribution::{fetch, missing};
 
@@ -83,7 +81,7 @@ impl Broker {
     pub fn start_with(setup: &Setup) -> Result<Self> {
         let jars = fetch()?;
         let dir = tempfile::Builder::new().prefix("throwaway-kafka-").tempdir()?.keep();
-        let janitor = Janitor::hire(&dir)?;
+        let janitor = Janitor::hire(&dir, &[])?;
         let heap_mib = if setup.heap_mib == 0 { 400 } else { setup.heap_mib };
         let ports = Ports::free()?;
         let mut broker = Self { dir, jars, heap_mib, ports, process: None, janitor };
@@ -143,7 +141,7 @@ impl Broker {
         if let Some(mut process) = self.process.take() {
             process.kill().context("the broker cannot be killed")?;
             let _ = process.wait().context("the broker cannot be waited for")?;
-            self.janitor.forget()?;
+            self.janitor.forget(process.id())?;
         }
         Ok(())
     }
@@ -195,10 +193,10 @@ impl Broker {
             if answers(self.ports.plain) && answers(self.ports.sasl) {
                 return Ok(());
             }
-            if let Some(status) = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten())
-            {
+            let process = self.process.as_mut().context("the broker does not run")?;
+            if let Some(status) = process.try_wait()? {
+                self.janitor.forget(process.id())?;
                 self.process = None;
-                self.janitor.forget()?;
                 bail!("java ended with {status}");
             }
             ensure!(begun.elapsed() < STARTS_WITHIN, "it does not answer");

@@ -8,7 +8,6 @@
 //! Begin reading at [`ControlPlane::start`].
 
 mod distribution;
-mod janitor;
 mod papers;
 
 use std::{
@@ -21,8 +20,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use guichet_throwaway_janitor::Janitor;
 
-use crate::{janitor::Janitor, papers::Papers};
+use crate::papers::Papers;
 
 pub use crate::{
     distribution::{fetch, missing},
@@ -63,7 +63,7 @@ impl ControlPlane {
     pub fn start() -> Result<Self> {
         let program = fetch()?;
         let dir = tempfile::Builder::new().prefix("throwaway-kubernetes-").tempdir()?.keep();
-        let janitor = Janitor::hire(&dir)?;
+        let janitor = Janitor::hire(&dir, &[])?;
         let papers = Papers::write(&dir)?;
         fs::write(
             dir.join("tokens.csv"),
@@ -156,7 +156,7 @@ impl ControlPlane {
             "--kubelet-preferred-address-types=InternalIP",
             "--shutdown-delay-duration=0s",
         ]);
-        let child = self.spawn("kube-apiserver", command)?;
+        let child = self.spawn("kube-apiserver", &command)?;
         self.api_server = Some(child);
         self.until_ready()
     }
@@ -173,7 +173,7 @@ impl ControlPlane {
             format!("--initial-cluster=default=http://127.0.0.1:{peer}"),
             "--unsafe-no-fsync=true".to_owned(),
         ]);
-        self.spawn("etcd", command)
+        self.spawn("etcd", &command)
     }
 
     fn controller(&mut self, name: &str) -> Result<Child> {
@@ -193,7 +193,7 @@ impl ControlPlane {
                  serviceaccount-controller,namespace-controller,pod-garbage-collector-controller",
             ]);
         }
-        self.spawn(name, command)
+        self.spawn(name, &command)
     }
 
     fn command(&self, name: &str) -> Command {
@@ -204,13 +204,11 @@ impl ControlPlane {
         command
     }
 
-    fn spawn(&mut self, name: &str, mut command: Command) -> Result<Child> {
+    fn spawn(&mut self, name: &str, command: &Command) -> Result<Child> {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.dir.join(format!("{name}.log")))?;
-        command.stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        self.janitor.watch(child.id())?;
-        Ok(child)
+        let outputs = (log.try_clone()?.into(), log.into());
+        self.janitor.start(command, outputs).with_context(|| format!("cannot start {name}"))
     }
 
     fn until_ready(&mut self) -> Result<()> {

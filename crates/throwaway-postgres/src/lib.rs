@@ -6,9 +6,9 @@
 //! Begin reading at [`Cluster::start`].
 
 mod binaries;
-mod janitor;
 
 use std::{
+    ffi::OsString,
     fs,
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
@@ -16,8 +16,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use guichet_throwaway_janitor::Janitor;
 
-use crate::{binaries::Binaries, janitor::Janitor};
+use crate::binaries::Binaries;
 
 /// Every role of a cluster has this password; it listens on loopback and lives for minutes.
 const PASSWORD: &str = "throwaway";
@@ -255,7 +256,11 @@ impl Cluster {
 fn prepare(parent: &Path) -> Result<(Binaries, PathBuf, Janitor)> {
     let binaries = Binaries::find()?;
     let dir = tempfile::Builder::new().prefix("throwaway-postgres-").tempdir_in(parent)?.keep();
-    let janitor = Janitor::hire(&binaries, &dir)?;
+    // Mode immediate is SIGQUIT to the postmaster, which ends every session at once.
+    let mut stop: Vec<OsString> = binaries.pg_ctl_words().into_iter().map(OsString::from).collect();
+    stop.extend(["--pgdata".into(), dir.join("data").into()]);
+    stop.extend(["--mode=immediate", "--wait", "--silent", "stop"].map(OsString::from));
+    let janitor = Janitor::hire(&dir, &stop)?;
     Ok((binaries, dir, janitor))
 }
 
