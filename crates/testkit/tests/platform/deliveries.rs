@@ -151,6 +151,8 @@ async fn who_asks_for_every_event_of_a_run_gets_its_whole_story() {
     let bench = started(&channels).await;
     let (dana, omar) = (bench.sign_in("dana").await.unwrap(), bench.sign_in("omar").await.unwrap());
     let (run, _) = waiting(&dana, "a").await;
+    // A request that comes too late is not told.
+    until("the request", || all.told("approval_requested").pop()).await;
     assert_eq!(omar.post(&format!("/v1/runs/{run}/approve"), json!({})).await.unwrap().status, 200);
     dana.end_of(&run).await.unwrap();
     let story = |receiver: &Receiver, run: &str| {
