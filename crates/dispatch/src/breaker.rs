@@ -68,6 +68,13 @@ impl Breaker {
         };
     }
 
+    /// A call was not made after all: it tells nothing of the provider, and the next one tries.
+    pub fn not_tried(&mut self, now: Timestamp) {
+        if let Self::Trying { rest, .. } = *self {
+            *self = Self::Open { until: now, rest };
+        }
+    }
+
     /// Whether calls are held back.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. } | Self::Trying { .. })
@@ -102,6 +109,19 @@ mod tests {
         assert_eq!(breaker.may_call(at(16)), Ok(()));
         breaker.succeeded();
         assert_eq!(breaker.may_call(at(16)), Ok(()));
+    }
+
+    #[test]
+    fn a_trial_that_was_not_made_leaves_it_to_the_next_call() {
+        let mut breaker = Breaker::Open { until: at(5), rest: REST.0 };
+        assert!(breaker.may_call(at(5)).is_ok());
+        breaker.not_tried(at(6));
+        assert!(breaker.is_open());
+        assert_eq!(breaker.may_call(at(6)), Ok(()), "another one tries");
+        assert!(breaker.may_call(at(6)).is_err(), "only one");
+        let mut closed = Breaker::Failing(3);
+        closed.not_tried(at(6));
+        assert_eq!(closed, Breaker::Failing(3));
     }
 
     #[test]

@@ -104,7 +104,8 @@ impl Dispatch {
         }
         let asking = if mode == Mode::Perform { Asking::Work } else { Asking::Question };
         let room = provider.enter(asking, self.clock.now()).await?;
-        let request = self.request(provider, call, mode).await?;
+        let request = self.request(provider, call, mode).await;
+        let request = request.inspect_err(|_| provider.not_tried(self.clock.now()))?;
         let span = tracing::info_span!(
             "forward",
             otel.name = %format_args!("forward {} {}", call.action.http.method, call.action.http.path),
@@ -160,7 +161,9 @@ impl Dispatch {
         let is_refused = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED);
         if is_refused && foreign.credentials.are_refused(&shown) {
             sent.store(false, Ordering::Relaxed);
-            let again = self.request(provider, call, mode).await?;
+            let again = self.request(provider, call, mode).await;
+            // It answered, so it is there.
+            let again = again.inspect_err(|_| provider.succeeded())?;
             sent.store(true, Ordering::Relaxed);
             return Ok(provider.transport.send(again, may_repeat).await);
         }
@@ -210,6 +213,7 @@ impl Dispatch {
     ) -> ProviderError {
         let seconds = timeout.as_secs_f64();
         if !sent.load(Ordering::Relaxed) {
+            provider.not_tried(self.clock.now());
             let why = format!("a token for it, or room, could not be had within {seconds} s");
             return ProviderError::unreachable(&provider.name, why);
         }

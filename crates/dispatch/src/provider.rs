@@ -237,6 +237,10 @@ impl Provider {
         self.breaker().failed(now);
     }
 
+    pub(crate) fn not_tried(&self, now: Timestamp) {
+        self.breaker().not_tried(now);
+    }
+
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -297,6 +301,11 @@ impl Provider {
             standing.problem = None;
             standing.since = Some(at);
         }
+    }
+
+    /// Whether nobody may call it, so that asking it is in vain.
+    pub fn is_barred(&self) -> bool {
+        matches!(self.transport, Transport::Barred(_))
     }
 
     /// The instances, when it registers itself.

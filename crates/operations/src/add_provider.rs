@@ -217,8 +217,9 @@ fn checked(reach: &Reach, wanted: &Wanted) -> Result<Given, Problem> {
         url.as_ref().err().map(|why| ("/url", why.clone())),
         is_long(&wanted.overlay, OVERLAY_MAX)
             .then(|| ("/overlay", format!("an overlay has at most {OVERLAY_MAX} bytes"))),
-        is_long(&wanted.credential, 50)
-            .then(|| ("/credential", "a credential is named with 1–50 characters".to_owned())),
+        wanted.credential.as_ref().is_some_and(|name| !is_name(name)).then(|| {
+            ("/credential", "a credential is named with a–z, 0–9 and -, 1–50 characters".to_owned())
+        }),
     ];
     let errors: Vec<FieldError> = wrong
         .into_iter()
@@ -365,9 +366,12 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 
-/// What is recorded: never an overlay's text, whose digest tells enough.
+/// What is recorded: never an overlay's text, whose digest tells enough, and of what is no address or no name nothing, since it
+/// may be anything, a password too.
 fn told(wanted: &Wanted, addition: Option<&Addition>) -> String {
-    let mut text = format!("provider {}, document {}", shown(&wanted.provider), shown(&wanted.openapi));
+    let document =
+        Address::of_document(&wanted.openapi).map_or_else(|_| "at no address".to_owned(), |(_, exact)| exact);
+    let mut text = format!("provider {}, document {}", shown(&wanted.provider), shown(&document));
     let mut more = |what: &str, value: &str| {
         text.push_str(", ");
         text.push_str(what);
@@ -381,11 +385,11 @@ fn told(wanted: &Wanted, addition: Option<&Addition>) -> String {
         }
         more("", &format!("{} operations", addition.operations.len()));
         more("", addition.became.as_str());
-    } else if let Some(url) = &wanted.url {
-        more("at ", &shown(url));
+    } else if let Some(url) = wanted.url.as_ref().and_then(|url| url.parse::<Address>().ok()) {
+        more("at ", &shown(&url.to_string()));
     }
-    if let Some(credential) = &wanted.credential {
-        more("credential ", &shown(credential));
+    if let Some(credential) = wanted.credential.as_ref().filter(|name| is_name(name)) {
+        more("credential ", credential);
     }
     if let Some(overlay) = &wanted.overlay {
         more("overlay ", Digest::of_bytes(overlay.as_bytes()).as_str());

@@ -286,7 +286,8 @@ impl Assembled {
 }
 
 /// Those that are asked for their document before anything is served: whose document is not kept, and who are built in. The
-/// others, and those that registered themselves, are asked right afterwards, so that one that is slow delays no start.
+/// others, those that registered themselves and those that were added are asked right afterwards, so that none of them delays a
+/// start or keeps it from coming about.
 fn asked_first(config: &Config, documents: &Documents, dispatch: &Dispatch) -> Vec<Arc<Provider>> {
     let is_embedded = |name: &str| {
         let mut providers = config.providers.iter();
@@ -294,7 +295,7 @@ fn asked_first(config: &Config, documents: &Documents, dispatch: &Dispatch) -> V
     };
     let mut providers = dispatch.providers();
     providers.retain(|p| {
-        let is_unread = !documents.current().contains_key(&p.name) && p.instances().is_none();
+        let is_unread = !documents.current().contains_key(&p.name) && p.registration().is_none();
         is_unread || is_embedded(&p.name)
     });
     providers

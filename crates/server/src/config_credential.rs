@@ -99,6 +99,9 @@ fn one(raw: RawCredential, at: usize, reader: &mut Reader<'_>) -> Option<Credent
             (reader.fault)(at, format!("a credential needs `{field}`: {what}"));
         }
     }
+    if origins.is_empty() {
+        return None;
+    }
     let in_the_clear = origins.iter().find(|origin| !is_private(origin));
     let url = in_the_clear.or_else(|| origins.first()).cloned().unwrap_or_default();
     let auth = match raw.auth {

@@ -136,6 +136,7 @@ impl Lookout {
         let shows_the_same = |service| self.added.is_shown_the_same(&now.provider, service);
         Holder::of(known) == Holder::of(now)
             && known.service == now.service
+            && known.document == now.document
             && now.service.as_ref().is_none_or(shows_the_same)
     }
 

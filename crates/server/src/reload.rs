@@ -4,7 +4,7 @@
 //! swaps mounted configuration.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Weak},
     time::Duration,
@@ -37,7 +37,7 @@ use crate::{
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often providers are asked for their document when nothing hints at a change; sooner while one is unreachable.
+/// How often providers are asked for their document when nothing hints at a change, and those that are unreachable; in looks.
 const ASK: (u32, u32) = (30, 3);
 
 /// Who registered itself and was asked for a document is asked for the same one again after so long.
@@ -73,8 +73,8 @@ pub struct Reloader {
     pub bulkheads: KnownBulkheads,
 }
 
-/// So many of those that are new are tried to be left out when a world cannot be made with all of them.
-const LEFT_OUT_TRIES: usize = 8;
+/// So many of those that are new are tried one by one when a world cannot be made with all of them.
+const PUT_BACK_TRIES: usize = 32;
 
 /// The sources of a world, read from files; `registered` are those among the documents' providers that registered
 /// themselves, in the order in which they did.
@@ -113,7 +113,7 @@ impl Reloader {
         let hint = self.dispatch.changed();
         let mut seen = self.fingerprint();
         // Whose document was kept was not asked for it before the start.
-        if self.refresh().await {
+        if self.refresh(|_| true).await {
             self.reload().await;
         }
         let mut looks = 0_u32;
@@ -138,17 +138,21 @@ impl Reloader {
                 () = hint.notified(), if !misled => true,
             };
             looks += 1;
-            let due = if self.someone_is_unreachable() { ASK.1 } else { ASK.0 };
             if hinted {
-                looks = looks.max(due);
+                looks = looks.max(ASK.0);
             }
             let mut changed = false;
             let now = self.fingerprint();
             // Files first: an answer may take long.
-            if looks >= due && now == seen {
+            if looks >= ASK.0 && now == seen {
                 looks = 0;
-                changed = self.refresh().await;
+                changed = self.refresh(|_| true).await;
                 misled = hinted && !changed;
+            } else if looks.is_multiple_of(ASK.1) && now == seen {
+                let unreachable = self.unreachable();
+                if !unreachable.is_empty() {
+                    changed = self.refresh(|one| !one.is_barred() && unreachable.contains(&one.name)).await;
+                }
             }
             // Of what is built in, scripts come and go as files do.
             changed |= self.refresh_if(Provider::is_embedded).await;
@@ -166,11 +170,19 @@ impl Reloader {
     }
 
     /// Asks all who are there for their documents. Says whether one has changed.
-    async fn refresh(&mut self) -> bool {
+    async fn refresh(&mut self, is_asked: impl Fn(&Provider) -> bool) -> bool {
         let mut there = self.dispatch.providers();
-        let dropped = self.drop_of_others(&there);
-        there.retain(|provider| provider.absent(self.clock.now()).is_none());
-        self.documents.refresh(&there, &*self.clock).await || dropped
+        let mut changed = self.drop_of_others(&there);
+        let now = self.clock.now();
+        there.retain(|provider| {
+            if provider.registration().is_some() {
+                // Also one that came this moment: read without its manner, it would be offered without its overlay.
+                let Some(manner) = manner_of(provider) else { return false };
+                changed |= self.documents.begin(&provider.name, manner);
+            }
+            is_asked(provider) && provider.absent(now).is_none()
+        });
+        self.documents.refresh(&there, &*self.clock).await || changed
     }
 
     /// Goes by who is registered now, and asks those for their documents who may serve another one; but nobody without end for
@@ -259,9 +271,10 @@ impl Reloader {
         self.documents.refresh(&providers, &*self.clock).await
     }
 
-    fn someone_is_unreachable(&self) -> bool {
+    fn unreachable(&self) -> BTreeSet<String> {
         use guichet_operations::Providers as _;
-        self.dispatch.status().iter().any(|provider| provider.state == "unreachable")
+        let of = self.dispatch.status().into_iter().filter(|provider| provider.state == "unreachable");
+        of.map(|provider| provider.name).collect()
     }
 
     /// Users are taken over live; what only a restart can change is told.
@@ -373,21 +386,20 @@ impl Reloader {
             }
             Err(faults) => {
                 told(&faults);
-                let Some((name, sources)) = self.without_one_that_is_new(&sources) else { return };
+                let Some((left_out, sources)) = self.without_those_that_are_new(&sources) else { return };
                 if let Ok((offered, mut refused)) =
                     reload_settings::reload_settings(&self.platform, &sources).await
                 {
-                    let why = format!("with it the policies cannot be put in force: {}", faults.join("; "));
-                    refused.insert(name, why);
+                    refused.extend(left_out);
                     self.note(&offered, &refused).await;
                 }
             }
         }
     }
 
-    /// Nobody who registers a provider or adds one keeps others' changes from taking effect: where what is new or changed of one
-    /// of them is what the policies cannot be put in force with, all goes on without that one, which is named.
-    fn without_one_that_is_new(&self, sources: &Sources) -> Option<(String, Sources)> {
+    /// Nobody who registers a provider or adds one keeps others' changes from taking effect: where the policies cannot be put in
+    /// force with what is new or changed of some of them, all goes on without those, which are named with the reason.
+    fn without_those_that_are_new(&self, sources: &Sources) -> Option<(BTreeMap<String, String>, Sources)> {
         let is_new = |name: &&String| {
             let Some(source) = sources.documents.get(*name) else { return false };
             let offered = |known: &Registered| match known {
@@ -396,13 +408,38 @@ impl Reloader {
             };
             !self.registered.get(*name).is_some_and(offered)
         };
-        sources.registered.iter().rev().filter(is_new).take(LEFT_OUT_TRIES).find_map(|name| {
-            let mut without = sources.clone();
-            without.documents.remove(name);
-            without.absent.insert(name.clone());
-            let is_good = reload_settings::build_world(&without).is_ok();
-            is_good.then(|| (name.clone(), without))
-        })
+        let new: Vec<&String> = sources.registered.iter().filter(is_new).collect();
+        if new.is_empty() {
+            return None;
+        }
+        let mut good = sources.clone();
+        for name in &new {
+            good.documents.remove(*name);
+            good.absent.insert((*name).clone());
+        }
+        reload_settings::build_world(&good).ok()?;
+        // One after the other they come back, in the order in which they came.
+        let mut left_out = BTreeMap::new();
+        for (tries, name) in new.into_iter().enumerate() {
+            let mut with = good.clone();
+            with.absent.remove(name);
+            with.documents.extend(
+                sources.documents.get_key_value(name).map(|(name, source)| (name.clone(), source.clone())),
+            );
+            let why = if tries < PUT_BACK_TRIES {
+                match reload_settings::build_world(&with) {
+                    Ok(_) => {
+                        good = with;
+                        continue;
+                    }
+                    Err(faults) => faults.join("; "),
+                }
+            } else {
+                format!("more than {PUT_BACK_TRIES} that are new would have to be tried one by one")
+            };
+            left_out.insert(name.clone(), format!("with it the policies cannot be put in force: {why}"));
+        }
+        Some((left_out, good))
     }
 
     /// Tells how each provider stands, and keeps the documents that are good.
