@@ -52,11 +52,9 @@ async fn look(cluster: &Cluster, group: &str) -> Answer<Looked> {
     let Some(partition) = all.get(keeper(group, all.len())).cloned() else { return Ok(nothing) };
     let ask = |at: At| [(partition.clone(), at)];
     let (first, end, readable) = (ask(At::Earliest), ask(At::Latest), ask(At::Committed));
-    let (first, end, readable) = futures_util::try_join!(
-        cluster.wire.offsets(&first),
-        cluster.wire.offsets(&end),
-        cluster.wire.offsets(&readable)
-    )?;
+    let (first, end) = futures_util::try_join!(cluster.wire.offsets(&first), cluster.wire.offsets(&end))?;
+    // After them: what is committed meanwhile is no open transaction.
+    let readable = cluster.wire.offsets(&readable).await?;
     let offset = |of: &HashMap<Partition, Option<Found>>| Some(of.get(&partition).copied().flatten()?.offset);
     let (Some(first), Some(end), Some(readable)) = (offset(&first), offset(&end), offset(&readable)) else {
         return partly("the partition that keeps it has no leader, or one that is too new");

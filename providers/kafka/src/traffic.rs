@@ -58,9 +58,10 @@ impl Writes {
             let first = first.offset;
             writes.messages += end.offset - first;
             let _ = writes.spans.insert(partition.number, (first, end.offset));
-            // None was written since where there is no offset.
-            let then = then.get(&partition).copied().flatten();
-            writes.in_the_last_hour += then.map_or(0, |then| end.offset - then.offset);
+            // None was written since where there is no offset; where nothing was told, nobody knows.
+            let then = then.get(&partition).copied();
+            writes.unsure |= then.is_none();
+            writes.in_the_last_hour += then.flatten().map_or(0, |then| end.offset - then.offset);
             let last = last.get(&partition).copied().flatten().and_then(|found| found.written);
             writes.unsure |= last.is_none() && end.offset > first;
             writes.last = writes.last.max(last);
