@@ -113,7 +113,11 @@ impl Mail {
             }
         };
         text.parse().map_err(|_| {
-            format!("`{text}` is no address of mail: give {} one in `people` of the registry", to.name)
+            // The address itself stands in no log of deliveries.
+            format!(
+                "what is known of {} is no address of mail: give them one in `people` of the registry",
+                to.name
+            )
         })
     }
 }
@@ -149,7 +153,14 @@ fn tls(settings: &MailSettings) -> Result<LettreTls, String> {
 fn judge(error: &Error) -> NotDelivered {
     let code = error.status().map(|code| code.to_string());
     let about_us = matches!(code.as_deref(), Some("530" | "534" | "535" | "538"));
-    let why = with_causes(error);
+    // The words of a mail server name who is written to; they stand in our log, and in no log of deliveries.
+    let why = code.map_or_else(
+        || with_causes(error),
+        |code| {
+            tracing::debug!(error = with_causes(error), "the mail server's answer");
+            format!("the mail server answered {code}")
+        },
+    );
     if error.is_permanent() && !about_us { NotDelivered::Never(why) } else { NotDelivered::later(why) }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use guichet_client::{Client, DeliveryFilter, Page};
-use guichet_contract::{Attempt, Delivery, DeliveryState};
+use guichet_contract::{Attempt, Delivery, DeliveryState, code};
 use serde_json::json;
 
 use crate::{
@@ -85,6 +85,10 @@ fn replay(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
             let sent = submit::once(printer, async |key| client.replay_delivery(id, key).await).await;
             match sent {
                 Ok(delivery) => replayed.push(delivery),
+                // One that cannot be sent once more keeps none of the others away.
+                Err(failure @ Failure::Problem(_, _)) if is_its_own(&failure) => {
+                    failed.get_or_insert(failure);
+                }
                 Err(failure) => {
                     failed = Some(match failure {
                         Failure::Problem(Exit::Unreachable, _) => {
@@ -107,7 +111,13 @@ fn replay(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
     })
 }
 
-/// Ids of what was given up, the oldest first, as it is best told; and whether there are more than one command replays.
+/// Whether a refusal concerns this delivery alone: replayed too often, or forgotten meanwhile.
+fn is_its_own(failure: &Failure) -> bool {
+    let Failure::Problem(_, problem) = failure else { return false };
+    [code::WRONG_STATE, code::UNKNOWN_DELIVERY].contains(&problem.code.as_str())
+}
+
+/// Ids of what was given up, of the newest that one command replays the oldest first; and whether there are more than one command replays.
 async fn given_up(client: &Client, wanted: &DeliveryFilter) -> Result<(Vec<String>, bool), Failure> {
     let mut ids = Vec::new();
     let mut cursor = None;

@@ -27,8 +27,8 @@ CREATE TABLE delivery_attempts (
     PRIMARY KEY (delivery, replay, number, recipient)
 );
 
--- What waits now is in the log from now on.
+-- What waits now is in the log from now on. PostgreSQL has no U+0000 in a text, and people's words may have one.
 INSERT INTO delivery_log (id, event, channel, occasion, run, at, state, replays, notice)
-SELECT id, (notice::json ->> 'event')::uuid, notice::json ->> 'channel', notice::json ->> 'occasion', run,
-       floor(extract(epoch FROM (notice::json ->> 'at')::timestamptz))::bigint * 1000000, 'waiting', 0, notice
-FROM jobs WHERE notice IS NOT NULL;
+SELECT id, (said ->> 'event')::uuid, said ->> 'channel', said ->> 'occasion', run,
+       floor(extract(epoch FROM (said ->> 'at')::timestamptz))::bigint * 1000000, 'waiting', 0, notice
+FROM (SELECT id, run, notice, replace(notice, '\u0000', '\ufffd')::json AS said FROM jobs WHERE notice IS NOT NULL) AS waiting;
