@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take until each answer of the script was given, and one more is asked for.
 const ALL_OF_IT: Duration = Duration::from_secs(40);
 
+/// Who says it again sooner than so after a call that failed did not pause, milliseconds.
+const AT_ONCE: i64 = 100;
+
 /// What it said, at least so many times.
 async fn said(kit: &Kit, count: usize) -> Result<Vec<Heard>, Not> {
     let presence = kit.desk.presence();
@@ -40,9 +43,13 @@ async fn said(kit: &Kit, count: usize) -> Result<Vec<Heard>, Not> {
     Err(Not::held(&last, &format!("{count} registrations by now"), &format!("there were {}", heard.len())))
 }
 
-/// The wait before a registration, counted from 1.
-fn before(heard: &[Heard], number: usize) -> SignedDuration {
-    heard[number].at.duration_since(heard[number - 1].at)
+/// That the wait before a registration, counted from 1, was neither shorter nor longer than these milliseconds.
+fn waited(heard: &[Heard], number: usize, least: i64, most: i64, expected: &str) -> Ended {
+    let pause = heard[number].at.duration_since(heard[number - 1].at);
+    if (SignedDuration::from_millis(least)..=SignedDuration::from_millis(most)).contains(&pause) {
+        return Ok(());
+    }
+    Err(Not::held(&heard[number].said(), expected, &format!("it was said after {pause:#}")))
 }
 
 pub(super) async fn registers(kit: &Kit) -> Ended {
@@ -87,14 +94,8 @@ fn shows_its_token(kit: &Kit, heard: &Heard) -> Ended {
 pub(super) async fn again(kit: &Kit) -> Ended {
     let heard = said(kit, 2).await?;
     let lease = heard[0].body["lease_seconds"].as_i64().unwrap_or(30);
-    let (pause, half) = (before(&heard, 1), SignedDuration::from_millis(lease * 500));
-    if pause > half {
-        return Err(Not::held(
-            &heard[1].said(),
-            &format!("to be said again at about a third of {lease} s"),
-            &format!("it was said after {pause:#}"),
-        ));
-    }
+    let third = format!("to be said again at about a third of {lease} s");
+    waited(&heard, 1, lease * 200, lease * 500, &third)?;
     for member in ["instance", "url", "document"] {
         if heard[0].body[member] != heard[1].body[member] {
             return Err(Not::held(&heard[1].said(), &format!("the same `{member}`"), "another"));
@@ -106,11 +107,8 @@ pub(super) async fn again(kit: &Kit) -> Ended {
 /// That what the script answered at this place was followed by another registration, soon.
 async fn goes_on(kit: &Kit, at: usize, what: &str) -> Ended {
     let heard = said(kit, at + 2).await?;
-    let pause = before(&heard, at + 1);
-    if pause > SignedDuration::from_secs(LEASE_SECONDS) {
-        let came = format!("it was said after {pause:#}");
-        return Err(Not::held(&heard[at + 1].said(), &format!("to be said again soon after {what}"), &came));
-    }
+    let soon = format!("to be said again soon after {what}, and not at once");
+    waited(&heard, at + 1, AT_ONCE, LEASE_SECONDS * 1_000, &soon)?;
     let answer = kit.harmless()?.send().await?;
     kit.believed(&answer, &format!("its result, also after {what}"))
 }
@@ -156,4 +154,26 @@ pub(super) async fn takes_leave(kit: &Kit) -> Ended {
         return Err(Not::held(&after.said(), "nothing more after the farewell", "it registered again"));
     }
     late
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_pause_is_neither_too_short_nor_too_long() {
+        let at = |milliseconds| Heard {
+            at: Timestamp::from_millisecond(milliseconds).unwrap(),
+            method: Method::PUT,
+            path: "/v1/providers/greeter".to_owned(),
+            authorization: String::new(),
+            body: serde_json::Value::Null,
+        };
+        for (pause, held) in [(0, false), (99, false), (100, true), (5_000, true), (5_001, false)] {
+            let heard = [at(1_000), at(1_000 + pause)];
+            assert_eq!(waited(&heard, 1, AT_ONCE, 5_000, "a pause").is_ok(), held, "{pause}");
+        }
+    }
 }
