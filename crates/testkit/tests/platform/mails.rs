@@ -157,7 +157,8 @@ async fn an_address_that_does_not_exist_is_given_up_at_once_and_the_others_get_t
     let (id, _) = waiting(&dana, "a").await;
     let record = given_up(&dana, &id).await;
     assert!(record.starts_with("approval_requested to omar through mail: "), "{record}");
-    assert!(record.contains("nobody of this name"), "{record}");
+    // Its own words could name who is written to.
+    assert!(record.contains("the mail server answered 550"), "{record}");
     until("olga's", || (server.mails_to("olga@corp.test").len() == 1).then_some(())).await;
 }
 
