@@ -209,6 +209,24 @@ class Registering(unittest.IsolatedAsyncioTestCase):
             await asyncio.sleep(0.05)
             keeping.cancel()
 
+    async def test_it_ends_also_when_it_is_told_to_as_an_answer_comes(self) -> None:
+        for turns in range(8):
+            answers = asyncio.Event()
+
+            async def answered(*_: Any, to: asyncio.Event = answers) -> bytes:
+                await to.wait()
+                return b"{}"
+
+            with mock.patch.object(asyncio, "to_thread", answered), self.subTest(turns):
+                keeping = asyncio.create_task(Registration("https://gate", "t", OWN).keep("shop", "etag", lambda: True))
+                await asyncio.sleep(0.25)
+                answers.set()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                keeping.cancel()
+                await asyncio.wait({keeping}, timeout=0.1)
+                self.assertTrue(keeping.cancelled())
+
     async def test_a_gateway_that_hangs_is_no_answer(self) -> None:
         holds = threading.Event()
 

@@ -68,9 +68,10 @@ class _There:
         return self._leaving
 
     async def _leave(self, then: Callable[[], None] | None) -> None:
-        self._keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await self._keeping
+        # `wait_for` loses a cancellation that comes with its result, before Python 3.12.
+        while not self._keeping.done():
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping}, timeout=0.1)
         try:
             await self._registration.leave(self._app.provider.name)
         except Exception:
