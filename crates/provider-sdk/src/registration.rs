@@ -116,9 +116,12 @@ impl Registration {
         url: &str,
         insecure: bool,
     ) -> Result<Self, RegistrationError> {
-        let no_gateway = || RegistrationError::Gateway(gateway.to_owned());
+        // What stands before an `@` may be a password: it is not told, and such an address is not taken.
+        let told = if gateway.contains('@') { "an address with an `@`" } else { gateway };
+        let no_gateway = || RegistrationError::Gateway(told.to_owned());
         let gateway = Url::parse(gateway).map_err(|_| no_gateway())?;
-        if !matches!(gateway.scheme(), "http" | "https") || gateway.cannot_be_a_base() {
+        let has_password = !gateway.username().is_empty() || gateway.password().is_some();
+        if !matches!(gateway.scheme(), "http" | "https") || gateway.cannot_be_a_base() || has_password {
             return Err(no_gateway());
         }
         if gateway.scheme() == "http" && !insecure && !is_loopback(&gateway) {
@@ -325,6 +328,15 @@ mod tests {
         );
         assert!(matches!(with("gate", own, false), Err(RegistrationError::Gateway(_))));
         assert!(matches!(with("https://gate", "7100", false), Err(RegistrationError::Own(_))));
+        for gateway in
+            ["https://ada:hunter2@gate.example", "http://ada:hunter2@gate.example", "ada:hunter2@gate"]
+        {
+            let error = with(gateway, own, false).unwrap_err();
+            assert!(
+                matches!(error, RegistrationError::Gateway(_)) && !error.to_string().contains("hunter2"),
+                "{error}"
+            );
+        }
         assert!(matches!(registration.lease_seconds(5), Err(RegistrationError::Lease(5))));
     }
 
