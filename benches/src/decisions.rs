@@ -128,7 +128,7 @@ impl Company {
             .map_err(|faults| anyhow!("the registry is not good: {faults:?}"))?;
         let catalogue = Catalogue::new("production", read.actions);
         let files = [("policies.cedar".to_owned(), text.clone())];
-        let policies = Policies::load(&files, &catalogue, &registry, Defaults::default())
+        let policies = Policies::load(&files, &catalogue.actions, &registry, Defaults::default())
             .map_err(|faults| anyhow!("the policies are not good: {faults:?}"))?;
         let load = began.elapsed();
         let people = (0..TEAMS)

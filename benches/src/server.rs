@@ -4,7 +4,8 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -13,6 +14,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{connection::Connection, setting::Setting};
 
+/// Where servers listen.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
 /// Waits until its standard input closes, which our death does too, then asks the process to stop.
 const WATCHER: &str = "read -r _; kill -TERM \"$1\" 2>/dev/null";
 /// How long a server may take to stop before it is killed.
@@ -156,7 +160,16 @@ fn kib(status: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
-/// A port that nobody has right now.
+/// A port that nobody has right now. It is below those that the system gives to connections (32768 and above), so that none takes
+/// it until the server listens.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..PORTS {
+        let place = process::id().wrapping_add(TAKEN.fetch_add(1, Relaxed).into()) % u32::from(PORTS);
+        let port = FIRST_PORT + u16::try_from(place)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {FIRST_PORT} to {} is free", FIRST_PORT + PORTS - 1)
 }

@@ -1,6 +1,6 @@
 //! All actions a gateway knows. Every surface is drawn from it.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,12 +27,17 @@ impl Catalogue {
         actions: impl IntoIterator<Item = A>,
     ) -> Self {
         let mut actions: Vec<Arc<Action>> = actions.into_iter().map(Into::into).collect();
-        actions.sort_by(|a, b| a.command.cmp(&b.command).then_with(|| a.id.cmp(&b.id)));
+        actions.sort_by(Self::order);
         let environment = environment.into();
         // All that surfaces draw, so that a new title or example reaches them too.
         let drawn = actions.iter().map(|action| serde_json::to_vec(&**action).unwrap_or_default());
         let digest = Digest::of_lines(std::iter::once(environment.clone().into_bytes()).chain(drawn));
         Self { digest, environment, actions }
+    }
+
+    /// How the actions of a catalogue are sorted: by command, then by id.
+    pub fn order(one: &Arc<Action>, other: &Arc<Action>) -> Ordering {
+        one.command.cmp(&other.command).then_with(|| one.id.cmp(&other.id))
     }
 
     /// The action of this id.

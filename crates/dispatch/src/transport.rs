@@ -15,7 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -82,25 +82,38 @@ const AT_REST: usize = 1_024;
 /// # Errors
 /// When the machine's TLS roots cannot be used.
 pub fn http_client() -> std::io::Result<HttpClient> {
-    client_with(Names::any())
+    Ok(client_of(by_the_systems_roots()?, Names::any()))
 }
 
-/// The same for what nobody who runs the gateway has written down: a name that leads to an address where nothing may ever be
-/// called leads nowhere.
+/// A new pool for those that whoever runs the gateway has written down, and a guarded one for what nobody of them has: there, a
+/// name that leads to an address where nothing may ever be called leads nowhere. The machine's certificates, some hundred files,
+/// are read once for both.
 ///
 /// # Errors
 /// As [`http_client`].
-pub fn guarded_http_client() -> std::io::Result<HttpClient> {
-    client_with(Names::guarded())
+pub fn http_clients() -> std::io::Result<(HttpClient, HttpClient)> {
+    let config = by_the_systems_roots()?;
+    Ok((client_of(config.clone(), Names::any()), client_of(config, Names::guarded())))
 }
 
-fn client_with(names: Names) -> std::io::Result<HttpClient> {
+fn by_the_systems_roots() -> std::io::Result<ClientConfig> {
+    let begun = begun().map_err(std::io::Error::other)?;
+    let verified = begun.with_platform_verifier().map_err(std::io::Error::other)?;
+    Ok(verified.with_no_client_auth())
+}
+
+fn begun() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
+}
+
+fn client_of(config: ClientConfig, names: Names) -> HttpClient {
     let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_provider_and_platform_verifier(rustls::crypto::aws_lc_rs::default_provider())?
+        .with_tls_config(config)
         .https_or_http()
         .enable_http1()
         .wrap_connector(tcp(names));
-    Ok(HttpClient { connector, pools: Arc::default() })
+    HttpClient { connector, pools: Arc::default() }
 }
 
 /// What a connection to one provider is made with, when that is not what all others are made with.
@@ -110,7 +123,7 @@ pub struct TlsSettings {
     pub authorities: Option<Vec<u8>>,
     /// The gateway's own certificate with what leads to its authority, and its key, PEM both.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
-    /// Nobody who runs the gateway has written the address down: see [`guarded_http_client`].
+    /// Nobody who runs the gateway has written the address down: see [`http_clients`].
     pub guarded: bool,
 }
 
@@ -119,10 +132,7 @@ pub struct TlsSettings {
 /// # Errors
 /// Certificates or a key that cannot be read or do not belong together; in words, without the key.
 pub fn http_client_with(tls: &TlsSettings) -> Result<HttpClient, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let begun = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
+    let begun = begun().map_err(|error| error.to_string())?;
     let verified = match &tls.authorities {
         Some(pem) => {
             let mut roots = RootCertStore::empty();
@@ -144,12 +154,7 @@ pub fn http_client_with(tls: &TlsSettings) -> Result<HttpClient, String> {
         }
         None => verified.with_no_client_auth(),
     };
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(config)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(tcp(if tls.guarded { Names::guarded() } else { Names::any() }));
-    Ok(HttpClient { connector, pools: Arc::default() })
+    Ok(client_of(config, if tls.guarded { Names::guarded() } else { Names::any() }))
 }
 
 fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {

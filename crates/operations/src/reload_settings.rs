@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::resume_unwind,
     sync::Arc,
+    thread,
 };
 
 use guichet_admission::{CompiledCatalogue, World};
-use guichet_contract::{Action, Digest, RecordVerdict, Surface, Verb, openapi};
+use guichet_contract::{Action, Catalogue, Digest, RecordVerdict, Surface, Verb, openapi};
 use guichet_rules::{Defaults, Policies, Registry};
 use serde_json::Value;
 
@@ -92,20 +94,21 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
             actions.truncate(before);
         }
     }
-    let (catalogue, not_offered) = CompiledCatalogue::compile(&sources.environment, &actions);
+    // A refused document offers nothing either.
+    let absent: BTreeSet<String> = sources.absent.iter().chain(refused.keys()).cloned().collect();
+    // The digest of ten thousand actions takes as long as the policies about them: each on a core of its own.
+    let (compiled, decided_by) = thread::scope(|scope| {
+        let compiled = scope.spawn(|| CompiledCatalogue::compile(&sources.environment, &actions));
+        let decided_by = policies_of(sources, &absent, actions.clone());
+        (compiled.join().unwrap_or_else(|panic| resume_unwind(panic)), decided_by)
+    });
+    let ((catalogue, not_offered), (policies, registry)) = (compiled, decided_by?);
     for problem in not_offered {
         let provider = problem.action.split('.').next().unwrap_or_default();
         if let Some((_, odd)) = providers.get_mut(provider) {
             odd.push(problem.to_string());
         }
     }
-    let registry = Registry::parse(&sources.registry).map_err(|faults| texts(&faults))?;
-    // A refused document offers nothing either.
-    let absent: BTreeSet<String> = sources.absent.iter().chain(refused.keys()).cloned().collect();
-    let defaults = Defaults { approval_expires_seconds: sources.approval_expires_seconds };
-    let policies =
-        Policies::load_without(&absent, &sources.policies, &catalogue.published, &registry, defaults)
-            .map_err(|faults| texts(&faults))?;
     let world = World {
         environment: sources.environment.clone(),
         catalogue,
@@ -114,6 +117,20 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
         absent,
     };
     Ok(Built { world, providers, refused })
+}
+
+fn policies_of(
+    sources: &Sources,
+    absent: &BTreeSet<String>,
+    mut actions: Vec<Arc<Action>>,
+) -> Result<(Policies, Registry), Vec<String>> {
+    // As the catalogue has them, so that the same faults are found whatever document they stand in.
+    actions.sort_by(Catalogue::order);
+    let registry = Registry::parse(&sources.registry).map_err(|faults| texts(&faults))?;
+    let defaults = Defaults { approval_expires_seconds: sources.approval_expires_seconds };
+    let policies = Policies::load_without(absent, &sources.policies, &actions, &registry, defaults)
+        .map_err(|faults| texts(&faults))?;
+    Ok((policies, registry))
 }
 
 fn texts<T: ToString>(faults: &[T]) -> Vec<String> {

@@ -73,8 +73,8 @@ async fn load(
     let absent: BTreeSet<String> = absent.filter(|name| !offered.contains(name.as_str())).collect();
     let (world, files) = (Arc::clone(world), files.to_vec());
     let read = tokio::task::spawn_blocking(move || {
-        let (catalogue, defaults) = (&world.catalogue.published, world.policies.defaults());
-        Policies::load_without(&absent, &files, catalogue, &world.registry, defaults)
+        let (actions, defaults) = (&world.catalogue.published.actions, world.policies.defaults());
+        Policies::load_without(&absent, &files, actions, &world.registry, defaults)
     });
     let read = read.await.map_err(|error| {
         Problem::new(code::INTERNAL, format!("the policies could not be read: {error}"))

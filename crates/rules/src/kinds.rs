@@ -4,22 +4,25 @@
 //! policy names and that are alike in the rest are one kind: what is found out about one of them holds for all. So a
 //! catalogue of ten thousand actions is checked and prepared as the few kinds it consists of.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use guichet_contract::{Action, Catalogue, Effect};
+use guichet_contract::{Action, Effect};
 
 use crate::shape::Seen;
 
 /// All kinds of a catalogue.
 pub(crate) struct Kinds<'a> {
     kinds: Vec<Kind<'a>>,
-    /// The kind of each action, in the order of the catalogue.
+    /// The kind of each action, in their order.
     of_actions: Vec<usize>,
 }
 
 /// One kind.
 pub(crate) struct Kind<'a> {
-    /// The first of its actions in the catalogue, for all of them.
+    /// The first of its actions, for all of them.
     pub(crate) first: &'a Action,
     /// What of their inputs and plans policies can see.
     pub(crate) seen: Seen,
@@ -29,8 +32,8 @@ pub(crate) struct Kind<'a> {
 type Key<'a> = (Effect, &'a str, Seen, Option<&'a str>);
 
 impl<'a> Kinds<'a> {
-    /// Of a catalogue, where policies name these.
-    pub(crate) fn of(catalogue: &'a Catalogue, named: &HashSet<&str>) -> Self {
+    /// Of these actions, where policies name some.
+    pub(crate) fn of(actions: &'a [Arc<Action>], named: &HashSet<&str>) -> Self {
         let mut known: HashMap<Key<'a>, usize> = HashMap::new();
         let mut kinds = Vec::new();
         let mut of_action = |action: &'a Action| {
@@ -45,7 +48,7 @@ impl<'a> Kinds<'a> {
             known.insert(key, kind);
             kind
         };
-        let of_actions = catalogue.actions.iter().map(|action| of_action(action)).collect();
+        let of_actions = actions.iter().map(|action| of_action(action)).collect();
         Self { kinds, of_actions }
     }
 
@@ -54,7 +57,7 @@ impl<'a> Kinds<'a> {
         &self.kinds
     }
 
-    /// The kind of each action as its place in [`Kinds::all`], in the order of the catalogue.
+    /// The kind of each action as its place in [`Kinds::all`], in their order.
     pub(crate) fn of_actions(&self) -> &[usize] {
         &self.of_actions
     }
@@ -62,7 +65,10 @@ impl<'a> Kinds<'a> {
 
 #[cfg(test)]
 mod tests {
-    use guichet_contract::openapi::{self, Strictness};
+    use guichet_contract::{
+        Catalogue,
+        openapi::{self, Strictness},
+    };
     use serde_json::json;
 
     use super::*;
@@ -78,10 +84,11 @@ mod tests {
         let document = json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths});
         let of = |provider: &str| openapi::read(provider, &document, Strictness::Lenient).unwrap().actions;
         let catalogue = Catalogue::new("staging", [of("one"), of("two")].concat());
-        let kinds = |named: &[&str]| Kinds::of(&catalogue, &named.iter().copied().collect()).all().len();
+        let kinds =
+            |named: &[&str]| Kinds::of(&catalogue.actions, &named.iter().copied().collect()).all().len();
         // Two providers, two shapes each; a name of its own makes a kind of its own.
         assert_eq!((kinds(&[]), kinds(&["one.a"]), kinds(&["one.a", "one.c", "two.x"])), (4, 5, 5));
-        let all = Kinds::of(&catalogue, &HashSet::new());
+        let all = Kinds::of(&catalogue.actions, &HashSet::new());
         for (action, kind) in catalogue.actions.iter().zip(all.of_actions()) {
             let first = all.all()[*kind].first;
             assert_eq!((&action.provider, Seen::of(action)), (&first.provider, Seen::of(first)));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use cedar_policy::{ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicyId, PolicySet};
-use guichet_contract::{Action, Catalogue, Digest};
+use guichet_contract::{Action, Digest};
 use serde_json::json;
 
 use crate::{
@@ -72,18 +72,18 @@ pub(crate) struct Slice {
 }
 
 impl Policies {
-    /// Reads, checks and prepares the policies of these files `(name, text)` for a catalogue and a registry, together
-    /// with what the providers of the catalogue declare.
+    /// Reads, checks and prepares the policies of these files `(name, text)` for all actions of a catalogue and a registry,
+    /// together with what the providers of the actions declare.
     ///
     /// # Errors
     /// All faults found, in the order of file and place. Nothing is in force then.
     pub fn load(
         files: &[(String, String)],
-        catalogue: &Catalogue,
+        actions: &[Arc<Action>],
         registry: &Registry,
         defaults: Defaults,
     ) -> Result<Self, Vec<Fault>> {
-        Self::load_without(&BTreeSet::new(), files, catalogue, registry, defaults)
+        Self::load_without(&BTreeSet::new(), files, actions, registry, defaults)
     }
 
     /// The same while some providers are `absent`: configured, but their document was never read. A policy that names
@@ -95,18 +95,18 @@ impl Policies {
     pub fn load_without(
         absent: &BTreeSet<String>,
         files: &[(String, String)],
-        catalogue: &Catalogue,
+        actions: &[Arc<Action>],
         registry: &Registry,
         defaults: Defaults,
     ) -> Result<Self, Vec<Fault>> {
         let names = Names::new().map_err(|why| vec![Fault::of_file("catalogue", why)])?;
-        let actions = schema::action_names(catalogue)?;
+        let known = schema::action_names(actions)?;
         let mut faults = Vec::new();
         let mut warnings = Vec::new();
         let mut read = Vec::new();
         let mut named: HashSet<&str> = HashSet::new();
         for (file, text) in files {
-            let page = Page { file, text, registry, actions: &actions, defaults };
+            let page = Page { file, text, registry, actions: &known, defaults };
             let statements = source::statements(text);
             let mut found = Vec::new();
             for statement in &statements {
@@ -127,7 +127,7 @@ impl Policies {
             }
             faults.extend(found);
         }
-        for action in &catalogue.actions {
+        for action in actions {
             if let Some(declared) = &action.approval {
                 let rule = Rule::of_provider(action, declared, defaults);
                 warnings.extend(unknown_approvers(&rule, registry));
@@ -137,7 +137,7 @@ impl Policies {
             }
         }
         faults.extend(repeated_ids(&read));
-        let kinds = Kinds::of(catalogue, &named);
+        let kinds = Kinds::of(actions, &named);
         if faults.is_empty() {
             let checked = check_types(&read, schema::schema_of(&kinds)?);
             faults.extend(checked.0);
@@ -151,7 +151,7 @@ impl Policies {
 
         let version = version_of(files, registry, defaults);
         let slices =
-            slices(&read, catalogue, &kinds, &names).map_err(|why| vec![Fault::of_file("catalogue", why)])?;
+            slices(&read, actions, &kinds, &names).map_err(|why| vec![Fault::of_file("catalogue", why)])?;
         let reaches = reach::reaches(read.iter().map(|read| (read.rule.id.as_str(), &read.policy)))
             .map_err(|why| vec![Fault::of_file("policies", why)])?;
         let rules = read.into_iter().map(|read| (read.rule.id.clone(), read.rule)).collect();
@@ -280,12 +280,12 @@ pub(crate) fn named(files: &[(String, String)]) -> Vec<(&str, &str)> {
 
 fn slices(
     read: &[Read<'_>],
-    catalogue: &Catalogue,
+    actions: &[Arc<Action>],
     kinds: &Kinds<'_>,
     names: &Names,
 ) -> Result<HashMap<String, Arc<Slice>>, String> {
     let mut sets = Sets::of(read);
-    let mut slices = HashMap::with_capacity(catalogue.actions.len() + VERBS.len());
+    let mut slices = HashMap::with_capacity(actions.len() + VERBS.len());
     let nothing = Seen::nothing();
     for verb in VERBS {
         slices.insert(verb.to_owned(), Arc::new(sets.slice(verb, &[], &nothing, None, names)?));
@@ -295,7 +295,7 @@ fn slices(
         sets.slice(action, &groups, &kind.seen, None, names).map(Arc::new)
     });
     let of_kinds = of_kinds.collect::<Result<Vec<_>, _>>()?;
-    for (action, kind) in catalogue.actions.iter().zip(kinds.of_actions()) {
+    for (action, kind) in actions.iter().zip(kinds.of_actions()) {
         let id = action.id.as_str();
         let slice = match sets.declared.get(id).copied() {
             None => Arc::clone(&of_kinds[*kind]),

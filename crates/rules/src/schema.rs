@@ -1,6 +1,6 @@
 //! The Cedar schema of a catalogue: what policies may speak of, and of which type it is.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use cedar_policy::{Schema, SchemaFragment};
 use guichet_contract::{Action, Catalogue, Effect};
@@ -38,10 +38,10 @@ pub(crate) fn groups_of(action: &Action) -> [String; 2] {
 ///
 /// # Errors
 /// An action with the name of another, of a verb or of a group.
-pub(crate) fn action_names(catalogue: &Catalogue) -> Result<BTreeSet<Cow<'_, str>>, Vec<Fault>> {
+pub(crate) fn action_names(actions: &[Arc<Action>]) -> Result<BTreeSet<Cow<'_, str>>, Vec<Fault>> {
     let mut names: BTreeSet<Cow<'_, str>> =
         EFFECTS.map(Effect::as_str).into_iter().chain(VERBS).map(Cow::Borrowed).collect();
-    let providers: BTreeSet<&str> = catalogue.actions.iter().map(|action| action.provider.as_str()).collect();
+    let providers: BTreeSet<&str> = actions.iter().map(|action| action.provider.as_str()).collect();
     names.extend(providers.into_iter().map(|provider| Cow::Owned(provider_group(provider))));
     let taken = |action: &Action| {
         let message = format!(
@@ -50,8 +50,7 @@ pub(crate) fn action_names(catalogue: &Catalogue) -> Result<BTreeSet<Cow<'_, str
         );
         Fault::of_file(&format!("provider {}", action.provider), message)
     };
-    let faults: Vec<Fault> = catalogue
-        .actions
+    let faults: Vec<Fault> = actions
         .iter()
         .filter(|action| !names.insert(Cow::Borrowed(action.id.as_str())))
         .map(|action| taken(action))
@@ -64,7 +63,7 @@ pub(crate) fn action_names(catalogue: &Catalogue) -> Result<BTreeSet<Cow<'_, str
 /// # Errors
 /// A catalogue of which no schema can be made.
 pub fn schema_text(catalogue: &Catalogue) -> Result<String, Vec<Fault>> {
-    action_names(catalogue)?;
+    action_names(&catalogue.actions)?;
     let seen: Vec<(&Action, Seen)> =
         catalogue.actions.iter().map(|action| (&**action, Seen::of(action))).collect();
     let json = schema_json(seen.iter().map(|(action, seen)| (*action, seen)));

@@ -19,15 +19,19 @@ use guichet_operations::{
     reload_settings, seal_records,
 };
 use guichet_store::{CommitError, Job, JobKind, Lane, Store};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinSet, spawn_blocking},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     added::AddedServices,
     config::{Config, Reached},
-    documents::Documents,
+    documents::{Documents, ReadAhead},
     keys, memory,
-    providers::Wiring,
+    providers::{Manner, Wiring},
     record_export::RecordExport,
     registered::{self, Lookout},
     reload::{self, Reloader},
@@ -84,6 +88,10 @@ pub async fn assemble(
     let key_folder = keys::folder(&config.data)?;
     let ring = Arc::new(keys::provider_keys(&key_folder)?);
     let ledger_keys = keys::ledger_keys(&key_folder, &config.environment)?;
+    // The machine's certificates and what was kept of documents take as long to read as the store takes to open.
+    let clients = spawn_blocking(transport::http_clients);
+    let (data, manners) = (config.data.clone(), Manner::of_all(config));
+    let ahead = spawn_blocking(move || ReadAhead::of(&data, manners));
     let store = store::open_to_serve(config, &ledger_keys).await?;
     let clock = clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SystemClock));
     ensure!(
@@ -92,13 +100,11 @@ pub async fn assemble(
          `[store] postgres`, or start `guichetd serve` without `--no-work`"
     );
 
-    // One for all: making it reads the system's certificates.
-    let client = transport::http_client().context("the HTTP client cannot be made")?;
+    let (client, guarded) = clients.await?.context("the HTTP client cannot be made")?;
     let wiring = Arc::new(Wiring::new(Some(&ring), client.clone(), Arc::clone(&clock))?);
     let providers = config.providers.iter().map(|provider| wiring.provider(provider));
     let mut providers = providers.collect::<anyhow::Result<Vec<Provider>>>()?;
     let configured = ConfiguredNames::new(config.providers.iter().map(|provider| provider.name.clone()));
-    let guarded = transport::guarded_http_client().context("the HTTP client cannot be made")?;
     let reach = config.registration.reach.clone();
     let added =
         AddedServices::new(Arc::clone(&wiring), guarded.clone(), reach.clone(), config.credentials.clone());
@@ -120,7 +126,7 @@ pub async fn assemble(
     let dispatch = Arc::new(Dispatch::new(providers, token_signer, Arc::clone(&clock)));
     bulkheads.replace(registered::bulkheads(&dispatch));
     let registered = reload::registered(&dispatch);
-    let mut documents = Documents::kept(&config.data, reload::manners(config, &dispatch));
+    let mut documents = Documents::kept_with(&config.data, reload::manners(config, &dispatch), ahead.await?);
     documents.refresh(&asked_first(config, &documents, &dispatch), &*clock).await;
 
     let sources =

@@ -10,7 +10,7 @@ use std::{
 
 use guichet_contract::{Clock, Digest};
 use guichet_dispatch::{Document, DocumentError, Provider};
-use guichet_operations::reload_settings::Source;
+use guichet_operations::{offer::Offer, reload_settings::Source};
 use serde_json::Value;
 
 use crate::{
@@ -27,15 +27,49 @@ pub struct Documents {
     current: BTreeMap<String, Source>,
     /// Those that are not kept on disk yet.
     unkept: BTreeMap<String, Value>,
+    ahead: ReadAhead,
+}
+
+/// What was read in kept documents before it was known of which providers there are any.
+#[derive(Default)]
+pub struct ReadAhead(BTreeMap<String, (Manner, (Digest, Offer))>);
+
+impl ReadAhead {
+    /// Reads what was kept of these at the last run. Changes nothing, so that it can be done before the folder is this process's.
+    pub fn of(data: &Path, manners: BTreeMap<String, Manner>) -> Self {
+        let folder = folder(data);
+        let read = |(name, manner): (String, Manner)| {
+            kept_offer::read(&folder, &name, &manner).map(|read| (name, (manner, read)))
+        };
+        Self(manners.into_iter().filter_map(read).collect())
+    }
+
+    fn take(&mut self, name: &str, manner: &Manner) -> Option<(Digest, Offer)> {
+        self.0.remove(name).filter(|(of, _)| of == manner).map(|(_, read)| read)
+    }
+}
+
+fn folder(data: &Path) -> PathBuf {
+    data.join("documents")
 }
 
 impl Documents {
     /// With those that were kept at the last run, for the providers that are configured.
     pub fn kept(data: &Path, manners: BTreeMap<String, Manner>) -> Self {
-        let folder = data.join("documents");
-        let mut documents =
-            Self { folder, manners: BTreeMap::new(), current: BTreeMap::new(), unkept: BTreeMap::new() };
+        Self::kept_with(data, manners, ReadAhead::default())
+    }
+
+    /// The same, where some have been read already.
+    pub fn kept_with(data: &Path, manners: BTreeMap<String, Manner>, ahead: ReadAhead) -> Self {
+        let mut documents = Self {
+            folder: folder(data),
+            manners: BTreeMap::new(),
+            current: BTreeMap::new(),
+            unkept: BTreeMap::new(),
+            ahead,
+        };
         documents.configure(manners);
+        documents.ahead = ReadAhead::default();
         documents
     }
 
@@ -63,7 +97,8 @@ impl Documents {
     /// whether there was something.
     fn take_kept(&mut self, name: &str, old: Option<Source>) -> bool {
         let Some(manner) = self.manners.get(name) else { return false };
-        if let Some((digest, offer)) = kept_offer::read(&self.folder, name, manner) {
+        let ahead = self.ahead.take(name, manner);
+        if let Some((digest, offer)) = ahead.or_else(|| kept_offer::read(&self.folder, name, manner)) {
             self.current.insert(name.to_owned(), Source { offer: Ok(Arc::new(offer)), digest });
             return true;
         }
@@ -98,7 +133,13 @@ impl Documents {
     pub fn saved(folder: &Path, manners: BTreeMap<String, Manner>) -> Result<Self, Vec<String>> {
         let mut current = saved(folder, |name| manners.get(name).cloned().unwrap_or_default())?;
         current.retain(|name, _| manners.contains_key(name));
-        Ok(Self { folder: folder.to_owned(), manners, current, unkept: BTreeMap::new() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            manners,
+            current,
+            unkept: BTreeMap::new(),
+            ahead: ReadAhead::default(),
+        })
     }
 
     /// Whether what is in force under this name is somebody else's, who had it before.

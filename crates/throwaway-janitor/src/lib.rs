@@ -15,15 +15,24 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// `$1` is the folder, the rest is a command that ends what was not started through the janitor.
-const SWEEP: &str = r#"pids=
+/// `$1` is the folder, the rest is a command that ends what was not started through the janitor. That one has ended may come before
+/// its own word that it began: each such word takes back one beginning, whichever came first.
+const SWEEP: &str = r#"started=
+ended=
 while read -r line; do
   case $line in
-  -*) rest=; for pid in $pids; do [ "-$pid" = "$line" ] || rest="$rest $pid"; done; pids=$rest ;;
-  *) pids="$pids $line" ;;
+  -*) ended="$ended ${line#-}" ;;
+  *) started="$started $line" ;;
   esac
 done
-for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+for pid in $ended; do
+  rest=
+  for one in $started; do
+    if [ "$one" = "$pid" ]; then pid=; else rest="$rest $one"; fi
+  done
+  started=$rest
+done
+for pid in $started; do kill -KILL "$pid" 2>/dev/null; done
 dir=$1
 shift
 [ $# -eq 0 ] || "$@"

@@ -134,7 +134,8 @@ fn the_version_changes_with_everything_that_decides() {
     let text = "@id(\"a\") permit (principal, action, resource);";
     let version = |texts: &[(&str, &str)], actions, expires| {
         let defaults = Defaults { approval_expires_seconds: expires };
-        let policies = Policies::load(&files(texts), &catalogue_of(actions), &registry(), defaults).unwrap();
+        let policies =
+            Policies::load(&files(texts), &catalogue_of(actions).actions, &registry(), defaults).unwrap();
         policies.version().clone()
     };
     let activity = || vec![action("postgres.activity")];
@@ -158,7 +159,13 @@ fn a_policy_on_a_provider_that_was_never_reached_is_passed_over_and_no_forbid_is
     let absent = std::collections::BTreeSet::from(["kafka".to_owned()]);
     let load = |text: &str| {
         let actions = catalogue_of(vec![action("postgres.activity")]);
-        Policies::load_without(&absent, &files(&[("p", text)]), &actions, &registry(), Defaults::default())
+        Policies::load_without(
+            &absent,
+            &files(&[("p", text)]),
+            &actions.actions,
+            &registry(),
+            Defaults::default(),
+        )
     };
     let alone = "@id(\"k\") forbid (principal, action == Action::\"kafka.delete-topic\", resource);";
     let policies = load(alone).unwrap();

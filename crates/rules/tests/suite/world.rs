@@ -68,7 +68,7 @@ pub(crate) fn load(
     catalogue: &Catalogue,
     registry: &Registry,
 ) -> Result<Policies, Vec<Fault>> {
-    Policies::load(&files(texts), catalogue, registry, Defaults::default())
+    Policies::load(&files(texts), &catalogue.actions, registry, Defaults::default())
 }
 
 /// Policies of one text, on the small catalogue and registry.
