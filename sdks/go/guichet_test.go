@@ -207,6 +207,54 @@ func TestAReadGathersPathAndQuery(t *testing.T) {
 	}
 }
 
+type level uint8
+
+func (l level) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "level %d", l), nil }
+
+type blob struct {
+	Data   []byte   `json:"data" doc:"What is kept."`
+	Parts  [][]byte `json:"parts,omitempty"`
+	Sign   *[]byte  `json:"sign"`
+	Seal   [2]byte  `json:"seal"`
+	Levels []level  `json:"levels,omitempty" schema:"maxItems=0"`
+}
+
+func TestBytesAreTextsInBase64(t *testing.T) {
+	keep := func(_ *Context, input blob) (blob, error) { return input, nil }
+	provider := New("keeper").Action("keep", Do(keep)).Done()
+	document, err := encode(provider.Document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		`"data":{"contentEncoding":"base64","description":"What is kept.","type":"string"}`,
+		`"parts":{"items":{"contentEncoding":"base64","type":"string"},"type":"array"}`,
+		`"sign":{"contentEncoding":"base64","type":["string","null"]}`,
+		`"seal":{"items":{"maximum":255,"minimum":0,"type":"integer"},"type":"array"}`,
+		`"levels":{"items":{"maximum":255,"minimum":0,"type":"integer"},"maxItems":0,"type":"array"}`,
+	} {
+		if !strings.Contains(string(document), part) {
+			t.Errorf("the document has no %s: %s", part, document)
+		}
+	}
+	bench := bench(t, provider)
+	input := map[string]any{"data": "aGkA/w==", "parts": []any{"aGk=", ""}, "seal": []any{1, 2}}
+	var heard blob
+	if err := bench.Call("keep", input, &heard); err != nil || string(heard.Data) != "hi\x00\xff" || string(heard.Parts[0]) != "hi" {
+		t.Fatalf("%+v, %v", heard, err)
+	}
+	for pointer, data := range map[string]map[string]any{
+		"/data":    {"data": "not base64!", "seal": []any{1, 2}},
+		"/parts/1": {"data": "", "parts": []any{"aGk=", "a"}, "seal": []any{1, 2}},
+	} {
+		err := bench.Call("keep", data, nil)
+		var wrong *ActionError
+		if !errors.As(err, &wrong) || wrong.Problem.Status != 422 || wrong.Problem.Errors[0].Pointer != pointer {
+			t.Errorf("%s: %+v", pointer, err)
+		}
+	}
+}
+
 func TestTheSameKeyIsDoneOnce(t *testing.T) {
 	shop := &shop{}
 	bench := bench(t, shop.provider())
