@@ -345,7 +345,11 @@ fn break_circles(
     origin: &BTreeMap<String, String>,
     findings: &mut Findings,
 ) {
-    for (name, is_secret) in circles(definitions) {
+    let circles = circles(definitions);
+    if circles.is_empty() {
+        return;
+    }
+    for (name, is_secret) in circles {
         findings.doubt(
             origin.get(&name).cloned().unwrap_or_default(),
             "this schema is made of itself (through `$ref`, `allOf`, `anyOf` or the like, with no property or item \
