@@ -76,9 +76,8 @@ func (a *App) verify(header http.Header, operation string) (*claims, error) {
 	}
 	key, found, err := a.keys.find(kid)
 	if errors.Is(err, errCannotAsk) {
-		unreachable := problem("provider-failed", "%s", err)
-		unreachable.Problem.Status = http.StatusServiceUnavailable
-		return nil, unreachable.Next("try again when the provider can reach the gateway")
+		// Another process may have them, and so may this one in a moment: surely nothing was done.
+		return nil, problem("provider-busy", "%s", err).Next("try again when the provider can reach the gateway")
 	}
 	if !found {
 		return nil, denied("the token was signed with key `%.80s`, which is not the gateway's", kid)
