@@ -65,7 +65,9 @@ impl LocalRunner {
             .name("script-starter".to_owned())
             .spawn(move || {
                 run_folder::sweep(&swept);
-                asked.iter().for_each(|start| start());
+                for start in asked {
+                    start();
+                }
             })
             .map_err(|error| SettingsError::Wrong(format!("no thread can be started: {error}")))?;
         Ok(Self {
