@@ -48,6 +48,8 @@ struct Figures {
     read: Duration,
     /// What reading added to the process, KiB.
     memory: u64,
+    /// What every command line fetches of it, bytes of JSON.
+    catalogue: usize,
 }
 
 /// Measures.
@@ -61,6 +63,7 @@ pub(crate) fn measure(_: &Setting) -> Result<String> {
         "for 1,000",
         "parsing the JSON",
         "memory added",
+        "in the catalogue",
     ]);
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for (name, file) in documents()? {
@@ -76,7 +79,8 @@ pub(crate) fn measure(_: &Setting) -> Result<String> {
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
         let of_thousand = read.mul_f64(1_000.0 / operations.max(1) as f64);
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let (size, memory) = (first.bytes as f64 / 1e6, first.memory as f64 / 1024.0);
+        let (size, catalogue, memory) =
+            (first.bytes as f64 / 1e6, first.catalogue as f64 / 1e6, first.memory as f64 / 1024.0);
         table.row(&[
             name.to_owned(),
             format!("{size:.1} MB"),
@@ -86,6 +90,7 @@ pub(crate) fn measure(_: &Setting) -> Result<String> {
             duration(of_thousand),
             duration(median_of(rounds.iter().map(|round| round.parse))),
             format!("{} MiB", count(memory)),
+            format!("{catalogue:.1} MB"),
         ]);
         for (reason, times) in &first.refused {
             *reasons.entry(reason.clone()).or_default() += times;
@@ -129,6 +134,8 @@ pub(crate) fn read(file: &str) -> Result<()> {
     let offer = Offer::read("api", &document, false).map_err(|why| anyhow!(why))?;
     let read = began.elapsed();
     let memory = resident()?.saturating_sub(before);
+    let written = offer.actions.iter().map(|action| serde_json::to_vec(&**action).map(|text| text.len()));
+    let catalogue = written.sum::<Result<usize, _>>()?;
     let mut refused = BTreeMap::new();
     for finding in &offer.refused {
         let reason = finding.message.split(" is left out: ").nth(1).unwrap_or(&finding.message);
@@ -142,6 +149,7 @@ pub(crate) fn read(file: &str) -> Result<()> {
         parse,
         read,
         memory,
+        catalogue,
     };
     println!("{}", serde_json::to_string(&figures)?);
     Ok(())

@@ -80,7 +80,7 @@ func (b *Bench) Perform(operation string, input map[string]any, plan *Plan, resu
 // Send signs a call and gives the whole answer.
 func (b *Bench) Send(ctx context.Context, sent Sent) *httptest.ResponseRecorder {
 	answer := httptest.NewRecorder()
-	action := b.App.provider.find(sent.Operation)
+	action := b.App.desk().provider.find(sent.Operation)
 	if action == nil {
 		answer.WriteHeader(http.StatusNotFound)
 		return answer
@@ -117,9 +117,9 @@ func (b *Bench) Send(ctx context.Context, sent Sent) *httptest.ResponseRecorder 
 }
 
 func (b *Bench) claims(action *Action, sent *Sent, header http.Header) []byte {
-	now := b.App.provider.clock().UTC()
+	now := b.App.desk().provider.clock().UTC()
 	claims := map[string]any{
-		"iss": "guichet/bench", "aud": b.App.provider.name, "sub": b.Principal.Name, "kind": b.Principal.Kind,
+		"iss": "guichet/bench", "aud": b.App.desk().provider.name, "sub": b.Principal.Name, "kind": b.Principal.Kind,
 		"teams": b.Principal.Teams, "environment": "bench", "action": action.operation, "jti": rand.Text(),
 		"iat": now, "nbf": now, "exp": now.Add(time.Minute),
 	}

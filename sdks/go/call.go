@@ -9,13 +9,9 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 const (
@@ -24,114 +20,6 @@ const (
 	// journalRoom is how much larger than the body alone it may be with a journal.
 	journalRoom = 1 << 20
 )
-
-// ready is an action with everything that can be made before the first call.
-type ready struct {
-	*Action
-	method    string
-	segments  []string
-	schemas   map[string]Schema
-	validator *jsonschema.Schema
-	hasBody   bool
-	renamed   map[string]string
-}
-
-// App is a provider that is ready to answer: an http.Handler, to be served or mounted on a mux of one's own (with
-// http.StripPrefix where it has a prefix).
-type App struct {
-	provider *Provider
-	keys     *Keys
-	document []byte
-	etag     string
-	actions  []*ready
-	replay   *replay
-	places   chan struct{}
-	tasks    sync.WaitGroup
-}
-
-// App makes it ready. Its error is what is declared wrongly.
-func (p *Provider) App(keys *Keys) (*App, error) {
-	if err := p.Check(); err != nil {
-		return nil, err
-	}
-	document, err := encode(p.Document())
-	if err != nil {
-		return nil, err
-	}
-	app := &App{
-		provider: p, keys: keys, document: document, etag: `"` + digestOfBytes(document) + `"`, replay: newReplay(p.clock),
-		places: make(chan struct{}, p.callsAtOnce),
-	}
-	for _, action := range p.actions {
-		validator, err := p.validator(action)
-		if err != nil {
-			return nil, err
-		}
-		method, path := action.route()
-		ready := &ready{action, method, strings.Split(path, "/"), map[string]Schema{}, validator, false, map[string]string{}}
-		for name, member := range action.inputSchema()["properties"].(map[string]any) {
-			ready.schemas[name] = member.(Schema)
-			ready.hasBody = ready.hasBody || action.placeOf(name) == "body"
-			if flat := action.flatName(name); flat != name {
-				ready.renamed[name] = flat
-			}
-		}
-		app.actions = append(app.actions, ready)
-	}
-	// A part that is written out goes before one that a member fills.
-	slices.SortStableFunc(app.actions, func(a, b *ready) int { return a.placeholders() - b.placeholders() })
-	return app, nil
-}
-
-func (r *ready) placeholders() int {
-	return len(placeholders(strings.Join(r.segments, "/")))
-}
-
-// Stop: resumable actions are put away after their present step from now on: another process goes on.
-func (a *App) Stop() { a.replay.stop() }
-
-// Drain waits until no change is under way, or the context ends.
-func (a *App) Drain(ctx context.Context) error {
-	a.Stop()
-	done := make(chan struct{})
-	go func() {
-		a.tasks.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return errors.New("the provider stopped before everything was finished")
-	}
-}
-
-// ServeHTTP answers one call. Who calls is settled before the body is read, so that a stranger costs nothing; the input is
-// checked before the memory of changes is asked, so that a wrong call leaves no trace there.
-func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Guichet-Document", a.etag)
-	switch {
-	case r.Method == http.MethodGet && r.URL.Path == "/healthz":
-		reply(w, http.StatusOK, "text/plain", []byte("ok\n"))
-	case r.Method == http.MethodGet && r.URL.Path == "/openapi.json":
-		a.serveDocument(w, r)
-	default:
-		if err := a.call(w, r); err != nil {
-			replyProblem(w, &asActionError(err).Problem)
-		}
-	}
-}
-
-func (a *App) serveDocument(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("ETag", a.etag)
-	for _, tag := range strings.Split(strings.Join(r.Header.Values("If-None-Match"), ","), ",") {
-		if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); tag == "*" || tag == a.etag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-	}
-	reply(w, http.StatusOK, "application/json", a.document)
-}
 
 // work is one call, checked.
 type work struct {
@@ -142,7 +30,7 @@ type work struct {
 	input    []byte
 }
 
-func (a *App) call(w http.ResponseWriter, r *http.Request) error {
+func (a *desk) call(w http.ResponseWriter, r *http.Request) error {
 	action, members, err := a.find(w, r)
 	if err != nil {
 		return err
@@ -208,7 +96,7 @@ func (a *App) call(w http.ResponseWriter, r *http.Request) error {
 	return a.remembered(w, replayKey{action.operation, key}, digest, mode == "cancel")
 }
 
-func (a *App) find(w http.ResponseWriter, r *http.Request) (*ready, map[string]string, error) {
+func (a *desk) find(w http.ResponseWriter, r *http.Request) (*ready, map[string]string, error) {
 	var others []string
 	parts := strings.Split(r.URL.EscapedPath(), "/")
 	for _, action := range a.actions {
@@ -347,7 +235,7 @@ func (a *ready) apart(body []byte) ([]byte, map[string]json.RawMessage, error) {
 }
 
 // gather gives the flat input with our names, and its digest with the gateway's.
-func (a *App) gather(action *ready, members map[string]string, from *url.URL, body []byte) (map[string]any, string, error) {
+func (a *desk) gather(action *ready, members map[string]string, from *url.URL, body []byte) (map[string]any, string, error) {
 	flat := map[string]any{}
 	if action.hasBody && len(body) > 0 {
 		value, err := decode(body)
@@ -401,12 +289,12 @@ func remaining(r *http.Request, timeout time.Duration) time.Duration {
 	return time.Duration(min(said, 86_400_000)) * time.Millisecond
 }
 
-func (w *work) context(ctx context.Context, a *App, story *story, journal *journal) *Context {
+func (w *work) context(ctx context.Context, a *desk, story *story, journal *journal) *Context {
 	return &Context{ctx, w.operation, w.claims, w.planned, w.deadline, story, journal, a.provider.clock}
 }
 
 // change does the work once, in a goroutine of its own, and waits for its answer.
-func (a *App) change(w http.ResponseWriter, r *http.Request, do *work, key replayKey, digest string, journal map[string]json.RawMessage) error {
+func (a *desk) change(w http.ResponseWriter, r *http.Request, do *work, key replayKey, digest string, journal map[string]json.RawMessage) error {
 	story, first := a.replay.enter(key, digest, do.resumable)
 	if story == nil {
 		return problem("idempotency-conflict", "`%s` was used for this operation with another input", key.key)
@@ -444,7 +332,7 @@ func (a *App) change(w http.ResponseWriter, r *http.Request, do *work, key repla
 }
 
 // perform is a change to its end with all that is undone, or until it is put away.
-func (a *App) perform(do *work, story *story) answer {
+func (a *desk) perform(do *work, story *story) answer {
 	told := story
 	if !do.long {
 		told = nil
@@ -483,7 +371,7 @@ func (a *App) perform(do *work, story *story) answer {
 }
 
 // look does a read or a plan: within the deadline, and only as long as someone listens.
-func (a *App) look(w http.ResponseWriter, r *http.Request, do *work, looking func(*Context, *work) answer) error {
+func (a *desk) look(w http.ResponseWriter, r *http.Request, do *work, looking func(*Context, *work) answer) error {
 	if busy := a.takePlace(); busy != nil {
 		return busy
 	}
@@ -494,7 +382,7 @@ func (a *App) look(w http.ResponseWriter, r *http.Request, do *work, looking fun
 }
 
 // looked gives the place that its caller took back when the handler is over, whoever waits for it.
-func (a *App) looked(r *http.Request, do *work, story *story, looking func(*Context, *work) answer) answer {
+func (a *desk) looked(r *http.Request, do *work, story *story, looking func(*Context, *work) answer) answer {
 	ctx, cancel := context.WithDeadline(r.Context(), do.deadline)
 	defer cancel()
 	ended := make(chan answer, 1)
@@ -518,11 +406,11 @@ func (a *App) looked(r *http.Request, do *work, story *story, looking func(*Cont
 	}
 }
 
-func (a *App) reads(ctx *Context, do *work) answer {
+func (a *desk) reads(ctx *Context, do *work) answer {
 	return answered(do.Action.perform.call(ctx, do.input))
 }
 
-func (a *App) plans(ctx *Context, do *work) answer {
+func (a *desk) plans(ctx *Context, do *work) answer {
 	plan, err := do.Action.plan.call(ctx, do.input)
 	if err == nil {
 		if name, twice := plan.repeated(); twice {
@@ -543,7 +431,7 @@ func answered(value any, err error) answer {
 	return answer{kind: isProblem, problem: &asActionError(err).Problem}
 }
 
-func (a *App) streamRead(w http.ResponseWriter, r *http.Request, do *work) error {
+func (a *desk) streamRead(w http.ResponseWriter, r *http.Request, do *work) error {
 	if busy := a.takePlace(); busy != nil {
 		return busy
 	}
@@ -554,7 +442,7 @@ func (a *App) streamRead(w http.ResponseWriter, r *http.Request, do *work) error
 }
 
 // remembered is what is known of a change, without doing it; when it is under way, it may be told to stop.
-func (a *App) remembered(w http.ResponseWriter, key replayKey, digest string, cancel bool) error {
+func (a *desk) remembered(w http.ResponseWriter, key replayKey, digest string, cancel bool) error {
 	story, since := a.replay.look(key, digest)
 	known := map[string]any{"known": story != nil}
 	switch {
@@ -580,7 +468,7 @@ func (a *App) remembered(w http.ResponseWriter, key replayKey, digest string, ca
 }
 
 // takePlace takes one of the places for calls; when none is free it says so.
-func (a *App) takePlace() *ActionError {
+func (a *desk) takePlace() *ActionError {
 	select {
 	case a.places <- struct{}{}:
 		return nil

@@ -91,7 +91,7 @@ func TestTheTokenOfThePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claims, err := app.verify(map[string][]string{"Authorization": {"Bearer " + told.Token}}, "say-hello")
+	claims, err := app.desk().verify(map[string][]string{"Authorization": {"Bearer " + told.Token}}, "say-hello")
 	if err != nil || claims.Sub != "ada" || claims.run() != told.Claims["run"] {
 		t.Fatalf("%+v, %v", claims, err)
 	}
@@ -204,6 +204,93 @@ func TestAReadGathersPathAndQuery(t *testing.T) {
 	var heard stop
 	if err := bench.Call("look", input, &heard); err != nil || !reflect.DeepEqual(heard, stop{"a/b c", 7, true, []string{"1", "b"}, nil}) {
 		t.Fatalf("%+v, %v", heard, err)
+	}
+}
+
+func TestAnotherDocumentIsOfferedWhileItRuns(t *testing.T) {
+	slow, over := make(chan bool), make(chan bool)
+	wait := func(*Context, NoInput) (string, error) {
+		slow <- true
+		<-over
+		return "done", nil
+	}
+	say := func(*Context, NoInput) (string, error) { return "said", nil }
+	before := bench(t, New("talker").Action("wait", Do(wait)).Done())
+	tag := before.App.desk().etag
+	first := make(chan string)
+	go func() { first <- before.Send(context.Background(), Sent{Operation: "wait", Run: "one"}).Body.String() }()
+	<-slow
+	if before.App.Renew(New("talker").Action("Wrong", Do(say)).Done()) == nil || before.App.Renew(New("other").Action("say", Do(say)).Done()) == nil {
+		t.Fatal("what is wrong is taken")
+	}
+	if before.App.desk().etag != tag {
+		t.Fatal("after an error something else is offered")
+	}
+	if err := before.App.Renew(New("talker").Action("say", Do(say)).Done()); err != nil {
+		t.Fatal(err)
+	}
+	close(over)
+	if told := <-first; told != `"done"` {
+		t.Error("the call under way", told)
+	}
+	var said string
+	if err := before.Call("say", nil, &said); err != nil || said != "said" {
+		t.Error(said, err)
+	}
+	answer := before.Send(context.Background(), Sent{Operation: "say"})
+	if now := answer.Header().Get("Guichet-Document"); now == tag || now != before.App.desk().etag {
+		t.Errorf("the gateway is not told: %s", now)
+	}
+	if err := before.App.Drain(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+type level uint8
+
+func (l level) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "level %d", l), nil }
+
+type blob struct {
+	Data   []byte   `json:"data" doc:"What is kept."`
+	Parts  [][]byte `json:"parts,omitempty"`
+	Sign   *[]byte  `json:"sign"`
+	Seal   [2]byte  `json:"seal"`
+	Levels []level  `json:"levels,omitempty" schema:"maxItems=0"`
+}
+
+func TestBytesAreTextsInBase64(t *testing.T) {
+	keep := func(_ *Context, input blob) (blob, error) { return input, nil }
+	provider := New("keeper").Action("keep", Do(keep)).Done()
+	document, err := encode(provider.Document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		`"data":{"contentEncoding":"base64","description":"What is kept.","type":"string"}`,
+		`"parts":{"items":{"contentEncoding":"base64","type":"string"},"type":"array"}`,
+		`"sign":{"contentEncoding":"base64","type":["string","null"]}`,
+		`"seal":{"items":{"maximum":255,"minimum":0,"type":"integer"},"type":"array"}`,
+		`"levels":{"items":{"maximum":255,"minimum":0,"type":"integer"},"maxItems":0,"type":"array"}`,
+	} {
+		if !strings.Contains(string(document), part) {
+			t.Errorf("the document has no %s: %s", part, document)
+		}
+	}
+	bench := bench(t, provider)
+	input := map[string]any{"data": "aGkA/w==", "parts": []any{"aGk=", ""}, "seal": []any{1, 2}}
+	var heard blob
+	if err := bench.Call("keep", input, &heard); err != nil || string(heard.Data) != "hi\x00\xff" || string(heard.Parts[0]) != "hi" {
+		t.Fatalf("%+v, %v", heard, err)
+	}
+	for pointer, data := range map[string]map[string]any{
+		"/data":    {"data": "not base64!", "seal": []any{1, 2}},
+		"/parts/1": {"data": "", "parts": []any{"aGk=", "a"}, "seal": []any{1, 2}},
+	} {
+		err := bench.Call("keep", data, nil)
+		var wrong *ActionError
+		if !errors.As(err, &wrong) || wrong.Problem.Status != 422 || wrong.Problem.Errors[0].Pointer != pointer {
+			t.Errorf("%s: %+v", pointer, err)
+		}
 	}
 }
 

@@ -71,8 +71,10 @@ func (m *Mounted) ListenAndServe(ctx context.Context, handler http.Handler) erro
 	// To its end: a second signal would cut off what is under way.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	name := m.provider.name
-	for _, hook := range m.provider.atStart {
+	// Of the one it begins with, also when another is offered meanwhile.
+	provider := m.desk().provider
+	name := provider.name
+	for _, hook := range provider.atStart {
 		if err := hook(ctx); err != nil {
 			return err
 		}
@@ -102,7 +104,7 @@ func (m *Mounted) ListenAndServe(ctx context.Context, handler http.Handler) erro
 	defer cancel()
 	m.Stop()
 	errs = append(errs, server.Shutdown(end), m.Drain(end))
-	for _, hook := range m.provider.atStop {
+	for _, hook := range provider.atStop {
 		errs = append(errs, hook(end))
 	}
 	return errors.Join(errs...)

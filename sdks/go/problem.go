@@ -51,7 +51,7 @@ var codes = map[string]struct {
 	"body-too-large":       {413, "The body is too large"},
 	"provider-failed":      {502, "The provider reports a failure"},
 	"provider-silent":      {504, "The provider's answer never came"},
-	"provider-busy":        {503, "The provider has as many calls as it may have"},
+	"provider-busy":        {503, "The provider cannot take the call now"},
 }
 
 func problem(code, format string, values ...any) *ActionError {

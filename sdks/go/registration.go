@@ -119,7 +119,7 @@ func (r *Registration) keep(ctx context.Context, app *App) {
 		} else {
 			failures++
 		}
-		r.tell(app.provider.name, taken, refused, err)
+		r.tell(app.desk().provider.name, taken, refused, err)
 		again := time.NewTimer(spreadOut(r.pause(failures)))
 		select {
 		case <-ctx.Done():
@@ -127,7 +127,7 @@ func (r *Registration) keep(ctx context.Context, app *App) {
 		}
 		again.Stop()
 	}
-	r.leave(app.provider.name)
+	r.leave(app.desk().provider.name)
 }
 
 // pause is how long until it is said again, after so many failures in a row.
@@ -156,12 +156,12 @@ type lease struct {
 
 func (r *Registration) say(app *App) (*lease, bool, error) {
 	body, err := json.Marshal(map[string]any{
-		"instance": r.instance, "url": r.own, "document": app.etag, "lease_seconds": r.leaseSeconds,
+		"instance": r.instance, "url": r.own, "document": app.desk().etag, "lease_seconds": r.leaseSeconds,
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	answer, refused, err := r.call(http.MethodPut, r.gateway.JoinPath("v1", "providers", app.provider.name), body)
+	answer, refused, err := r.call(http.MethodPut, r.gateway.JoinPath("v1", "providers", app.desk().provider.name), body)
 	if err != nil {
 		return nil, refused, err
 	}

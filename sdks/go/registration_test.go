@@ -216,7 +216,7 @@ func TestItSaysThatItIsThereUntilItTakesLeave(t *testing.T) {
 		t.Errorf("%q", gateway.calls)
 	}
 	said := gateway.said[5]
-	if said["instance"] != registration.Instance() || said["url"] != "http://127.0.0.1:7100/guichet" || said["document"] != app.etag || said["lease_seconds"] != 1.0 {
+	if said["instance"] != registration.Instance() || said["url"] != "http://127.0.0.1:7100/guichet" || said["document"] != app.desk().etag || said["lease_seconds"] != 1.0 {
 		t.Errorf("%v", said)
 	}
 	told := log.String()
@@ -282,7 +282,7 @@ func TestItMountsBesideARouter(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		return hook("stop")(ctx)
 	})
-	mounted, err := provider.Mount(Settings{Listen: freeAddress(t), Keys: bench.App.keys, Registration: registration})
+	mounted, err := provider.Mount(Settings{Listen: freeAddress(t), Keys: bench.App.desk().keys, Registration: registration})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +342,7 @@ func TestASignalEndsAHookThatBegins(t *testing.T) {
 		}
 	})
 	bench := bench(t, (&shop{}).provider())
-	if err := provider.Serve(context.Background(), Settings{Listen: freeAddress(t), Keys: bench.App.keys}); !errors.Is(err, context.Canceled) {
+	if err := provider.Serve(context.Background(), Settings{Listen: freeAddress(t), Keys: bench.App.desk().keys}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package guichet
 
 import (
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ var (
 	momentType = reflect.TypeFor[time.Time]()
 	numberType = reflect.TypeFor[json.Number]()
 	rawType    = reflect.TypeFor[json.RawMessage]()
+	writesJSON = reflect.TypeFor[json.Marshaler]()
+	writesText = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
 // schemas reads Go types; named structs land in definitions.
@@ -45,6 +48,8 @@ func (s *schemas) of(kind reflect.Type) (Schema, error) {
 		return Schema{"type": "number"}, nil
 	case kind == rawType:
 		return Schema{}, nil
+	case isBytes(kind):
+		return Schema{"type": "string", "contentEncoding": "base64"}, nil
 	}
 	switch kind.Kind() {
 	case reflect.Bool:
@@ -86,22 +91,26 @@ func (s *schemas) ofFact(kind reflect.Type) (Schema, error) {
 		return nil, err
 	}
 	named := schema
-	if items, list := schema["items"].(Schema); list && !isBytes(kind) {
+	if items, list := schema["items"].(Schema); list {
 		named = items
 	}
 	switch named["type"] {
 	case "boolean", "integer", "string":
-		return schema, nil
+		// A policy could only compare the text of bytes.
+		if named["contentEncoding"] == nil {
+			return schema, nil
+		}
 	}
 	return nil, fmt.Errorf("policies read no `%s`: only bool, whole numbers, string, and slices of them", kind)
 }
 
-// isBytes says whether encoding/json writes it as a text in base64.
+// isBytes says whether encoding/json writes and reads it as a text in base64. An array of bytes is a list of numbers there.
 func isBytes(kind reflect.Type) bool {
-	for kind.Kind() == reflect.Pointer {
-		kind = kind.Elem()
+	if kind.Kind() != reflect.Slice || kind.Elem().Kind() != reflect.Uint8 {
+		return false
 	}
-	return kind.Kind() == reflect.Slice && kind.Elem().Kind() == reflect.Uint8
+	each := reflect.PointerTo(kind.Elem())
+	return !each.Implements(writesJSON) && !each.Implements(writesText)
 }
 
 func (s *schemas) reference(kind reflect.Type) (Schema, error) {

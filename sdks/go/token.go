@@ -60,7 +60,7 @@ func (c *claims) run() string {
 }
 
 // verify gives the claims of a call's token, when the gateway signed it for this provider, this operation and this moment.
-func (a *App) verify(header http.Header, operation string) (*claims, error) {
+func (a *desk) verify(header http.Header, operation string) (*claims, error) {
 	values := header.Values("Authorization")
 	if len(values) != 1 {
 		return nil, problem("not-signed-in", "the call carries no token of the gateway").Next("call the action through the gateway")
@@ -76,9 +76,8 @@ func (a *App) verify(header http.Header, operation string) (*claims, error) {
 	}
 	key, found, err := a.keys.find(kid)
 	if errors.Is(err, errCannotAsk) {
-		unreachable := problem("provider-failed", "%s", err)
-		unreachable.Problem.Status = http.StatusServiceUnavailable
-		return nil, unreachable.Next("try again when the provider can reach the gateway")
+		// Another process may have them, and so may this one in a moment: surely nothing was done.
+		return nil, problem("provider-busy", "%s", err).Next("try again when the provider can reach the gateway")
 	}
 	if !found {
 		return nil, denied("the token was signed with key `%.80s`, which is not the gateway's", kid)
@@ -95,7 +94,7 @@ func (a *App) verify(header http.Header, operation string) (*claims, error) {
 	return &said, a.applies(&said, operation)
 }
 
-func (a *App) applies(said *claims, operation string) error {
+func (a *desk) applies(said *claims, operation string) error {
 	now := a.provider.clock()
 	switch {
 	case said.Aud != a.provider.name:

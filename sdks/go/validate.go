@@ -25,6 +25,8 @@ func (p *Provider) validator(a *Action) (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	compiler := jsonschema.NewCompiler()
+	// What is no base64 is told where it stands.
+	compiler.AssertContent()
 	if err := compiler.AddResource("input.json", whole); err != nil {
 		return nil, err
 	}

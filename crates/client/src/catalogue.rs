@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guichet_contract::{ActionId, Catalogue, Digest, Effect, Service};
+use guichet_contract::{ActionId, Addition, Catalogue, Choice, ProviderStatus};
 use reqwest::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,52 +16,6 @@ pub struct CatalogueAnswer {
     pub catalogue: Catalogue,
     /// Its `ETag`, to be sent the next time.
     pub etag: Option<String>,
-}
-
-/// One value a member of an input can take now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OptionItem {
-    /// What goes into the input.
-    pub value: Value,
-    /// What a person reads.
-    #[serde(default)]
-    pub label: String,
-}
-
-/// One provider as the gateway sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProviderStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it serves.
-    pub state: String,
-    /// How many operations it offers.
-    #[serde(default)]
-    pub operations: Value,
-    /// Since when it is in this state.
-    #[serde(default)]
-    pub since: Option<String>,
-    /// What is wrong with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Value>,
-    /// What its document could say better.
-    #[serde(default)]
-    pub warnings: Vec<Value>,
-    /// Operations and scripts that were left out, each with the reason.
-    #[serde(default)]
-    pub refused: Vec<String>,
-    /// Digest of its document.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub document: Option<String>,
-    /// Who registers it or added it; none of one that is configured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// The instances that are there, of one that registers itself.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub instances: Vec<Value>,
-    /// How it is reached, when it was added.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<Service>,
 }
 
 /// A service that shall be added as a provider.
@@ -78,43 +32,6 @@ pub struct NewService {
     /// The text of an OpenAPI Overlay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overlay: Option<String>,
-}
-
-/// What became of it, or would.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Addition {
-    /// The provider.
-    pub provider: String,
-    /// `added`, `replaced` or `unchanged`.
-    pub became: String,
-    /// It was only looked.
-    pub dry_run: bool,
-    /// Where its document is.
-    pub openapi: String,
-    /// Where it answers.
-    pub url: String,
-    /// Digest of its document.
-    pub document: Digest,
-    /// Digest of the one that was there before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Digest>,
-    /// What is usable.
-    pub operations: Vec<Usable>,
-    /// What is not, each with the reason.
-    pub refused: Vec<String>,
-    /// What is odd.
-    pub warnings: Vec<String>,
-}
-
-/// One operation that is usable.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Usable {
-    /// The words of its command.
-    pub command: Vec<String>,
-    /// What it does to the world.
-    pub effect: Effect,
-    /// What it is.
-    pub title: String,
 }
 
 /// The gateway asks the service for its document first, perhaps twice.
@@ -144,10 +61,10 @@ impl Client {
         member: &str,
         known: &Value,
         search: Option<&str>,
-    ) -> Result<Vec<OptionItem>, Error> {
+    ) -> Result<Vec<Choice>, Error> {
         #[derive(Deserialize)]
         struct Items {
-            items: Vec<OptionItem>,
+            items: Vec<Choice>,
         }
         let mut body = json!({"input": known});
         if let Some(search) = search {

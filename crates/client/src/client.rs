@@ -56,8 +56,8 @@ pub struct Client {
 /// RFC 3986 unreserved characters stay as they are.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The largest answer that is held in memory as a whole, bytes.
-const LARGEST_ANSWER: usize = 64 << 20;
+/// The largest answer that is held in memory as a whole, MiB: that of a catalogue with the largest documents there are.
+const LARGEST_ANSWER_MIB: usize = 256;
 
 impl Client {
     /// A client of the gateway at `base_url`. Sends nothing yet. Plain `http://` is taken for loopback only;
@@ -197,8 +197,9 @@ impl Client {
         let status = response.status();
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.network(&error))? {
-            if body.len() + piece.len() > LARGEST_ANSWER {
-                return Err(self.protocol("its answer is larger than 64 MiB".to_owned(), Some(status)));
+            if body.len() + piece.len() > LARGEST_ANSWER_MIB << 20 {
+                let what = format!("its answer is larger than {LARGEST_ANSWER_MIB} MiB");
+                return Err(self.protocol(what, Some(status)));
             }
             body.extend_from_slice(&piece);
         }

@@ -20,7 +20,7 @@ mod schedules;
 mod secret;
 mod session;
 
-pub use catalogue::{Addition, CatalogueAnswer, NewService, OptionItem, ProviderStatus, Usable};
+pub use catalogue::{CatalogueAnswer, NewService};
 pub use client::{Client, Page, Timeouts};
 pub use deliveries::DeliveryFilter;
 pub use error::Error;

@@ -226,6 +226,16 @@ pub struct Options {
     pub label: Vec<String>,
 }
 
+/// One live value that a member of an input can take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Choice {
+    /// What goes into the input.
+    pub value: Value,
+    /// What helps a person choose.
+    #[serde(default)]
+    pub label: String,
+}
+
 /// How the flat input becomes an HTTP request to the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpBinding {

@@ -73,33 +73,58 @@ pub fn canonical_json(value: &Value) -> String {
     text
 }
 
-fn write_canonical(value: &Value, out: &mut String) {
+/// Appends the canonical text of a JSON value.
+pub(crate) fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(members) => {
-            let mut names: Vec<&String> = members.keys().collect();
-            names.sort_unstable();
-            out.push('{');
-            for (position, name) in names.into_iter().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::from(name.as_str()).to_string());
-                out.push(':');
-                write_canonical(&members[name.as_str()], out);
-            }
-            out.push('}');
+            write_members(members.iter(), out, |_, member, out| write_canonical(member, out));
         }
-        Value::Array(items) => {
-            out.push('[');
-            for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    out.push(',');
-                }
-                write_canonical(item, out);
-            }
-            out.push(']');
-        }
+        Value::Array(items) => write_items(items, out, write_canonical),
+        Value::String(text) => write_text(text, out),
         scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// Appends the canonical text of an object with these members, each by `write`, which has its name as well.
+pub(crate) fn write_members<'v>(
+    members: impl Iterator<Item = (&'v String, &'v Value)>,
+    out: &mut String,
+    write: impl Fn(&str, &Value, &mut String),
+) {
+    let mut sorted: Vec<(&String, &Value)> = members.collect();
+    sorted.sort_unstable_by_key(|(name, _)| *name);
+    out.push('{');
+    for (position, (name, member)) in sorted.into_iter().enumerate() {
+        if position > 0 {
+            out.push(',');
+        }
+        write_text(name, out);
+        out.push(':');
+        write(name, member, out);
+    }
+    out.push('}');
+}
+
+/// Appends the canonical text of a list with these items, each by `write`.
+pub(crate) fn write_items(items: &[Value], out: &mut String, write: impl Fn(&Value, &mut String)) {
+    out.push('[');
+    for (position, item) in items.iter().enumerate() {
+        if position > 0 {
+            out.push(',');
+        }
+        write(item, out);
+    }
+    out.push(']');
+}
+
+/// Most texts have nothing to escape, and are written as they stand.
+fn write_text(text: &str, out: &mut String) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::from(text).to_string());
     }
 }
 

@@ -7,6 +7,7 @@
 //! then [`openapi`] (how a document becomes a catalogue).
 
 pub mod action;
+pub mod addition;
 pub mod address;
 pub mod approval;
 pub mod catalogue;
@@ -24,6 +25,7 @@ pub mod openapi;
 pub mod plan;
 pub mod principal;
 pub mod problem;
+pub mod provider_status;
 pub mod record;
 pub mod redact;
 pub mod registration;
@@ -32,7 +34,8 @@ pub mod schedule;
 pub mod simulation;
 pub mod sse;
 
-pub use action::{Action, ActionId, Effect};
+pub use action::{Action, ActionId, Choice, Effect};
+pub use addition::{Addition, Became, Usable};
 pub use address::{Address, Reach};
 pub use approval::{Approval, Approvals, Approvers, Decision, Verdict};
 pub use catalogue::Catalogue;
@@ -49,6 +52,7 @@ pub use notice::{Addressee, Message, Notice, Occasion};
 pub use plan::{Fact, Plan, Within};
 pub use principal::{Principal, PrincipalKind, Surface};
 pub use problem::{FieldError, Problem, code};
+pub use provider_status::ProviderStatus;
 pub use record::{Record, Verb, Verdict as RecordVerdict};
 pub use registration::{Instance, Registration, Service};
 pub use run::{

@@ -197,7 +197,7 @@ pub mod code {
         /// Too many failures in a row; calls are held back.
         PROVIDER_CIRCUIT_OPEN = "provider-circuit-open", 503, "The provider is resting after failures";
         /// Too many calls at once for this provider.
-        PROVIDER_BUSY = "provider-busy", 503, "The provider has as many calls as it may have";
+        PROVIDER_BUSY = "provider-busy", 503, "The provider cannot take the call now";
         /// The gateway stopped while the provider performed.
         GATEWAY_STOPPED = "gateway-stopped", 500, "The gateway stopped while the provider was performing";
         /// The store does not take writes.

@@ -116,6 +116,10 @@ pub(crate) fn failure(
         }
         None => format!("provider {} answered {status}", provider.name),
     };
+    if is_too_busy(provider, status, headers, told.as_ref()) {
+        let next = text("next").unwrap_or("nothing was done; try again in a moment");
+        return ProviderError::NotSent(Problem::new(code::PROVIDER_BUSY, detail).next(next));
+    }
     let mut problem = Problem::new(code::PROVIDER_FAILED, detail);
     problem.next = text("next").map(str::to_owned);
     // The provider's "no" is the caller's affair; that the gateway was not let in (401, 407, a 403 in somebody else's words) or that the
@@ -147,6 +151,14 @@ pub(crate) fn failure(
 /// needs is not there, or there is no room. Others may need something else, so they are not kept from trying.
 pub(crate) fn says_that_it_is_down(provider: &Provider, status: StatusCode, headers: &HeaderMap) -> bool {
     status == StatusCode::SERVICE_UNAVAILABLE && (provider.foreign.is_some() || !is_problem(headers))
+}
+
+/// Whether a provider says of itself that it did not take the call, so that it may be made again.
+fn is_too_busy(provider: &Provider, status: StatusCode, headers: &HeaderMap, told: Option<&Value>) -> bool {
+    provider.foreign.is_none()
+        && status == StatusCode::SERVICE_UNAVAILABLE
+        && is_problem(headers)
+        && told.and_then(|told| told.get("code")).is_some_and(|said| said == code::PROVIDER_BUSY)
 }
 
 /// Whether it is a problem (RFC 9457), which by the protocol is the provider's own word.
@@ -272,5 +284,24 @@ mod tests {
         assert!(!is_down(&own(), 500, problem));
         assert!(!is_down(&own(), 200, "application/json"));
         assert!(is_down(&foreign, 503, problem), "it knows nothing of the protocol");
+        let busy = |provider: &Provider, status: u16, kind: &'static str, code: &str| {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            let body = serde_json::json!({"code": code, "detail": "no room"}).to_string();
+            let status = StatusCode::from_u16(status).unwrap();
+            match failure(provider, Effect::Change, status, &headers, body.as_bytes()) {
+                ProviderError::NotSent(problem) => Some((problem.code, problem.detail)),
+                _ => None,
+            }
+        };
+        let told = busy(&own(), 503, problem, "provider-busy");
+        assert_eq!(told, Some(("provider-busy".to_owned(), "no room".to_owned())));
+        for (provider, status, kind, code) in [
+            (&own(), 503, problem, "provider-failed"),
+            (&own(), 503, "application/json", "provider-busy"),
+            (&own(), 502, problem, "provider-busy"),
+            (&foreign, 503, problem, "provider-busy"),
+        ] {
+            assert_eq!(busy(provider, status, kind, code), None, "{status} {kind} {code}");
+        }
     }
 }

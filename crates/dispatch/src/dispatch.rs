@@ -13,10 +13,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use guichet_contract::{Clock, Effect, Plan, Problem, code};
-use guichet_operations::{
-    Advanced, Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Remembered, Reporter,
-};
+use guichet_contract::{Clock, Effect, Plan, Problem, ProviderStatus, code};
+use guichet_operations::{Advanced, Forwarded, ProviderCall, ProviderError, Providers, Remembered, Reporter};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::{Notify, OwnedSemaphorePermit};

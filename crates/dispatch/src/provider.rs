@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use guichet_contract::{Digest, Problem, Registration, code};
-use guichet_operations::{ProviderError, ProviderStatus};
+use guichet_contract::{Digest, Problem, ProviderStatus, Registration, code};
+use guichet_operations::ProviderError;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

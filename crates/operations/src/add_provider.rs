@@ -5,16 +5,14 @@ use std::sync::Arc;
 
 use guichet_admission::{Admitted, Call, Refusal, registrations::Adding};
 use guichet_contract::{
-    Action, Address, Digest, Effect, FieldError, Problem, Reach, Record, RecordVerdict, Registration,
-    Service, Verb, code, openapi,
+    Action, Addition, Address, Became, Digest, FieldError, Problem, Reach, Record, RecordVerdict,
+    Registration, Service, Usable, Verb, code,
 };
 use guichet_lifecycle::registrations::{self, NotRegistered};
 use guichet_store::{Change, CommitError, UnitOfWork};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    offer::{Offer, join},
+    offer::{self, Offer},
     platform::{Platform, store_problem},
     register_instance::{is_name, no_room},
     services::Looked,
@@ -44,71 +42,6 @@ pub struct Wanted {
     pub overlay: Option<String>,
     /// It is only looked what that would give.
     pub dry_run: bool,
-}
-
-/// What became of it, or would.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Became {
-    /// There was none of this name.
-    Added,
-    /// It takes the place of what its owner added before.
-    Replaced,
-    /// It is there, exactly so.
-    Unchanged,
-}
-
-impl Became {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Replaced => "replaced",
-            Self::Unchanged => "unchanged",
-        }
-    }
-}
-
-/// What somebody who adds a service is told.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Addition {
-    /// The provider.
-    pub provider: String,
-    /// What became of it, or would.
-    pub became: Became,
-    /// It was only looked; nothing is kept.
-    pub dry_run: bool,
-    /// Where its document is.
-    pub openapi: String,
-    /// Where it answers.
-    pub url: String,
-    /// Digest of its document, without the overlay.
-    pub document: Digest,
-    /// Digest of the document that was there before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Digest>,
-    /// What is usable.
-    pub operations: Vec<Usable>,
-    /// Operations that are not usable, each with its place and the reason; the first 1,000.
-    pub refused: Vec<String>,
-    /// What is odd in its document; the first 1,000.
-    pub warnings: Vec<String>,
-}
-
-/// One operation that is usable.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Usable {
-    /// The words of its command.
-    pub command: Vec<String>,
-    /// What it does to the world.
-    pub effect: Effect,
-    /// What it is.
-    pub title: String,
-}
-
-impl From<&Action> for Usable {
-    fn from(action: &Action) -> Self {
-        Self { command: action.command.clone(), effect: action.effect, title: action.title.clone() }
-    }
 }
 
 /// Adds a service as a provider, or looks what that would give. Adding the same again changes nothing; another by the same owner
@@ -313,8 +246,7 @@ fn check_commands(platform: &Platform, wanted: &Wanted, offer: &Offer) -> Result
     let world = platform.door.world();
     let others = world.catalogue.published.actions.iter().filter(|action| action.provider != wanted.provider);
     let all: Vec<Arc<Action>> = others.chain(&offer.actions).map(Arc::clone).collect();
-    let clashes = openapi::check_catalogue(&all);
-    if clashes.is_empty() { Ok(()) } else { Err(refused(join(&clashes))) }
+    offer::clash(&all).map_or(Ok(()), |why| Err(refused(why)))
 }
 
 fn not_added(wanted: &Wanted, why: &NotRegistered) -> Problem {

@@ -76,6 +76,6 @@ pub use guichet_store::{DeliveriesFilter, Page, PageRequest, RecordsFilter, Runs
 pub use messenger::{Channel, Messages, Messenger, NoMessenger, NotDelivered, Tried};
 pub use platform::{Platform, Settings};
 pub use providers::{
-    Advanced, Forwarded, ProviderCall, ProviderError, ProviderStatus, Providers, Remembered, Reporter, Told,
+    Advanced, Forwarded, ProviderCall, ProviderError, Providers, Remembered, Reporter, Told,
 };
 pub use services::{Looked, NoServices, Services};

@@ -3,24 +3,13 @@
 use std::sync::Arc;
 
 use guichet_admission::{Attempt, Call, Refusal};
-use guichet_contract::{Effect, Problem, RecordVerdict, Verb, code};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use guichet_contract::{Choice, Effect, Problem, RecordVerdict, Verb, code};
 use serde_json::{Map, Value};
 
 use crate::{perform_read, platform::Platform};
 
 /// At most so many choices are given.
 pub const CHOICES_MAX: usize = 500;
-
-/// One value that can be chosen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Choice {
-    /// What goes into the input.
-    pub value: Value,
-    /// What helps a person choose.
-    pub label: String,
-}
 
 /// The values that can be chosen for `member`, given what is known of the input so far.
 ///

@@ -133,6 +133,23 @@ pub(crate) fn join(findings: &[Finding]) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
+/// How many clashes of commands are told.
+const CLASHES_TOLD: usize = 3;
+
+/// Why these cannot be offered side by side; none when they can. Two providers of one kind clash in all they have, so that the
+/// first are told, and how many more there are.
+pub(crate) fn clash(actions: &[Arc<Action>]) -> Option<String> {
+    // Where they stand in the list of all says nothing to anybody.
+    let found: Vec<String> =
+        openapi::check_catalogue(actions).into_iter().map(|finding| finding.message).collect();
+    let told = found.iter().take(CLASHES_TOLD).cloned().collect::<Vec<_>>().join("; ");
+    match found.len() {
+        0 => None,
+        count if count <= CLASHES_TOLD => Some(told),
+        count => Some(format!("{told}; and {} more of this kind", count - CLASHES_TOLD)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

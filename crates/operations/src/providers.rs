@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use guichet_contract::{Action, Digest, Instance, Plan, Principal, Problem, RunId, Service, StepState, code};
+use guichet_contract::{Action, Plan, Principal, Problem, ProviderStatus, RunId, StepState, code};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -103,7 +103,7 @@ pub enum Remembered {
 /// Why a provider's answer is missing or is not a success.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ProviderError {
-    /// The call never left, or never arrived: surely nothing was done.
+    /// The call never left, never arrived, or was not taken: surely nothing was done.
     #[error("{0}")]
     NotSent(Problem),
     /// The call went out and its answer never came: nobody can say.
@@ -164,34 +164,6 @@ pub enum Told {
 pub trait Reporter: Send + Sync {
     /// Takes it; waits when the listener is slow.
     async fn tell(&self, told: Told);
-}
-
-/// How a provider stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ProviderStatus {
-    /// Its name.
-    pub name: String,
-    /// `ready`, `unreachable`, `refused` (its document), `resting` (circuit open), `absent` (no instance of one that
-    /// registers itself).
-    pub state: String,
-    /// How many operations it offers.
-    pub operations: usize,
-    /// Since when it is in this state.
-    pub since: Timestamp,
-    /// What is wrong.
-    pub problem: Option<String>,
-    /// What is odd in its document.
-    pub warnings: Vec<String>,
-    /// Operations, or scripts, that were left out, each with its place and the reason.
-    pub refused: Vec<String>,
-    /// Digest of its document.
-    pub document: Option<Digest>,
-    /// Who registers it, or added it; none of one that is configured.
-    pub owner: Option<String>,
-    /// How it is reached, when it was added.
-    pub service: Option<Service>,
-    /// The instances that are there, of one that registers itself.
-    pub instances: Vec<Instance>,
 }
 
 /// Whoever performs actions.

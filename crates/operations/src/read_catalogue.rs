@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use guichet_admission::{Call, Caller, Refusal, World};
-use guichet_contract::{Action, Catalogue, OfferedAction, Problem, RecordVerdict, Verb, code};
+use guichet_contract::{
+    Action, Catalogue, OfferedAction, Problem, ProviderStatus, RecordVerdict, Verb, code,
+};
 use guichet_rules::Prospect;
 use jiff::Timestamp;
 
-use crate::{platform::Platform, providers::ProviderStatus, who_am_i::look_around};
+use crate::{platform::Platform, who_am_i::look_around};
 
 /// As much of what a caller sent is recorded, characters.
 const SHOWN: usize = 200;

@@ -8,12 +8,12 @@ use std::{
 };
 
 use guichet_admission::{CompiledCatalogue, World};
-use guichet_contract::{Action, Catalogue, Digest, RecordVerdict, Surface, Verb, openapi};
+use guichet_contract::{Action, Catalogue, Digest, RecordVerdict, Surface, Verb};
 use guichet_rules::{Defaults, Policies, Registry};
 use serde_json::Value;
 
 use crate::{
-    offer::{Offer, join},
+    offer::{self, Offer},
     platform::Platform,
 };
 
@@ -86,12 +86,11 @@ pub fn build_world(sources: &Sources) -> Result<Built, Vec<String>> {
         // A command that another provider has already would make both unusable: the later one is left out.
         let before = actions.len();
         actions.extend(offer.actions.iter().map(Arc::clone));
-        let clashes = openapi::check_catalogue(&actions);
-        if clashes.is_empty() {
-            providers.insert(name.clone(), (offer.actions.len(), offer.odd.clone()));
-        } else {
-            refused.insert(name.clone(), join(&clashes));
+        if let Some(why) = offer::clash(&actions) {
+            refused.insert(name.clone(), format!("nothing of it is offered: {why}"));
             actions.truncate(before);
+        } else {
+            providers.insert(name.clone(), (offer.actions.len(), offer.odd.clone()));
         }
     }
     // A refused document offers nothing either.
@@ -180,5 +179,44 @@ pub async fn replace_users(platform: &Platform, users: guichet_identity::Users) 
     platform.door.identity().replace_users(users);
     if let Err(error) = platform.store.append_soon(record).await {
         tracing::error!(%error, "a reload of the users could not be recorded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_two_providers_with_one_command_the_later_is_refused_and_told_in_words() {
+        let document = |words: &[&str]| {
+            let get = |word: &&str| {
+                let operation = json!({"operationId": word, "responses": {}, "x-guichet": {"command": format!("topics {word}")}});
+                (format!("/{word}"), json!({"get": operation}))
+            };
+            let paths: serde_json::Map<String, Value> = words.iter().map(get).collect();
+            json!({"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": paths})
+        };
+        let documents = [
+            ("bus", document(&["list", "show", "make", "drop", "move"])),
+            ("kafka", document(&["list", "count"])),
+            ("stream", document(&["list", "show", "make", "drop", "move"])),
+            ("zoo", document(&["feed"])),
+        ];
+        let read = |(name, document): (&str, Value)| (name.to_owned(), Source::read(name, &document, true));
+        let sources = Sources { documents: documents.map(read).into(), ..Sources::default() };
+        let built = build_world(&sources).unwrap();
+        assert_eq!(built.providers.keys().collect::<Vec<_>>(), ["bus", "zoo"]);
+        assert_eq!(
+            built.refused["kafka"],
+            "nothing of it is offered: `topics list` is the command of `bus.list` and of `kafka.list`; choose another for one \
+             of them"
+        );
+        let of_stream = &built.refused["stream"];
+        assert!(
+            of_stream.contains("`stream.make`") && of_stream.ends_with("; and 2 more of this kind"),
+            "{of_stream}"
+        );
     }
 }

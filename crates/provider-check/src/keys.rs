@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -68,6 +68,8 @@ struct Served {
     body: Mutex<String>,
     asked: AtomicUsize,
     last: Mutex<Option<Timestamp>>,
+    /// Nobody is given them at the moment.
+    is_shut: AtomicBool,
     url: String,
     presence: Presence,
 }
@@ -97,6 +99,7 @@ impl KeyDesk {
             body: Mutex::new(published(&[&key])),
             asked: AtomicUsize::new(0),
             last: Mutex::new(None),
+            is_shut: AtomicBool::new(false),
             url: format!("http://{address}"),
             presence: Presence::new(),
         });
@@ -125,6 +128,11 @@ impl KeyDesk {
         *self.served.body.lock().unwrap_or_else(PoisonError::into_inner) = published(&[&current, &new]);
         *current = new;
         Ok(())
+    }
+
+    /// From now on nobody is given the keys, or all are again.
+    pub(crate) fn shut(&self, is_shut: bool) {
+        self.served.is_shut.store(is_shut, Ordering::SeqCst);
     }
 
     /// How often the keys were asked for.
@@ -175,19 +183,23 @@ async fn answer(served: Arc<Served>, request: Request<Incoming>) -> io::Result<R
         let hung_up = || io::Error::new(io::ErrorKind::ConnectionAborted, "as a case wants it");
         return served.presence.answer(heard, &served.url).ok_or_else(hung_up);
     }
-    let found = path == "/v1/keys";
-    let body = if found {
+    let (status, body) = if path == "/v1/keys" {
         let _ = served.asked.fetch_add(1, Ordering::SeqCst);
         *served.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(SystemClock.now());
-        served.body.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        if served.is_shut.load(Ordering::SeqCst) {
+            let detail = "the kit gives nobody its keys at the moment, as a case wants it";
+            let body = json!({"status": 503, "title": "There are no keys now", "detail": detail});
+            (StatusCode::SERVICE_UNAVAILABLE, body.to_string())
+        } else {
+            (StatusCode::OK, served.body.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        }
     } else {
         let detail = "the kit serves /v1/keys and /v1/providers alone";
-        json!({"status": 404, "title": "There is nothing here", "detail": detail}).to_string()
+        let body = json!({"status": 404, "title": "There is nothing here", "detail": detail});
+        (StatusCode::NOT_FOUND, body.to_string())
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
-    if !found {
-        *response.status_mut() = StatusCode::NOT_FOUND;
-    }
+    *response.status_mut() = status;
     let kind = hyper::header::HeaderValue::from_static("application/json");
     let _ = response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
     Ok(response)

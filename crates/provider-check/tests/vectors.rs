@@ -3,7 +3,7 @@
 
 use guichet_contract::{Digest, digest::canonical_json};
 use pasetors::{
-    keys::AsymmetricPublicKey,
+    keys::{AsymmetricPublicKey, AsymmetricSecretKey},
     paserk::{FormatAsPaserk as _, Id},
     token::{Public, UntrustedToken},
     version4::{PublicToken, V4},
@@ -42,6 +42,16 @@ fn the_token_of_the_page_holds() {
     let claims: Value = serde_json::from_str(trusted.payload()).unwrap();
     assert_eq!(claims, told["claims"]);
     assert_eq!(claims["input"], Digest::of_json(&told["input"]).as_str());
+    // A signature of this kind is the same each time: whoever has the seed comes to this very token.
+    let seed = told["seed"].as_str().unwrap();
+    let seed = (0..seed.len()).step_by(2).map(|at| u8::from_str_radix(&seed[at..at + 2], 16).unwrap());
+    let both: Vec<u8> = seed.chain(key.as_bytes().iter().copied()).collect();
+    let secret = AsymmetricSecretKey::<V4>::from(&both).unwrap();
+    let payload = trusted.payload().as_bytes();
+    let signed = PublicToken::sign(&secret, payload, Some(trusted.footer()), None).unwrap();
+    assert_eq!(signed, told["token"].as_str().unwrap());
+    let moment = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!((moment(&claims["nbf"])..moment(&claims["exp"])).contains(&moment(&told["at"])));
     let page = include_str!("../../../docs/provider-protocol.md");
     for quoted in [&told["public"], &told["kid"], &told["token"], &claims["input"]] {
         assert!(page.contains(quoted.as_str().unwrap()), "the page does not say {quoted}");

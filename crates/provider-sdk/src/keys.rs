@@ -58,10 +58,7 @@ impl Keys {
     /// The keys that the gateway at this URL publishes at `/v1/keys`. They are fetched at the first call,
     /// again when a token names an unknown key (at most every 10 s), and every 5 minutes.
     pub fn from_gateway(url: &str) -> Result<Self, KeyError> {
-        let base = reqwest::Url::parse(url)
-            .ok()
-            .filter(|base| matches!(base.scheme(), "http" | "https"))
-            .ok_or_else(|| KeyError::Gateway(url.to_owned()))?;
+        let base = gateway_at(url).map_err(KeyError::Gateway)?;
         let url = format!("{}/v1/keys", base.as_str().trim_end_matches('/'));
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(5))
@@ -110,6 +107,18 @@ impl Keys {
             Source::Anyone => Found::NoSuchKey,
         }
     }
+}
+
+/// The address of a gateway. `Err`: how what is none may be called; what stands before an `@` may be a password, which is not
+/// told, and such an address is not taken.
+pub(crate) fn gateway_at(address: &str) -> Result<reqwest::Url, String> {
+    let has_password = |url: &reqwest::Url| !url.username().is_empty() || url.password().is_some();
+    let is_one = |url: &reqwest::Url| {
+        matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base() && !has_password(url)
+    };
+    reqwest::Url::parse(address).ok().filter(is_one).ok_or_else(|| {
+        if address.contains('@') { "an address with an `@`".to_owned() } else { address.to_owned() }
+    })
 }
 
 /// Whether the host is this machine itself.

@@ -125,9 +125,9 @@ impl Verifier {
                 )));
             }
             Found::CannotAsk(why) => {
-                let mut problem =
-                    Problem::new(code::PROVIDER_FAILED, format!("the gateway's keys cannot be had: {why}"));
-                problem.status = 503;
+                // Another process may have them, and so may this one in a moment: surely nothing was done.
+                let problem =
+                    Problem::new(code::PROVIDER_BUSY, format!("the gateway's keys cannot be had: {why}"));
                 return Err(problem.next("try again when the provider can reach the gateway").into());
             }
         };
@@ -220,4 +220,65 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Box<Problem>> {
 /// A refusal of credentials, with its reason.
 pub(crate) fn denied(detail: impl Into<String>) -> Box<Problem> {
     Box::new(Problem::new(code::INVALID_CREDENTIALS, detail).next("call the action through the gateway"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use serde_json::Value;
+
+    use super::*;
+
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+        fn new_uuid(&self) -> uuid::Uuid {
+            uuid::Uuid::nil()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_token_of_the_page_is_believed_for_what_it_says_and_nothing_else() {
+        let all: Value = serde_json::from_str(include_str!("../../../sdks/vectors.json")).unwrap();
+        let told = &all["token"];
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let bearer = HeaderValue::try_from(format!("Bearer {}", text(&told["token"]))).unwrap();
+        let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, bearer)]);
+        let at: Timestamp = text(&told["at"]).parse().unwrap();
+        let check = async |provider: &str, operation: &str, at: Timestamp| {
+            let keys = Keys::fixed([text(&told["public"])]).unwrap();
+            Verifier::new(provider.to_owned(), keys, Arc::new(At(at))).check(&headers, operation).await
+        };
+        let said = &told["claims"];
+        let claims = check("greeter", "say-hello", at).await.unwrap();
+        let (principal, texts) = (claims.principal(), |name: &str| {
+            let listed = said[name].as_array().unwrap().iter();
+            listed.map(text).collect::<Vec<_>>()
+        });
+        assert_eq!((claims.iss.as_str(), claims.aud.as_str()), (text(&said["iss"]).as_str(), "greeter"));
+        assert_eq!((principal.name, principal.kind), (text(&said["sub"]), PrincipalKind::Person));
+        assert_eq!(principal.teams.into_iter().collect::<Vec<_>>(), texts("teams"));
+        assert_eq!(claims.approved_by, texts("approved_by"));
+        assert_eq!(claims.environment, text(&said["environment"]));
+        assert_eq!(
+            (claims.nbf.to_string(), claims.exp.to_string()),
+            (text(&said["nbf"]), text(&said["exp"]))
+        );
+        assert_eq!(claims.run, Some(text(&said["run"])));
+        assert_eq!(claims.input, Some(Digest::of_json(&told["input"])));
+        assert_eq!(claims.input.as_ref().map(Digest::as_str), said["input"].as_str());
+        let minutes = |count| at + SignedDuration::from_mins(count);
+        for (provider, operation, at) in [
+            ("other", "say-hello", at),
+            ("greeter", "say-goodbye", at),
+            ("greeter", "say-hello", minutes(1)),
+            ("greeter", "say-hello", minutes(-1)),
+        ] {
+            let problem = check(provider, operation, at).await.unwrap_err();
+            assert_eq!(problem.status, 401, "{provider} {operation} {at}: {problem:?}");
+        }
+    }
 }

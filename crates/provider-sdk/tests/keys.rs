@@ -110,7 +110,12 @@ async fn an_unknown_key_is_asked_for_but_not_too_often() {
     let call =
         async |key: &Key| router.clone().oneshot(key.request(clock.now())).await.unwrap().status().as_u16();
 
-    assert_eq!(call(&one).await, 503, "the gateway cannot be asked, which is no fault of the caller");
+    let answer = router.clone().oneshot(one.request(clock.now())).await.unwrap();
+    assert_eq!(answer.status(), 503, "the gateway cannot be asked, which is no fault of the caller");
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(told["code"], "provider-busy", "{told}");
     down.store(false, Ordering::SeqCst);
     assert_eq!(call(&one).await, 503);
     assert_eq!(asked.load(Ordering::SeqCst), 1, "asked a moment ago");
@@ -132,6 +137,16 @@ async fn an_unknown_key_is_asked_for_but_not_too_often() {
     assert_eq!(call(&one).await, 401, "a withdrawn key holds no longer");
     assert_eq!(call(&two).await, 200);
     serving.abort();
+}
+
+#[test]
+fn the_gateway_has_no_password_in_its_address_and_none_is_told() {
+    for address in ["https://ada:hunter2@gate.example", "ftp://ada:hunter2@gate.example", "ada:hunter2@gate"]
+    {
+        let why = Keys::from_gateway(address).err().unwrap().to_string();
+        assert!(why.contains("no URL of a gateway") && !why.contains("hunter2"), "{why}");
+    }
+    assert!(Keys::from_gateway("gate").err().unwrap().to_string().contains("`gate`"));
 }
 
 #[tokio::test]

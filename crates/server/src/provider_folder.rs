@@ -78,8 +78,8 @@ pub(crate) fn one(
     }
     if let (Some(kind), None) = (&raw.embedded, &raw.settings) {
         let why = format!(
-            "what is built in would read this file itself as its settings (`{stem}.toml` when nothing else is said): put it into a \
-             [[provider]] of guichet.toml"
+            "what is built in would read this file itself as its settings (`{stem}.toml` when nothing else is said): name \
+             them in `settings`, in another folder"
         );
         fault(kind.span().start, why);
     }

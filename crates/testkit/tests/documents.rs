@@ -58,6 +58,12 @@ fn kubernetes_in_swagger_2_0() {
     );
 }
 
+/// The largest that is known; it leads from everything to everything.
+#[test]
+fn microsoft_graph() {
+    all_of_it_is_usable("graph", (ARCHIVE.0, ARCHIVE.1, "api/microsoft.com/graph.json"), 11_422);
+}
+
 #[test]
 fn stripe() {
     all_of_it_is_usable("stripe", (ARCHIVE.0, ARCHIVE.1, "api/stripe.com.json"), 452);

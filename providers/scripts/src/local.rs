@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     output::{Output, Stream},
-    run_folder::RunFolder,
+    run_folder::{self, RunFolder},
     runner::{Ended, HowEnded, Job, NotRun, Runner, Tell},
     sandbox::{self, Sandbox},
     settings::{Settings, SettingsError},
@@ -57,16 +57,23 @@ impl LocalRunner {
     /// What is missing on it.
     pub(crate) fn new(settings: &Settings, sandbox: Sandbox) -> Result<Self, SettingsError> {
         let (starts, asked) = mpsc::channel::<Start>();
+        let work = settings.work.clone().unwrap_or_else(std::env::temp_dir);
+        let swept = work.clone();
         // The kernel ends a script when the thread that started it ends, so it must be one that lives as long as this. And while
         // it writes a program it starts none, so that no child holds the file open for writing when it is executed.
         std::thread::Builder::new()
             .name("script-starter".to_owned())
-            .spawn(move || asked.iter().for_each(|start| start()))
+            .spawn(move || {
+                run_folder::sweep(&swept);
+                for start in asked {
+                    start();
+                }
+            })
             .map_err(|error| SettingsError::Wrong(format!("no thread can be started: {error}")))?;
         Ok(Self {
             sandbox,
             path: settings.path.clone().unwrap_or_else(|| USUAL_PATH.to_owned()),
-            work: settings.work.clone().unwrap_or_else(std::env::temp_dir),
+            work,
             output_lines: settings.limits.output_lines,
             starts,
         })
@@ -327,6 +334,24 @@ mod tests {
         assert_eq!(ended.how, HowEnded::Stopped);
         assert!(!is_alive("88613") && !is_alive("188613"));
         assert_eq!(ended.lines, ["here"]);
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_starts_removes_what_one_that_was_killed_left() {
+        let work = tempfile::tempdir().unwrap();
+        let left = work.path().join("guichet-left");
+        fs::create_dir_all(left.join("home")).unwrap();
+        fs::write(left.join("owner.lock"), "").unwrap();
+        let text = format!("folder = '.'\nuser = 'nobody'\nwork = '{}'", work.path().display());
+        let settings = Settings::from_toml(&text, Path::new(".")).unwrap();
+        let sandbox = runner().sandbox;
+        let _runner = LocalRunner::new(&settings, sandbox).unwrap();
+        let gone = async {
+            while left.exists() {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(Duration::from_mins(1), gone).await.unwrap();
     }
 
     #[tokio::test]

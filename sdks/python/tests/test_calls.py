@@ -5,7 +5,7 @@ import unittest
 from dataclasses import dataclass
 from typing import Any
 
-from guichet_provider import ActionError, Context, Keys, Plan, Principal, Settings, provider
+from guichet_provider import ActionError, Context, Keys, Mistakes, Plan, Principal, Settings, provider
 from guichet_provider.bench import Bench
 
 
@@ -65,6 +65,25 @@ class Calls(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(ActionError) as twice:
             await bench.plan("stop", {"identifier": "a", "pid": 13})
         self.assertIn("more than one fact called `user`", twice.exception.detail)
+
+    async def test_another_document_is_offered_while_it_runs(self) -> None:
+        bench = self.shop.bench()
+        tag = bench.app.etag
+        under_way = asyncio.ensure_future(bench.send("stop", {"identifier": "slow", "pid": 7}))
+        while not bench.app._tasks:
+            await asyncio.sleep(0)
+        with self.assertRaises(Mistakes):
+            bench.app.renew(provider("shop").action("Wrong", self.shop.look).done())
+        with self.assertRaisesRegex(ValueError, "not `other`"):
+            bench.app.renew(provider("other").action("look", self.shop.look).done())
+        self.assertEqual(bench.app.etag, tag)
+        bench.provider = provider("shop").action("see", self.shop.look).route("GET", "/see/{identifier}").done()
+        bench.app.renew(bench.provider)
+        self.assertEqual((await under_way).result()["pid"], 7)
+        seen = await bench.send("see", {"identifier": "a", "pid": 7})
+        self.assertEqual(seen.result(), ["a", 7, False])
+        self.assertNotEqual(bench.app.etag, tag)
+        self.assertEqual(seen.headers["guichet-document"], bench.app.etag)
 
     async def test_the_same_key_is_done_once(self) -> None:
         bench = self.shop.bench()

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Base64Bytes, BaseModel, Field
 
-from guichet_provider import Action, Context, Mistakes, Plan, from_, owner, provider, table, team
+from guichet_provider import Action, ActionError, Context, Mistakes, Plan, from_, owner, provider, table, team
+from guichet_provider.schema import Reader, to_json
 
 
 class Size(Enum):
@@ -25,6 +26,18 @@ class Pause:
 
 class Queues(BaseModel):
     queues: list[str]
+
+
+@dataclass
+class Blob:
+    data: Base64Bytes
+    parts: list[Base64Bytes]
+    line: bytes
+    sign: Base64Bytes | None = None
+
+
+def keep_blob(ctx: Context, blob: Blob) -> Blob:
+    return blob
 
 
 async def pause(ctx: Context, pause: Pause) -> None:
@@ -99,6 +112,23 @@ class Declarations(unittest.TestCase):
         stop.__annotations__["input"] = Input
         action(stop)
         self.assertEqual((action.flat_name("timeout"), action.flat_name("name")), ("body_timeout", "name"))
+
+    def test_bytes_are_texts_in_base64(self) -> None:
+        keep = provider("keeper").action("keep", keep_blob)
+        body = keep.document()["paths"]["/actions/keep"]["post"]["requestBody"]["content"]["application/json"]
+        members = body["schema"]["properties"]
+        base64 = {"type": "string", "contentEncoding": "base64"}
+        self.assertEqual(members["data"], base64)
+        self.assertEqual(members["parts"]["items"], base64)
+        self.assertEqual(members["sign"], {**base64, "type": ["string", "null"], "default": None})
+        self.assertEqual(members["line"], {"type": "string"})
+        told = {"data": "aGkA/w==", "parts": ["aGk=", ""], "line": "hi \u00e4"}
+        blob = Reader(Blob, set(members)).read(told)
+        self.assertEqual((blob.data, blob.parts, blob.sign, blob.line), (b"hi\0\xff", [b"hi", b""], None, "hi ä".encode()))
+        self.assertEqual(to_json(Blob, blob), {**told, "sign": None})
+        with self.assertRaises(ActionError) as wrong:
+            Reader(Blob, set(members)).read({**told, "data": "a"})
+        self.assertEqual(wrong.exception.problem["errors"][0]["pointer"], "/data")
 
     def test_what_is_wrong_is_told(self) -> None:
         for declare, told in (

@@ -144,7 +144,7 @@ class Registering(unittest.IsolatedAsyncioTestCase):
             kept = Registration(f"{gateway.url}/prefix/", file, f"{OWN}/guichet/")
             kept.lease_seconds = 1  # Pauses of a third of a second.
             with self.assertLogs("guichet_provider", "INFO") as log:
-                keeping = asyncio.create_task(kept.keep("shop", '"etag"', lambda: True))
+                keeping = asyncio.create_task(kept.keep("shop", lambda: '"etag"', lambda: True))
                 await gateway.heard(1)
                 file.write_text("secret-two\n")
                 await gateway.heard(6)
@@ -204,7 +204,7 @@ class Registering(unittest.IsolatedAsyncioTestCase):
             mock.patch.object(registration, "LISTENS", (0.1, 0.01)),
             self.assertLogs("guichet_provider", "INFO"),
         ):
-            keeping = asyncio.create_task(Registration(gateway.url, "t", "http://own..example").keep("shop", "etag"))
+            keeping = asyncio.create_task(Registration(gateway.url, "t", "http://own..example").keep("shop", lambda: "etag"))
             await gateway.heard(1)
             await asyncio.sleep(0.05)
             keeping.cancel()
@@ -218,7 +218,7 @@ class Registering(unittest.IsolatedAsyncioTestCase):
                 return b"{}"
 
             with mock.patch.object(asyncio, "to_thread", answered), self.subTest(turns):
-                keeping = asyncio.create_task(Registration("https://gate", "t", OWN).keep("shop", "etag", lambda: True))
+                keeping = asyncio.create_task(Registration("https://gate", "t", OWN).keep("shop", lambda: "etag", lambda: True))
                 await asyncio.sleep(0.25)
                 answers.set()
                 for _ in range(turns):

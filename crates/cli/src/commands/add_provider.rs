@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use clap::ArgMatches;
-use guichet_client::{Addition, NewService};
+use guichet_client::NewService;
+use guichet_contract::{Addition, Became, Usable};
 use serde_json::json;
 
 use crate::{
@@ -40,18 +41,18 @@ pub(super) fn add(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
             let looked = client.add_provider(name, &service, true).await?;
             draw(&looked, printer);
             let at = plain(&looked.url);
-            let question = match looked.became.as_str() {
-                "replaced" => format!("Replace the provider {} by this, at {at}?", plain(name)),
+            let question = match looked.became {
+                Became::Replaced => format!("Replace the provider {} by this, at {at}?", plain(name)),
                 _ => format!("Add it as {}, at {at}?", plain(name)),
             };
-            if looked.became != "unchanged" && !prompt::confirm(&question)? {
+            if looked.became != Became::Unchanged && !prompt::confirm(&question)? {
                 printer.outcome(Exit::Cancelled, "nothing was added");
                 return Ok(Exit::Cancelled);
             }
         }
         let added = client.add_provider(name, &service, dry_run).await?;
         let at = plain(&added.url);
-        let line = format!("{}: {} at {at}", plain(&added.became), plain(&added.provider));
+        let line = format!("{}: {} at {at}", added.became.as_str(), plain(&added.provider));
         if asks {
             printer.done(&added, &line);
         } else {
@@ -59,7 +60,7 @@ pub(super) fn add(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
             let line = if dry_run { format!("nothing was added; it would be {line}") } else { line };
             printer.note(&line);
         }
-        if !dry_run && added.became == "added" {
+        if !dry_run && added.became == Became::Added {
             printer.note("nothing of it is allowed until a policy permits it");
         }
         Ok(Exit::Done)
@@ -68,7 +69,7 @@ pub(super) fn add(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Ex
 
 /// What is usable, and what is not and why.
 fn draw(addition: &Addition, printer: &Printer) {
-    let row = |usable: &guichet_client::Usable| {
+    let row = |usable: &Usable| {
         Row::from_iter([
             ("command".to_owned(), json!(usable.command.join(" "))),
             ("effect".to_owned(), json!(usable.effect)),

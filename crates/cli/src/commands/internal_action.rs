@@ -17,10 +17,7 @@ use crate::{
     commands::{Cx, perform, refresh_catalogue, subcommand, text},
     exit::Exit,
     failure::Failure,
-    printer::{
-        Printer, Row,
-        text::{moment, plain},
-    },
+    printer::{Printer, Row, text::moment},
 };
 
 pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
@@ -71,9 +68,7 @@ fn absent(cx: &Cx, printer: &Printer) -> BTreeMap<String, String> {
     let asked = cx.online(printer, async |client| {
         for provider in client.list_providers().await? {
             if provider.state == "absent" {
-                let since = provider.since.unwrap_or_default();
-                let since = since.parse().map_or_else(|_| plain(&since), moment);
-                absent.insert(provider.name, since);
+                absent.insert(provider.name, moment(provider.since));
             }
         }
         Ok(Exit::Done)

@@ -1,6 +1,7 @@
 //! `guichet providers …`: services that perform the actions, how they are, adding one, and freeing the name of one that is gone.
 
 use clap::ArgMatches;
+use guichet_contract::ProviderStatus;
 use serde_json::json;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     printer::{
         Printer, Row,
         card::Card,
-        text::{cell, moment, plain},
+        text::{moment, plain},
     },
     prompt,
 };
@@ -40,18 +41,6 @@ fn remove(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
     })
 }
 
-fn problem_of(provider: &guichet_client::ProviderStatus) -> Option<String> {
-    provider.problem.as_ref().map(|problem| match problem.get("detail") {
-        Some(detail) => cell(detail),
-        None => cell(problem),
-    })
-}
-
-fn since_of(provider: &guichet_client::ProviderStatus) -> Option<String> {
-    let since = provider.since.as_deref();
-    since.map(|text| text.parse().map_or_else(|_| text.to_owned(), moment))
-}
-
 fn describe(cx: &Cx, name: &str, printer: &Printer) -> Result<Exit, Failure> {
     cx.online(printer, async |client| {
         let provider = client.read_provider(name).await?;
@@ -60,14 +49,14 @@ fn describe(cx: &Cx, name: &str, printer: &Printer) -> Result<Exit, Failure> {
     })
 }
 
-fn card(provider: &guichet_client::ProviderStatus) -> Card {
+fn card(provider: &ProviderStatus) -> Card {
     let mut card = Card::default()
         .with("Provider", provider.name.clone())
         .with("State", provider.state.clone())
-        .maybe("Since", since_of(provider))
-        .maybe("Problem", problem_of(provider))
-        .with("Operations", cell(&provider.operations))
-        .maybe("Document", provider.document.clone())
+        .with("Since", moment(provider.since))
+        .maybe("Problem", provider.problem.clone())
+        .with("Operations", provider.operations.to_string())
+        .maybe("Document", provider.document.as_ref().map(ToString::to_string))
         .maybe("Owner", provider.owner.clone());
     if let Some(service) = &provider.service {
         card = card
@@ -77,35 +66,35 @@ fn card(provider: &guichet_client::ProviderStatus) -> Card {
             .maybe("Overlay", service.overlay.as_ref().map(|text| format!("{} bytes", text.len())));
     }
     for instance in &provider.instances {
-        let said = |member: &str| instance.get(member).map(cell).unwrap_or_default();
-        card = card.with("Instance", format!("{} at {}, until {}", said("id"), said("url"), said("until")));
+        card =
+            card.with("Instance", format!("{} at {}, until {}", instance.id, instance.url, instance.until));
     }
     for refused in &provider.refused {
         card = card.with("Left out", refused.clone());
     }
     // What was left out is among the warnings too.
-    let warnings = provider.warnings.iter().map(cell).filter(|told| !provider.refused.contains(told));
-    warnings.fold(card, |card, warning| card.with("Warning", warning))
+    let warnings = provider.warnings.iter().filter(|told| !provider.refused.contains(told));
+    warnings.fold(card, |card, warning| card.with("Warning", warning.clone()))
 }
 
 fn list(cx: &Cx, printer: &Printer) -> Result<Exit, Failure> {
     cx.online(printer, async |client| {
         let providers = client.list_providers().await?;
-        let row = |provider: &guichet_client::ProviderStatus| {
+        let row = |provider: &ProviderStatus| {
             let registers = provider.owner.is_some() && provider.service.is_none();
             let instances = registers.then_some(provider.instances.len());
             Row::from_iter([
                 ("name".to_owned(), json!(provider.name)),
                 ("state".to_owned(), json!(provider.state)),
-                ("operations".to_owned(), provider.operations.clone()),
-                ("since".to_owned(), json!(since_of(provider))),
+                ("operations".to_owned(), json!(provider.operations)),
+                ("since".to_owned(), json!(moment(provider.since))),
                 ("instances".to_owned(), json!(instances)),
                 ("left out".to_owned(), json!(provider.refused.len())),
                 (
                     "warnings".to_owned(),
                     json!(provider.warnings.len().saturating_sub(provider.refused.len())),
                 ),
-                ("problem".to_owned(), json!(problem_of(provider))),
+                ("problem".to_owned(), json!(provider.problem)),
             ])
         };
         printer.list(&providers, &providers.iter().map(row).collect::<Vec<_>>(), "no providers");

@@ -25,7 +25,7 @@ fn demo() -> Value {
 
 fn kafka() -> Value {
     json!({"name": "kafka", "state": "unreachable", "operations": 0, "since": "2026-11-21T08:00:00Z",
-        "problem": {"detail": "connection refused"}, "warnings": ["no title"]})
+        "problem": "connection refused", "warnings": ["no title"]})
 }
 
 fn mail() -> Value {

@@ -134,9 +134,9 @@ fn too_deep(document: &Value) -> Option<String> {
             return Some(Vec::new());
         }
         let (mut way, token) = match value {
-            Value::Object(members) => {
-                members.iter().find_map(|(name, member)| Some((look(member, depth + 1)?, escape(name))))?
-            }
+            Value::Object(members) => members
+                .iter()
+                .find_map(|(name, member)| Some((look(member, depth + 1)?, escape(name).into_owned())))?,
             Value::Array(items) => items
                 .iter()
                 .enumerate()

@@ -109,9 +109,15 @@ pub(super) fn input(
             content_type: member.content_type,
         });
     }
-    let mut input = json!({
-        "type": "object", "properties": properties, "required": required, "additionalProperties": false,
-    });
+    // Put together by hand: `json!` would copy all of it.
+    let members = [
+        ("type", json!("object")),
+        ("properties", Value::Object(properties)),
+        ("required", json!(required)),
+        ("additionalProperties", Value::Bool(false)),
+    ];
+    let mut input =
+        Value::Object(members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect());
     if !needed_with_body.is_empty() {
         // An optional body: nothing of it, or all that it requires.
         let each: Map<String, Value> =

@@ -1,5 +1,7 @@
 //! A value of the document together with where it stands, so that every finding can name its place.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// A value and the JSON pointer to it.
@@ -22,9 +24,11 @@ impl<'a> At<'a> {
     /// All members; none when this is no object.
     pub(super) fn members(&self) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
         let pointer = self.pointer.clone();
-        self.value.as_object().into_iter().flatten().map(move |(name, value)| {
-            (name.as_str(), Self::new(value, format!("{pointer}/{}", escape(name))))
-        })
+        self.value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(move |(name, value)| (name.as_str(), Self::new(value, below(&pointer, name))))
     }
 
     /// All items; none when this is no array.
@@ -40,13 +44,22 @@ impl<'a> At<'a> {
 
     /// The pointer to the member of this name, whether it exists or not.
     pub(super) fn below(&self, name: &str) -> String {
-        format!("{}/{}", self.pointer, escape(name))
+        below(&self.pointer, name)
     }
 }
 
+fn below(pointer: &str, name: &str) -> String {
+    let token = escape(name);
+    let mut below = String::with_capacity(pointer.len() + 1 + token.len());
+    below.push_str(pointer);
+    below.push('/');
+    below.push_str(&token);
+    below
+}
+
 /// One token of a JSON pointer.
-pub(super) fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
+pub(super) fn escape(token: &str) -> Cow<'_, str> {
+    if token.contains(['~', '/']) { token.replace('~', "~0").replace('/', "~1").into() } else { token.into() }
 }
 
 /// Whether a text is a JSON pointer: empty, or `/` before each token and `~` only as `~0` or `~1`.

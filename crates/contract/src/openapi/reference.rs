@@ -77,6 +77,9 @@ fn local_pointer(reference: &str) -> Result<String, String> {
 
 /// A pointer in a URI fragment may be percent-encoded (RFC 6901 §6).
 fn percent_decoded(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

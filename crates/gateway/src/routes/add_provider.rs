@@ -7,7 +7,8 @@ use axum::{
     extract::{Path, State},
     routing::put,
 };
-use guichet_operations::add_provider::{self, Addition, Wanted};
+use guichet_contract::Addition;
+use guichet_operations::add_provider::{self, Wanted};
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -7,7 +7,8 @@ use axum::{
     extract::{Path, State},
     routing::post,
 };
-use guichet_operations::list_options::{self, Choice};
+use guichet_contract::Choice;
+use guichet_operations::list_options;
 use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;

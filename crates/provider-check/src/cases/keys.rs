@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guichet_contract::{Clock as _, SystemClock};
+use guichet_contract::{Clock as _, SystemClock, code};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Ended;
@@ -37,12 +37,32 @@ pub(super) async fn asked_seldom(kit: &Kit) -> Ended {
     ))
 }
 
-pub(super) async fn turned(kit: &Kit) -> Ended {
+/// Waits until a provider that meets an unknown key has to ask again.
+async fn until_it_asks(kit: &Kit) -> Result<(), Not> {
     let last = last_asked(kit).await?;
     // It was asked a moment ago, and need not be asked again before 10 s are over.
     let free = last.saturating_add(ASKS_AFTER + SignedDuration::from_millis(500)).unwrap_or(last);
     let wait = free.duration_since(SystemClock.now());
     tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+    Ok(())
+}
+
+pub(super) async fn not_there(kit: &Kit) -> Ended {
+    let call = kit.harmless()?.signed_by(Signer::Stranger);
+    until_it_asks(kit).await?;
+    kit.desk.shut(true);
+    let answer = call.send().await;
+    kit.desk.shut(false);
+    let answer = answer?;
+    let told = answer.problem(&[503], "nobody knows whose call it is, and nothing was done")?;
+    if told.get("code").is_some_and(|code| code == code::PROVIDER_BUSY) {
+        return Ok(());
+    }
+    Err(answer.not("`code`: `provider-busy`"))
+}
+
+pub(super) async fn turned(kit: &Kit) -> Ended {
+    until_it_asks(kit).await?;
     let before = kit.desk.asked();
     kit.desk.turn().map_err(|error| Not::Skipped(error.to_string()))?;
     let call = kit.harmless()?;

@@ -235,6 +235,9 @@ cases! {
             "the token would go to whoever the answer names";
     }
     "A call" {
+        "keys-not-there", keys::not_there,
+            "a token of an unknown key while the keys cannot be had is 503 `provider-busy`, as a problem",
+            "the gateway tries another instance, and then the run again; a 401 or another problem would end it";
         "keys-turned", keys::turned, "a token of a key that is newly published is believed at once", "gateways turn their keys";
     }
     "The provider's process" {

@@ -370,6 +370,8 @@ actions: [{{target: \"$.paths['/mails'].get\", update: {{x-guichet: {{command: {
     let taken = json!({"openapi": format!("{url}/openapi.json"), "overlay": overlay});
     let clash = add(&dana, "mail", "", taken).await;
     assert_eq!(clash.code(), "document-refused", "{}", clash.body);
+    let told = clash.body["detail"].as_str().unwrap();
+    assert!(told.starts_with(&format!("`{}` is the command of `things.", words.join(" "))), "{told}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!((names(&dana).await, mail.sent.load(SeqCst)), (vec!["things".to_owned()], 0));
     stop.cancel();

@@ -2,8 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot begin or go on has failed")]
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
+use axum::{
+    Json, Router,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse as _,
+    routing::{get, post},
+};
 use guichet_testkit::{Bench, Builder, Effects, Mortal, bench::Person, patience::until};
 use serde_json::json;
 
@@ -107,4 +119,32 @@ async fn what_stands_in_the_queue_again_can_be_cancelled() {
     site.comes_back().await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(site.builder.attempts(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_did_not_take_a_call_gets_it_again() {
+    let document = json!({"openapi": "3.1.0", "info": {"title": "Busy", "version": "1"}, "paths": {"/act": {"post": {
+        "operationId": "act", "responses": {"200": {"description": "done"}}, "x-guichet": {"command": "busy act"}}}}});
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let act = move || async move {
+        if counted.fetch_add(1, Ordering::SeqCst) < 2 {
+            let problem =
+                json!({"status": 503, "code": "provider-busy", "detail": "the gateway's keys cannot be had"});
+            let kind = [(CONTENT_TYPE, "application/problem+json")];
+            return (StatusCode::SERVICE_UNAVAILABLE, kind, problem.to_string()).into_response();
+        }
+        Json(json!({"acted": true})).into_response()
+    };
+    let router = Router::new()
+        .route("/openapi.json", get(move || async move { Json(document) }))
+        .route("/act", post(act));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let url = guichet_testkit::bench::serve(router, &stop).await.unwrap();
+    let bench = setup(&Effects::default()).provider_at("busy", &url).start().await.unwrap();
+    let dana = bench.sign_in("dana").await.unwrap();
+    let run = dana.submit("busy.act", json!({})).await.unwrap();
+    let run = dana.end_of(run.body["id"].as_str().unwrap()).await.unwrap();
+    assert_eq!((&run["state"], calls.load(Ordering::SeqCst)), (&json!("succeeded"), 3), "{run}");
+    stop.cancel();
 }

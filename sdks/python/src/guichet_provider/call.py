@@ -52,6 +52,27 @@ class _Ready:
 
 
 @dataclass
+class _Offered:
+    """What a provider declares, ready to answer: replaced as a whole when it is renewed."""
+
+    document: bytes
+    etag: str
+    coerce: Coerce
+    ready: list[_Ready]
+
+    @classmethod
+    def by(cls, provider: "Provider") -> "_Offered":
+        mistakes = document.mistakes(provider)
+        if mistakes:
+            raise Mistakes(mistakes)
+        text = canonical.dumps(document.of(provider)).encode()
+        ready = [_prepare(action) for action in provider.actions]
+        # A part that is written out goes before one that a member fills.
+        ready.sort(key=lambda ready: sum("{" in part for part in ready.segments))
+        return cls(text, f'"{canonical.digest_of_bytes(text)}"', Coerce(provider.definitions), ready)
+
+
+@dataclass
 class _Work:
     ready: _Ready
     claims: Claims
@@ -66,21 +87,14 @@ class App:
     """A provider that is ready to answer: an ASGI application, to be served or mounted."""
 
     def __init__(self, provider: "Provider", keys: Keys, registration: Registration | None = None) -> None:
-        mistakes = document.mistakes(provider)
-        if mistakes:
-            raise Mistakes(mistakes)
+        self._offered = _Offered.by(provider)
         self.provider = provider
         #: How it registers itself; ``None`` when it stands in the gateway's configuration.
         self.registration = registration
         #: Whether the program takes connections; where nobody says so, it is tried.
         self.listens: Callable[[], bool] | None = None
-        self._document = canonical.dumps(document.of(provider)).encode()
-        #: The ETag of the document.
-        self.etag = f'"{canonical.digest_of_bytes(self._document)}"'
         self._verifier = Verifier(provider.name, keys, provider.clock)
-        self._coerce = Coerce(provider.definitions)
         self._replay: Replay = Replay(provider.clock)
-        self._ready = [_prepare(action) for action in provider.actions]
         self._tasks: set[asyncio.Task[None]] = set()
         # A plain function may block: each has a thread of its own.
         self._threads = ThreadPoolExecutor(provider.most_calls, thread_name_prefix="guichet")
@@ -100,6 +114,22 @@ class App:
             await exchange.reply(problem_reply(error.problem))
         except Gone:
             pass
+
+    @property
+    def etag(self) -> str:
+        """The ETag of the document."""
+        return self._offered.etag
+
+    def renew(self, provider: "Provider") -> None:
+        """Offers from now on what another provider of the same name declares.
+
+        Calls under way go on as they were begun, and the memory of changes stays; the next answer tells the gateway that the
+        document is another. How many calls are performed at once stays as it was. Raises `Mistakes` in its declarations, and
+        ``ValueError`` for another name; then what was offered stays.
+        """
+        if provider.name != self.provider.name:
+            raise ValueError(f"the provider is called `{self.provider.name}` as long as it runs, not `{provider.name}`")
+        self._offered = _Offered.by(provider)
 
     def stop(self) -> None:
         """Resumable actions are put away after their present step from now on: another process goes on."""
@@ -139,15 +169,18 @@ class App:
             await exchange.reply(Reply(200, "text/plain", b"ok\n", {}))
         elif where == ("GET", "/openapi.json"):
             known = [tag.strip().removeprefix("W/") for tag in ",".join(exchange.all("if-none-match")).split(",")]
-            fresh = "*" in known or self.etag in known
-            reply = Reply(304, "", b"", {}) if fresh else Reply(200, "application/json", self._document, {})
-            reply.headers["etag"] = self.etag
+            offered = self._offered
+            fresh = "*" in known or offered.etag in known
+            reply = Reply(304, "", b"", {}) if fresh else Reply(200, "application/json", offered.document, {})
+            reply.headers["etag"] = offered.etag
             await exchange.reply(reply)
         else:
             await self._call(exchange)
 
     async def _call(self, exchange: Exchange) -> None:
-        ready, members = self._find(exchange)
+        # To the end of the call, whatever is offered meanwhile.
+        offered = self._offered
+        ready, members = _find(offered, exchange)
         action = ready.action
         mode = _mode(action, exchange.one("guichet-mode"))
         key = exchange.one("idempotency-key")
@@ -159,7 +192,7 @@ class App:
         if exchange.wrong_query:
             raise ActionError.of("bad-request", "the query cannot be read: it is no UTF-8")
         value, journal = _apart(action, body) if handed else (_json(body), {})
-        flat, digest = self._gather(ready, members, exchange.query, value)
+        flat, digest = _gather(offered.coerce, ready, members, exchange.query, value)
         if mode != "read":
             _belongs(claims, mode, key, digest)
             if claims.journal != (canonical.digest(journal) if handed else None):
@@ -184,46 +217,6 @@ class App:
             await self._change(work, key, digest, journal, exchange.one("guichet-cancel") is not None, exchange)
         else:
             await exchange.reply(self._remembered(work, key, digest, mode == "cancel"))
-
-    def _find(self, exchange: Exchange) -> tuple[_Ready, dict[str, str]]:
-        others: list[str] = []
-        parts = exchange.raw_path.split("/")
-        # A part that is written out goes before one that a member fills.
-        for ready in sorted(self._ready, key=lambda ready: sum("{" in part for part in ready.segments)):
-            members = _match(ready.segments, parts)
-            if members is None:
-                continue
-            if ready.action.method_and_path[0] == exchange.method:
-                return ready, members
-            others.append(ready.action.method_and_path[0])
-        if others:
-            error = ActionError.of("method-not-allowed", f"{exchange.path} is not offered with {exchange.method}")
-            exchange.more["allow"] = ", ".join(others)
-            raise error
-        raise ActionError.of("not-found", f"the provider has no operation at {exchange.path}")
-
-    def _gather(
-        self, ready: _Ready, members: dict[str, str], query: list[tuple[str, str]], value: Any
-    ) -> tuple[dict[str, Any], str]:
-        """The flat input with our names, and its digest with the gateway's."""
-        flat: dict[str, Any] = {}
-        if ready.has_body and value is not None:
-            if not isinstance(value, dict):
-                raise ActionError.of("invalid-input", "the body is not a JSON object")
-            for name in value:
-                if ready.places.get(name, "body") != "body":
-                    raise ActionError.invalid(f"/{name}", "it belongs in the path or query, not in the body")
-            flat.update(value)
-        for name, text in members.items():
-            flat[name] = self._coerce.text(ready.schemas[name], text)
-        for name, _ in query:
-            if ready.places.get(name) != "query":
-                raise ActionError.invalid(f"/{name}", "there is no such member in the query")
-            if name not in flat:
-                texts = [text for other, text in query if other == name]
-                flat[name] = self._coerce.texts(ready.schemas[name], texts)
-        named = {ready.renamed.get(name, name): value for name, value in flat.items()}
-        return flat, canonical.digest(named)
 
     async def _change(
         self, work: _Work, key: str, digest: str, journal: dict[str, Any], cancelled: bool, exchange: Exchange
@@ -407,6 +400,47 @@ class App:
             if story.end is not None:
                 known = {"known": True, "outcome": story.end.outcome()}
         return reply_of(Answer("done", known))
+
+
+def _find(offered: _Offered, exchange: Exchange) -> tuple[_Ready, dict[str, str]]:
+    others: list[str] = []
+    parts = exchange.raw_path.split("/")
+    for ready in offered.ready:
+        members = _match(ready.segments, parts)
+        if members is None:
+            continue
+        if ready.action.method_and_path[0] == exchange.method:
+            return ready, members
+        others.append(ready.action.method_and_path[0])
+    if others:
+        error = ActionError.of("method-not-allowed", f"{exchange.path} is not offered with {exchange.method}")
+        exchange.more["allow"] = ", ".join(others)
+        raise error
+    raise ActionError.of("not-found", f"the provider has no operation at {exchange.path}")
+
+
+def _gather(
+    coerce: Coerce, ready: _Ready, members: dict[str, str], query: list[tuple[str, str]], value: Any
+) -> tuple[dict[str, Any], str]:
+    """The flat input with our names, and its digest with the gateway's."""
+    flat: dict[str, Any] = {}
+    if ready.has_body and value is not None:
+        if not isinstance(value, dict):
+            raise ActionError.of("invalid-input", "the body is not a JSON object")
+        for name in value:
+            if ready.places.get(name, "body") != "body":
+                raise ActionError.invalid(f"/{name}", "it belongs in the path or query, not in the body")
+        flat.update(value)
+    for name, text in members.items():
+        flat[name] = coerce.text(ready.schemas[name], text)
+    for name, _ in query:
+        if ready.places.get(name) != "query":
+            raise ActionError.invalid(f"/{name}", "there is no such member in the query")
+        if name not in flat:
+            texts = [text for other, text in query if other == name]
+            flat[name] = coerce.texts(ready.schemas[name], texts)
+    named = {ready.renamed.get(name, name): value for name, value in flat.items()}
+    return flat, canonical.digest(named)
 
 
 def _prepare(action: Action) -> _Ready:

@@ -45,7 +45,7 @@ class _There:
         self._app = app
         self._registration = registration
         self._loop = asyncio.get_running_loop()
-        self._keeping = self._loop.create_task(registration.keep(app.provider.name, app.etag, app.listens))
+        self._keeping = self._loop.create_task(registration.keep(app.provider.name, lambda: app.etag, app.listens))
         self._keeping.add_done_callback(_ended)
         self._leaving: asyncio.Task[None] | None = None
         self._handed_on = False

@@ -102,7 +102,7 @@ class Registration:
     def __repr__(self) -> str:
         return f"Registration(gateway={self.gateway!r}, url={self.url!r}, instance={self.instance!r})"
 
-    async def keep(self, provider: str, document: str, listens: Callable[[], bool] | None = None) -> None:
+    async def keep(self, provider: str, document: Callable[[], str], listens: Callable[[], bool] | None = None) -> None:
         """Registers, and says so again, until this task is cancelled: that ``provider`` serves the document of this ETag.
 
         Not before ``listens`` says that the program takes connections; without it, that is tried.
@@ -111,7 +111,7 @@ class Registration:
         failures = 0
         while True:
             try:
-                lease = await self._say(provider, document)
+                lease = await self._say(provider, document())
             except _NotTaken as error:
                 failures += 1
                 self._tell(provider, error)

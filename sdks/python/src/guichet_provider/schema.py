@@ -19,10 +19,14 @@ _DEEPEST = 32
 
 
 class _Plain(GenerateJsonSchema):
-    """Without titles: the gateway has names enough."""
+    """Without titles: the gateway has names enough. Bytes are what they are on the wire."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def bytes_schema(self, schema: Any) -> Schema:
+        # Bare bytes are a text in UTF-8 here; `format: binary` would say that they are anything.
+        return {name: said for name, said in super().bytes_schema(schema).items() if name != "format"}
 
 
 def handler_types(function: Callable[..., Any]) -> tuple[Any, Any]:
@@ -98,6 +102,9 @@ def _flat_null(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     schema = {name: _flat_null(value) for name, value in schema.items()}
+    if schema.get("type") == "string" and schema.get("format") in ("base64", "base64url"):
+        # What pydantic calls a format, JSON Schema calls an encoding.
+        schema["contentEncoding"] = schema.pop("format")
     branches = schema.get("anyOf")
     if isinstance(branches, list) and len(branches) == 2 and branches[1] == {"type": "null"}:
         first = branches[0]

@@ -69,8 +69,8 @@ class Verifier:
         try:
             key = await self._keys.find(kid)
         except CannotAsk as why:
-            problem = ActionError.of("provider-failed", f"the gateway's keys cannot be had: {why}")
-            problem.problem["status"] = 503
+            # Another process may have them, and so may this one in a moment: surely nothing was done.
+            problem = ActionError.of("provider-busy", f"the gateway's keys cannot be had: {why}")
             raise problem.next("try again when the provider can reach the gateway") from None
         if key is None:
             raise denied(f"the token was signed with key `{kid[:80]}`, which is not the gateway's")

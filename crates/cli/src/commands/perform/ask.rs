@@ -1,6 +1,6 @@
 //! Values that are required and were not typed: asked for on a terminal, told as an error elsewhere.
 
-use guichet_client::{Client, OptionItem};
+use guichet_client::Client;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -129,7 +129,7 @@ async fn value(
     }
 }
 
-fn choice(item: OptionItem) -> Choice {
+fn choice(item: guichet_contract::Choice) -> Choice {
     let value = cell(&item.value);
     let label = plain(&item.label);
     let label = match label.as_str() {
