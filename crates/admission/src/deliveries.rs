@@ -1,4 +1,4 @@
-//! Who may see what became of notices, and who may have one sent once more.
+//! Who may see what became of notices, who may have one sent once more, and who may try a channel.
 
 use guichet_contract::{RecordVerdict, Verb};
 use guichet_identity::Scope;
@@ -13,7 +13,7 @@ use crate::{
 const DELIVERIES: &str = "guichet/deliveries";
 
 impl Door {
-    /// To read deliveries, or to replay one: whom the policies permit the verb of that name on `guichet/deliveries`, with a
+    /// To read deliveries, to replay one, or to ping a channel: whom the policies permit the verb of that name on `guichet/deliveries`, with a
     /// token that may read, or change. `what` is told in the record of a refusal.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Deliveries of notices: look, send once more.
+//! Deliveries of notices: look, send once more, see whether a channel works.
 
 use guichet_contract::Delivery;
 use reqwest::Method;
@@ -52,6 +52,13 @@ impl Client {
     /// `POST /v1/deliveries/{delivery}/replay`: sends it once more. The same key does it once.
     pub async fn replay_delivery(&self, delivery: &str, key: &str) -> Result<Delivery, Error> {
         let request = self.request(Method::POST, &["deliveries", delivery, "replay"]);
+        let request = request.header("idempotency-key", key).json(&json!({}));
+        self.json(self.send(request).await?).await
+    }
+
+    /// `POST /v1/channels/{channel}/ping`: sends an event that tells of nothing. The same key does it once.
+    pub async fn ping_channel(&self, channel: &str, key: &str) -> Result<Delivery, Error> {
+        let request = self.request(Method::POST, &["channels", channel, "ping"]);
         let request = request.header("idempotency-key", key).json(&json!({}));
         self.json(self.send(request).await?).await
     }

@@ -20,9 +20,9 @@ pub enum DeliveryState {
     Waiting,
     /// Everybody whom the channel serves was told.
     Delivered,
-    /// Somebody was not told and is not tried again, unless it is replayed.
+    /// Somebody was not told and is not tried again, unless it is replayed; or no gateway has the channel any more.
     GivenUp,
-    /// It was not sent: there was nobody to tell any more, or the channel was gone.
+    /// It was not sent: there was nobody to tell any more.
     Dropped,
 }
 
@@ -106,7 +106,7 @@ pub struct Attempt {
     /// Why it was not taken, 500 characters at most. Never an address, which may hold a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// When it is tried again.
+    /// When it is tried again; where several are told of the same, not before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
 }
@@ -122,7 +122,7 @@ pub struct Delivery {
     pub channel: String,
     /// On what occasion.
     pub occasion: Occasion,
-    /// The run it tells of; the id of a schedule where it tells of one.
+    /// The run it tells of; the id of a schedule where it tells of one; its own id where it tells of none, as a ping.
     pub run: RunId,
     /// When that happened.
     pub at: Timestamp,

@@ -38,7 +38,7 @@ pub fn data_schema(occasion: Occasion) -> Value {
         Occasion::RunDecided => &["by", "verdict"],
         Occasion::RunAsked | Occasion::RunAnswered => &["by", "because"],
         Occasion::RunExpired | Occasion::RunVoided | Occasion::ScheduleHalted => &["because"],
-        Occasion::RunCancelled | Occasion::RunWithdrawn | Occasion::GlassBroken => &["by"],
+        Occasion::RunCancelled | Occasion::RunWithdrawn | Occasion::GlassBroken | Occasion::Ping => &["by"],
         _ => &[],
     };
     if let Some(required) = schema["required"].as_array_mut() {
@@ -62,7 +62,8 @@ pub fn event_schema(occasion: Occasion) -> Value {
     properties.insert("id".into(), text("The same in every repetition and replay."));
     properties.insert("source".into(), text("`/guichet/` and the environment."));
     properties.insert("type".into(), json!({"const": type_of(occasion)}));
-    properties.insert("subject".into(), text("Id of the run, or of the schedule."));
+    properties
+        .insert("subject".into(), text("Id of the run, or of the schedule; of a ping, its delivery's."));
     properties.insert(
         "time".into(),
         json!({"type": "string", "format": "date-time", "description": "When it happened."}),

@@ -49,11 +49,13 @@ pub enum Occasion {
     RunStarted,
     /// To the requester: they withdrew it themselves.
     RunWithdrawn,
+    /// To who asked for it: whether a channel works. No run is told of.
+    Ping,
 }
 
 impl Occasion {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ApprovalRequested,
         Self::ApprovalClosed,
         Self::GlassBroken,
@@ -68,6 +70,7 @@ impl Occasion {
         Self::RunSubmitted,
         Self::RunStarted,
         Self::RunWithdrawn,
+        Self::Ping,
     ];
 
     /// The word in the store, in the configuration and on the wire.
@@ -87,13 +90,14 @@ impl Occasion {
             Self::RunSubmitted => "run_submitted",
             Self::RunStarted => "run_started",
             Self::RunWithdrawn => "run_withdrawn",
+            Self::Ping => "ping",
         }
     }
 
     /// Whether only a channel hears of it that asks for it: it tells people what they know, and is there for machines that
-    /// follow every run.
+    /// follow every run. So is a ping, which goes to the channel that is pinged, whatever it hears of.
     pub fn is_only_on_request(self) -> bool {
-        matches!(self, Self::RunSubmitted | Self::RunStarted | Self::RunWithdrawn)
+        matches!(self, Self::RunSubmitted | Self::RunStarted | Self::RunWithdrawn | Self::Ping)
     }
 
     /// Those that a channel hears of when it does not say which.
@@ -223,7 +227,7 @@ pub struct Message {
     pub sentence: String,
     /// staging, production …
     pub environment: String,
-    /// Which run.
+    /// Which run; the delivery's own id on [`Occasion::Ping`].
     pub run: RunId,
     /// The last eight digits of it: what people type.
     pub short_id: String,
@@ -259,7 +263,7 @@ pub struct Message {
     /// When the waiting ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// The short form of the hash that an approval is bound to.
+    /// The short form of the hash that an approval is bound to; empty on [`Occasion::Ping`].
     pub binding: String,
     /// Who did what this tells of, when somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,6 +50,8 @@ pub enum Verb {
     ReadDeliveries,
     /// A notice was sent once more.
     ReplayDelivery,
+    /// A channel was sent something, to see whether it works.
+    PingChannel,
     /// Signed in.
     SignIn,
     /// Signed out.
@@ -118,7 +120,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order of their story.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::PerformRead,
         Self::PlanRun,
         Self::SubmitRun,
@@ -156,6 +158,7 @@ impl Verb {
         Self::DeliverNotice,
         Self::ReadDeliveries,
         Self::ReplayDelivery,
+        Self::PingChannel,
         Self::ExplainPolicy,
         Self::WhoCan,
         Self::WhoCanApprove,
@@ -190,6 +193,7 @@ impl Verb {
             Self::DeliverNotice => "deliver_notice",
             Self::ReadDeliveries => "read_deliveries",
             Self::ReplayDelivery => "replay_delivery",
+            Self::PingChannel => "ping_channel",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
             Self::CreateToken => "create_token",

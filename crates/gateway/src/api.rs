@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Router, routing::MethodRouter};
+use guichet_operations::IDEMPOTENCY_KEY_MAX;
 use http::Method;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -22,7 +23,8 @@ pub struct Endpoint {
     query: Option<SchemaOf>,
     answers: Vec<Answer>,
     open: bool,
-    idempotent_key: bool,
+    /// What a repeated `Idempotency-Key` answers, where one is taken.
+    repeated: Option<&'static str>,
 }
 
 struct Answer {
@@ -55,7 +57,7 @@ impl Endpoint {
             query: None,
             answers: Vec::new(),
             open: false,
-            idempotent_key: false,
+            repeated: None,
         }
     }
     /// Its method.
@@ -106,10 +108,10 @@ impl Endpoint {
         self.open = true;
         self
     }
-    /// It takes an `Idempotency-Key`.
+    /// It takes an `Idempotency-Key`; the same one does it once. `repeated`: what it answers then.
     #[must_use]
-    pub fn idempotent(mut self) -> Self {
-        self.idempotent_key = true;
+    pub fn idempotent(mut self, repeated: &'static str) -> Self {
+        self.repeated = Some(repeated);
         self
     }
 
@@ -120,10 +122,13 @@ impl Endpoint {
         if let Some(query) = self.query {
             parameters.extend(query_parameters(&query(generator), generator));
         }
-        if self.idempotent_key {
+        if let Some(repeated) = self.repeated {
+            let description = format!(
+                "1–{IDEMPOTENCY_KEY_MAX} characters; the same key does it once, and then answers {repeated}"
+            );
             parameters.push(json!({"name": "Idempotency-Key", "in": "header", "required": false,
-                "description": "1–200 characters; the same key answers the run that it made the first time",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 200}}));
+                "description": description,
+                "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX}}));
         }
         let mut responses = Map::new();
         for answer in &self.answers {

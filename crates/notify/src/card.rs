@@ -65,8 +65,12 @@ pub(crate) fn rows(message: &Message) -> Vec<(String, String)> {
         );
         row("Next", ended.next.clone());
     }
-    row("Run", Some(format!("{} ({})", message.run, message.state)));
-    row("Binding", Some(message.binding.clone()));
+    if message.occasion == Occasion::Ping {
+        row("Delivery", Some(message.run.to_string()));
+    } else {
+        row("Run", Some(format!("{} ({})", message.run, message.state)));
+        row("Binding", Some(message.binding.clone()));
+    }
     rows
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use guichet_admission::{ActionCall, Admitted, Purpose, Unfit};
 use guichet_contract::{
-    Digest, Fired, Missed, Plan, Problem, RecordVerdict, Run, RunState, Schedule, ScheduleId, ScheduleState,
-    Surface, Verb, approval::all_lifted,
+    Fired, Missed, Plan, Problem, RecordVerdict, Run, RunState, Schedule, ScheduleId, ScheduleState, Surface,
+    Verb, approval::all_lifted,
 };
 use guichet_lifecycle::{self as lifecycle, Calendar, Due, Event, Move, schedules::GRACE};
 use guichet_store::{Change, CommitError, Job, UnitOfWork};
@@ -20,13 +20,14 @@ use serde_json::json;
 use crate::{
     create_schedule::{described, job_at},
     execute_run::Held,
+    idempotency_key::IdempotencyKey,
     line,
     notices::{self, Happened},
     plan_run::ask_plan,
     platform::Platform,
     providers::ProviderError,
     put_off::PAUSES,
-    submit_run::{self, Key, Manner, OF_SCHEDULES},
+    submit_run::{self, Manner},
 };
 
 /// How often a time is tried again that is made up for, and so is never too late: about seven minutes.
@@ -248,11 +249,8 @@ impl Firing<'_> {
     /// Run, record, event, its job, the schedule after it and the job of its next time: together or not at all.
     async fn unit(&self, time: &Time, admitted: &Admitted<ActionCall>, plan: Option<Plan>) -> UnitOfWork {
         let (platform, schedule) = (self.platform, self.schedule);
-        let key = Key {
-            principal: "schedule".to_owned(),
-            text: format!("{OF_SCHEDULES}{}/{:.0}", schedule.id, time.at),
-            request: Digest::of_json(&json!({"schedule": schedule.id, "at": time.at})),
-        };
+        let request = json!({"schedule": schedule.id, "at": time.at});
+        let key = IdempotencyKey::of_schedule(&format!("{}/{:.0}", schedule.id, time.at), &request);
         let manner = Manner { schedule: Some(schedule.name.clone()), ..Manner::default() };
         let mut run = submit_run::new_run(platform, admitted, plan, Some(&key), &manner, false);
         let lifted = platform.door.lifted_beforehand(schedule, admitted.wanted());

@@ -151,6 +151,8 @@ fn sentence(notice: &Notice, run: &Run, times: Option<&str>) -> String {
         Occasion::RunSubmitted => format!("{} submitted in {}: {what}", run.requested_by, run.environment),
         Occasion::RunStarted => format!("It begins: {what}"),
         Occasion::RunWithdrawn => format!("{} withdrew it: {what}", run.requested_by),
+        // Its message tells of no run: `ping_channel` makes it.
+        Occasion::Ping => what,
         Occasion::RunExpired => format!("Nobody decided in time: {what}"),
         Occasion::RunVoided => format!("It will not be done, because what would happen has changed: {what}"),
         Occasion::RunCancelled => format!("{} withdrew it: {what}", who.unwrap_or("somebody")),

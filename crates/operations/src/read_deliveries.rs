@@ -7,7 +7,7 @@ use guichet_contract::{Delivery, DeliveryId, Problem, RecordVerdict, Verb, code}
 use guichet_store::{DeliveriesFilter, Page, PageRequest};
 
 use crate::{
-    deliver_notice::REMEMBERED,
+    look_after_deliveries::REMEMBERED,
     platform::{Platform, store_problem},
 };
 

@@ -3,30 +3,29 @@
 use std::sync::Arc;
 
 use guichet_admission::{Call, Caller, Refusal};
-use guichet_contract::{
-    Delivery, DeliveryId, DeliveryState, Digest, Problem, Record, RecordVerdict, Verb, code,
-};
+use guichet_contract::{Delivery, DeliveryState, Problem, Record, RecordVerdict, Verb, code};
 use guichet_store::{Change, CommitError, UnitOfWork};
 use serde_json::json;
 
 use crate::{
+    idempotency_key::IdempotencyKey,
     platform::{Platform, store_problem},
     read_deliveries::{detail, find},
 };
 
 /// So often a delivery is looked at again when somebody else was quicker.
 const LOOKS: u32 = 30;
+/// Of these, so many that find it waiting and cannot hasten it: then a try of it is under way.
+const HELD: u32 = 3;
 /// So often one delivery is replayed at most: its log stays short.
 pub const REPLAYS_MAX: u32 = 50;
-/// Longest idempotency key, characters.
-const KEY_MAX: usize = 200;
 
 /// Puts it back to be tried anew, as often as its channel tries. One that still waits for its next try is due at once
 /// instead. The same key does it once.
 ///
 /// # Errors
 /// Policy; an unknown delivery; a channel that is no longer configured; a key that was used for something else; too many
-/// replays; the store.
+/// replays; a try that is under way, which may be the last and was begun before this was asked for; the store.
 pub async fn replay_delivery(
     platform: &Arc<Platform>,
     call: &Call,
@@ -35,14 +34,16 @@ pub async fn replay_delivery(
 ) -> Result<Delivery, Refusal> {
     let caller = platform.door.identify(call).await?;
     platform.door.admit_deliveries(&caller, Verb::ReplayDelivery, &detail(id)).await?;
-    let key = key.map(|text| Key::of(&caller, text, id));
+    let request = json!({"replay": id.to_ascii_lowercase()});
+    let key = key.map(|text| IdempotencyKey::of(&caller.principal, text, &request));
     let refused = async |problem: Problem| {
         let record = record(platform, &caller, id, None, RecordVerdict::Refused);
         platform.door.refuse(record, problem).await
     };
+    let mut held = 0;
     for _ in 0..LOOKS {
         if let Some(key) = &key {
-            match key.earlier(platform).await {
+            match key.earlier(&*platform.store).await {
                 Ok(None) => {}
                 Ok(Some(_)) => return find(platform, &caller, id, Verb::ReplayDelivery).await,
                 Err(problem) => return Err(refused(problem).await),
@@ -56,16 +57,29 @@ pub async fn replay_delivery(
         let record = record(platform, &caller, id, Some(&delivery), RecordVerdict::Allowed);
         let mut work = UnitOfWork::new().with(change).append_record(record);
         if let Some(key) = &key {
-            work.add(key.change(platform, &delivery));
+            work.add(key.stands_for(delivery.id.as_run(), platform.clock.now()));
         }
         match platform.store.commit(work).await {
             Ok(()) => return find(platform, &caller, id, Verb::ReplayDelivery).await,
+            Err(CommitError::Conflict { .. }) if delivery.state == DeliveryState::Waiting => {
+                held += 1;
+                if held == HELD {
+                    return Err(refused(under_way()).await);
+                }
+            }
             Err(CommitError::Conflict { .. }) => {}
             Err(CommitError::Store(error)) => return Err(refused(store_problem(&error)).await),
         }
     }
     let problem = Problem::new(code::WRONG_STATE, "the delivery is replayed by others at the same time");
     Err(refused(problem.next("look at it again: `guichet deliveries show ID`")).await)
+}
+
+/// Nothing was queued: what is under way was begun before.
+fn under_way() -> Problem {
+    let detail = "a try of it is under way at this moment; nothing more is sent than that";
+    Problem::new(code::WRONG_STATE, detail)
+        .next("`guichet deliveries show ID` tells how it ends; replay it if it was not taken")
 }
 
 /// What is to be written.
@@ -105,48 +119,4 @@ fn record(
     let Delivery { occasion, channel, state, event, .. } = delivery;
     record.detail = Some(format!("{}: {occasion} through {channel}, {state}, event {event}", detail(id)));
     record
-}
-
-/// A requester's key against a second replay.
-struct Key {
-    principal: String,
-    text: String,
-    request: Digest,
-}
-
-impl Key {
-    fn of(caller: &Caller, text: String, id: &str) -> Self {
-        let principal = format!("{:?}/{}", caller.principal.kind, caller.principal.name);
-        let request = Digest::of_json(&json!({"replay": id.to_ascii_lowercase()}));
-        Self { principal, text, request }
-    }
-
-    /// What it stands for already.
-    async fn earlier(&self, platform: &Platform) -> Result<Option<DeliveryId>, Problem> {
-        if self.text.is_empty() || self.text.chars().count() > KEY_MAX {
-            let detail = format!("an Idempotency-Key has 1 to {KEY_MAX} characters");
-            return Err(Problem::new(code::BAD_REQUEST, detail));
-        }
-        match platform.store.idempotent_run(&self.principal, &self.text).await {
-            Ok(None) => Ok(None),
-            Ok(Some((request, delivery))) if request == self.request => {
-                Ok(Some(DeliveryId::of_run(delivery)))
-            }
-            Ok(Some(_)) => {
-                let detail = "this Idempotency-Key was used for something else";
-                Err(Problem::new(code::IDEMPOTENCY_CONFLICT, detail).next("use a new key for a new request"))
-            }
-            Err(error) => Err(store_problem(&error)),
-        }
-    }
-
-    fn change(&self, platform: &Platform, delivery: &Delivery) -> Change {
-        Change::InsertIdempotencyKey {
-            principal: self.principal.clone(),
-            key: self.text.clone(),
-            request: self.request.clone(),
-            run: delivery.id.as_run(),
-            at: platform.clock.now(),
-        }
-    }
 }

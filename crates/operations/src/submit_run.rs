@@ -13,7 +13,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    bulkhead, line,
+    bulkhead,
+    idempotency_key::IdempotencyKey,
+    line,
     notices::{self, Happened},
     perform_read,
     plan_run::ask_plan,
@@ -45,12 +47,6 @@ pub struct Manner {
     pub schedule: Option<String>,
 }
 
-/// Longest idempotency key, characters.
-pub const IDEMPOTENCY_KEY_MAX: usize = 200;
-
-/// So begin the keys of runs that schedules make, and no others.
-pub(crate) const OF_SCHEDULES: &str = "schedule/";
-
 /// Reads are performed at once; changes become a run.
 ///
 /// # Errors
@@ -78,7 +74,7 @@ pub async fn submit_admitted(
     manner: Manner,
 ) -> Result<Submitted, Refusal> {
     let requester = admitted.caller().principal.clone();
-    let key = Key::of(&admitted, &manner);
+    let key = key_of(&admitted, &manner);
     if let Some(key) = &key
         && let Some(run) = earlier(platform, &admitted, key).await?
     {
@@ -124,69 +120,35 @@ pub async fn submit_admitted(
     }
 }
 
-/// A requester's key against double submission.
-pub(crate) struct Key {
-    /// Whose: two people's keys never meet.
-    pub(crate) principal: String,
-    /// The key.
-    pub(crate) text: String,
-    /// Digest of what was submitted.
-    pub(crate) request: Digest,
-}
-
-impl Key {
-    fn of(admitted: &Admitted<ActionCall>, manner: &Manner) -> Option<Self> {
-        let wanted = admitted.wanted();
-        let principal = &admitted.caller().principal;
-        let mut request =
-            json!({"action": wanted.action().id, "input": wanted.input(), "reason": wanted.reason()});
-        if manner.break_glass {
-            request["break_glass"] = json!(true);
-        }
-        if let Some(undone) = manner.undoes {
-            request["undoes"] = json!(undone);
-        }
-        manner.idempotency_key.clone().map(|key| Self {
-            principal: format!("{:?}/{}", principal.kind, principal.name),
-            text: key,
-            request: Digest::of_json(&request),
-        })
+/// The requester's key, for just this submission.
+fn key_of(admitted: &Admitted<ActionCall>, manner: &Manner) -> Option<IdempotencyKey> {
+    let wanted = admitted.wanted();
+    let mut request =
+        json!({"action": wanted.action().id, "input": wanted.input(), "reason": wanted.reason()});
+    if manner.break_glass {
+        request["break_glass"] = json!(true);
     }
+    if let Some(undone) = manner.undoes {
+        request["undoes"] = json!(undone);
+    }
+    let text = manner.idempotency_key.clone()?;
+    Some(IdempotencyKey::of(&admitted.caller().principal, text, &request))
 }
 
+/// The run that the key made before.
 async fn earlier(
     platform: &Platform,
     admitted: &Admitted<ActionCall>,
-    key: &Key,
+    key: &IdempotencyKey,
 ) -> Result<Option<Run>, Refusal> {
-    let problem = if key.text.starts_with(OF_SCHEDULES) {
-        Problem::new(
-            code::BAD_REQUEST,
-            format!("an Idempotency-Key that begins with {OF_SCHEDULES} is a schedule's"),
-        )
-    } else if key.text.is_empty() || key.text.chars().count() > IDEMPOTENCY_KEY_MAX {
-        Problem::new(
-            code::BAD_REQUEST,
-            format!("an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} characters"),
-        )
-    } else {
-        let found = platform.store.idempotent_run(&key.principal, &key.text).await;
-        match found {
-            Ok(None) => return Ok(None),
-            Ok(Some((request, run))) if request == key.request => match platform.store.run(run).await {
-                Ok(Some(run)) => return Ok(Some(run)),
-                Ok(None) => {
-                    Problem::new(code::INTERNAL, format!("run {run} of this Idempotency-Key is missing"))
-                }
-                Err(error) => store_problem(&error),
-            },
-            Ok(Some((_, run))) => Problem::new(
-                code::IDEMPOTENCY_CONFLICT,
-                format!("this Idempotency-Key made run {run}, which is about something else"),
-            )
-            .next("use a new key for a new request"),
+    let problem = match key.earlier(&*platform.store).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(run)) => match platform.store.run(run).await {
+            Ok(Some(run)) => return Ok(Some(run)),
+            Ok(None) => Problem::new(code::INTERNAL, format!("run {run} of this Idempotency-Key is missing")),
             Err(error) => store_problem(&error),
-        }
+        },
+        Err(problem) => problem,
     };
     Err(platform.door.refuse(refused(platform, admitted), problem).await)
 }
@@ -240,7 +202,7 @@ pub(crate) fn new_run(
     platform: &Platform,
     admitted: &Admitted<ActionCall>,
     plan: Option<Plan>,
-    key: Option<&Key>,
+    key: Option<&IdempotencyKey>,
     manner: &Manner,
     breaks_glass: bool,
 ) -> Run {
@@ -302,7 +264,7 @@ pub(crate) fn new_run(
         finished_at: None,
         outcome: None,
         trace_id: caller.trace_id(),
-        idempotency_key: key.map(|key| key.text.clone()),
+        idempotency_key: key.map(|key| key.text().to_owned()),
     };
     run.binding = run.compute_binding();
     run
@@ -313,7 +275,7 @@ pub(crate) fn unit(
     platform: &Platform,
     admitted: &Admitted<ActionCall>,
     run: &Run,
-    key: Option<&Key>,
+    key: Option<&IdempotencyKey>,
 ) -> UnitOfWork {
     let now = run.created_at;
     let mut record = platform.door.record_of(admitted.caller(), Verb::SubmitRun, RecordVerdict::Allowed);
@@ -339,13 +301,7 @@ pub(crate) fn unit(
     };
     let mut work = UnitOfWork::new().insert_run(run.clone());
     if let Some(key) = key {
-        work.add(Change::InsertIdempotencyKey {
-            principal: key.principal.clone(),
-            key: key.text.clone(),
-            request: key.request.clone(),
-            run: run.id,
-            at: now,
-        });
+        work.add(key.stands_for(run.id, now));
     }
     let mut because = None;
     if let Some(glass) = &run.broken_glass {

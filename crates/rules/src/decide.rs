@@ -109,7 +109,7 @@ impl Policies {
     }
 
     /// Whether a principal may use a verb of the gateway's own: `view_run`, `audit`, `register_instance`, `add_provider`,
-    /// `remove_provider`, `read_deliveries` or `replay_delivery`.
+    /// `remove_provider`, `read_deliveries`, `replay_delivery` or `ping_channel`.
     pub fn may(&self, principal: &Principal, verb: &str, resource: &str, environment: &str) -> Decision {
         let asked_here = [
             "view_run",
@@ -119,6 +119,7 @@ impl Policies {
             "remove_provider",
             "read_deliveries",
             "replay_delivery",
+            "ping_channel",
         ];
         if !asked_here.contains(&verb) {
             return unknown(verb);

@@ -14,7 +14,7 @@
 //!   `Action::"change"`, `Action::"destroy"`) and in its provider (`Action::"provider:postgres"`); and the gateway's own
 //!   verbs `Action::"approve"`, `Action::"break_glass"`, `Action::"view_run"`, `Action::"audit"`,
 //!   `Action::"register_instance"`, `Action::"add_provider"`, `Action::"remove_provider"`, `Action::"read_deliveries"`,
-//!   `Action::"replay_delivery"`.
+//!   `Action::"replay_delivery"`, `Action::"ping_channel"`.
 //! - `context` of an action: `environment`, `surface`, `reason?`, and `input` with the members of its schema that Cedar
 //!   has types for. Of `approve`: `environment`, `action`, `effect`, `requester`, `because?`. Of the other verbs:
 //!   `environment`.

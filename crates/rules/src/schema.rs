@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{fault::Fault, kinds::Kinds, shape::Seen};
 
 /// The gateway's own verbs, beside the actions of the catalogue.
-pub(crate) const VERBS: [&str; 9] = [
+pub(crate) const VERBS: [&str; 10] = [
     "approve",
     "break_glass",
     "view_run",
@@ -19,6 +19,7 @@ pub(crate) const VERBS: [&str; 9] = [
     "remove_provider",
     "read_deliveries",
     "replay_delivery",
+    "ping_channel",
 ];
 const EFFECTS: [Effect; 3] = [Effect::Read, Effect::Change, Effect::Destroy];
 /// The entity types that can act.

@@ -14,7 +14,7 @@ use guichet_ledger::KeySet;
 use guichet_notify::Notifier;
 use guichet_operations::{
     Messages, Platform, Services, Settings, deliver_notice, execute_run, expire_run, fire_schedule,
-    index_records, reconcile_run,
+    index_records, look_after_deliveries, reconcile_run,
     register_instance::{ConfiguredNames, RegistrationRules},
     reload_settings, seal_records,
 };
@@ -197,7 +197,7 @@ pub async fn assemble(
         WorkerSettings { at_once: config.limits.runs_at_once, bulkheads, ..WorkerSettings::default() };
     let worker =
         Worker::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&performer) as _, worker_settings);
-    let tellers = tellers(config, &store, &clock, &performer).await?;
+    let tellers = tellers(config, &store, &clock, &performer);
     Ok(Assembled {
         itinerary,
         platform,
@@ -226,6 +226,7 @@ impl Assembled {
     pub async fn serve(self, listener: TcpListener, settings: ServeSettings, stop: CancellationToken) {
         let Self {
             itinerary,
+            platform,
             store,
             dispatch,
             lookout,
@@ -261,6 +262,7 @@ impl Assembled {
         let looked = tokio::spawn(lookout.work(dispatch, looking.clone()));
         tasks.spawn(reloader.work(stop.clone()));
         tasks.spawn(index_records::work(Arc::clone(&store), stop.clone()));
+        tasks.spawn(look_after_deliveries::work(platform, stop.clone()));
         tasks.spawn(memory::give_back(stop.clone()));
         stop.cancelled().await;
         leaving.cancel();
@@ -327,27 +329,14 @@ async fn start_record(platform: &Platform, ledger_keys: &[String]) -> anyhow::Re
 }
 
 /// One worker for each channel, so that a receiver that hangs holds up nobody but itself. A stop does not wait long for
-/// them: what was not told is told after the next start. What waits for a channel that is gone is dropped.
-async fn tellers(
+/// them: what was not told is told after the next start.
+fn tellers(
     config: &Config,
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
     performer: &Arc<Performer>,
-) -> anyhow::Result<Vec<Worker>> {
-    let names: Vec<String> = config.channels.iter().map(|channel| channel.name.clone()).collect();
-    // Of a store that is shared, what is not in our configuration may be in another's, which is newer.
-    let dropped = if store.is_shared() {
-        0
-    } else {
-        store.drop_notices_of_others(&names, clock.now()).await.context("the store cannot be used")?
-    };
-    if !names.is_empty() {
-        let forget = guichet_store::UnitOfWork::new().with(deliver_notice::prune(clock.now()));
-        store.commit(forget).await.context("the store cannot be used")?;
-    }
-    if dropped > 0 {
-        tracing::warn!(dropped, "notices for channels that are no longer configured are dropped");
-    }
+) -> Vec<Worker> {
+    let names = config.channels.iter().map(|channel| channel.name.clone());
     let teller = |name| {
         let settings = WorkerSettings {
             lane: Lane::Channel(name),
@@ -357,7 +346,7 @@ async fn tellers(
         };
         Worker::new(Arc::clone(store), Arc::clone(clock), Arc::clone(performer) as _, settings)
     };
-    Ok(names.into_iter().map(teller).collect())
+    names.map(teller).collect()
 }
 
 fn http_settings(config: &Config, role: Role) -> gateway::Settings {

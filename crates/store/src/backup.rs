@@ -170,6 +170,7 @@ const TABLES: &[Newest] = &[
         ],
         order: "delivery, replay, number, recipient",
     },
+    Newest { name: "channels", columns: &[("name", Text), ("seen_at", Integer)], order: "name" },
     Newest {
         name: "tokens",
         columns: &[
@@ -212,6 +213,7 @@ const ADDED: &[(u32, &str, &[&str])] = &[
     (56, "registrations", &[]),
     (57, "delivery_log", &[]),
     (57, "delivery_attempts", &[]),
+    (58, "channels", &[]),
 ];
 
 /// The tables of a schema: that of which this is the newest migration's number.

@@ -32,4 +32,6 @@ pub use traits::{
     RecordsFilter, Registrations, Reviews, Runs, RunsFilter, Schedules, Store, StoreError, Tokens,
 };
 pub use wakes::{RunWakes, Wake, Wakes, next_records};
-pub use work::{Change, CommitError, Job, JobKind, Lane, PRUNED_AT_ONCE, Token, TokenKind, Told, UnitOfWork};
+pub use work::{
+    Change, CommitError, FORGOTTEN_AT_ONCE, Job, JobKind, Lane, Token, TokenKind, Told, UnitOfWork,
+};

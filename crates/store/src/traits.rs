@@ -225,7 +225,8 @@ pub trait Notices {
     async fn notice(&self, job: JobId) -> Result<Option<Notice>, StoreError>;
     /// Who was told of this event through this channel, or was given up, by name.
     async fn told(&self, event: Uuid, channel: &str) -> Result<Vec<Told>, StoreError>;
-    /// The delivery with its tries, the latest 500 at most; or none.
+    /// The delivery with its tries, the latest 500 at most; or none. It waits as long as its job is there. Where the job went
+    /// and nobody wrote down what that meant (a gateway of before there was a log did it), who was told tells.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
     /// Newest first, without their tries but the latest of each.
     async fn deliveries(
@@ -233,9 +234,17 @@ pub trait Notices {
         filter: &DeliveriesFilter,
         page: &PageRequest,
     ) -> Result<Page<Delivery>, StoreError>;
-    /// Drops what waits for any other channel than these, and says how many that were: nobody would ever take it up. Their
-    /// deliveries are [`DeliveryState::Dropped`] from that moment on.
-    async fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError>;
+    /// When that happened which the `keep`-th newest delivery tells of; none when there are fewer.
+    async fn oldest_kept_delivery(&self, keep: u64) -> Result<Option<Timestamp>, StoreError>;
+    /// Forgets deliveries that are at their end and tell of what happened before this moment, with their tries and with who was
+    /// told; and who was told before it of what is in no log. The oldest first, [`FORGOTTEN_AT_ONCE`](crate::FORGOTTEN_AT_ONCE)
+    /// of each at most; says how many that were.
+    async fn forget_deliveries(&self, before: Timestamp) -> Result<u64, StoreError>;
+    /// Somebody has these channels in their configuration at this moment.
+    async fn note_channels(&self, channels: &[String], at: Timestamp) -> Result<(), StoreError>;
+    /// Names of the channels that something waits for, other than `kept`, that nobody has noted since `seen_before`.
+    async fn gone_channels(&self, kept: &[String], seen_before: Timestamp)
+    -> Result<Vec<String>, StoreError>;
 }
 
 /// Sessions and personal tokens.

@@ -110,7 +110,7 @@ pub enum Change {
     },
     /// Somebody was told, or never will be. Conflict when that was written before.
     NoteTold(Told),
-    /// One try of a delivery. One that is written already stays as it is.
+    /// One try of a delivery that is in the log. One that is written already stays as it is.
     NoteAttempt {
         /// Of which delivery.
         delivery: DeliveryId,
@@ -127,7 +127,7 @@ pub enum Change {
         at: Timestamp,
     },
     /// A delivery that came to its end begins anew: its notice is a job again, due at once, and who was told is forgotten.
-    /// Conflict unless it is at its end and was replayed exactly so often.
+    /// Conflict unless it is at its end, so that it has no job, and was replayed exactly so often.
     ReplayDelivery {
         /// Which.
         delivery: DeliveryId,
@@ -136,20 +136,13 @@ pub enum Change {
         /// When it is due.
         at: Timestamp,
     },
-    /// A delivery that waits to be tried again is due at `due`, if it was due later. None is no conflict.
+    /// A delivery that waits to be tried is due at `due`, if it was due later. Conflict when it has no job any more, or when
+    /// somebody holds that: then a try is under way, which may be the last.
     HastenDelivery {
         /// Which.
         delivery: DeliveryId,
         /// Not before.
         due: Timestamp,
-    },
-    /// Forgets deliveries that are at their end: those of what happened before this moment, and of the rest all but so many
-    /// of the newest. The oldest first, [`PRUNED_AT_ONCE`] at most.
-    PruneDeliveries {
-        /// What happened before.
-        before: Timestamp,
-        /// So many stay.
-        keep: u64,
     },
     /// The job is done. Conflict when it is not held under this lease.
     FinishJob {
@@ -349,8 +342,8 @@ impl Lane {
     }
 }
 
-/// So many deliveries are forgotten at once.
-pub const PRUNED_AT_ONCE: u64 = 1_000;
+/// So many deliveries are forgotten at once: who writes meanwhile waits a moment for it.
+pub const FORGOTTEN_AT_ONCE: u64 = 250;
 
 /// Who was told of what, through which channel: whoever is written here is not told again.
 #[derive(Debug, Clone, PartialEq, Eq)]

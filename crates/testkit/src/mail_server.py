@@ -22,6 +22,10 @@ class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("gone@"):
             return "550 5.1.1 nobody of this name"
+        if address.startswith("later@"):
+            return "451 4.3.0 come back later"
+        if address.startswith("hangs@"):
+            await asyncio.sleep(600)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

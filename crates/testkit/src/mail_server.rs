@@ -1,4 +1,5 @@
-//! A real SMTP server for tests: aiosmtpd in a process of its own, on a port the system picks, gone with its owner.
+//! A real SMTP server for tests: aiosmtpd in a process of its own, on a port the system picks, gone with its owner. There is
+//! nobody of the name `gone`, `later` is to be tried another time, and of `hangs` it never says anything.
 
 use std::{
     io::{BufRead as _, BufReader},

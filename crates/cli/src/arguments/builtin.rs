@@ -253,7 +253,7 @@ fn deliveries() -> Command {
     let since =
         || text("since", "TIME", "Only of what happened not before: 2026-11-21T08:00:00Z, or 2h, 7d ago");
     let id = |help: &'static str| Arg::new("delivery").value_name("ID").required(true).help(help);
-    group("deliveries", "What people and programs were told, try by try, and telling it once more")
+    group("deliveries", "What people and programs were told, try by try; telling it once more")
         .subcommand(
             command("list", "Deliveries of notices, the newest first")
                 .arg(channel())
@@ -271,6 +271,14 @@ fn deliveries() -> Command {
             command("show", "One delivery with all its tries")
                 .visible_alias("describe")
                 .arg(id("Id of the delivery")),
+        )
+        .subcommand(
+            command("ping", "Send an event that tells of nothing, once, to see whether a channel works")
+                .arg(text("channel", "NAME", "Through this channel, of those in the gateway's configuration").required(true))
+                .after_help(
+                    "Example:\n  guichet deliveries ping --channel hook\n\n\
+                     It waits for what comes of it. The event is signed and logged as every other; its type is dev.guichet.ping.",
+                ),
         )
         .subcommand(
             command("replay", "Send it once more under the same id; what waits is tried at once")

@@ -1,8 +1,10 @@
-//! `guichet deliveries …`: what became of notices, try by try, and sending one once more.
+//! `guichet deliveries …`: what became of notices, try by try, sending one once more, and seeing whether a channel works.
+
+use std::time::Duration;
 
 use clap::ArgMatches;
 use guichet_client::{Client, DeliveryFilter, Page};
-use guichet_contract::{Attempt, Delivery, DeliveryState, code};
+use guichet_contract::{Attempt, Delivery, DeliveryState, Occasion, RunId, code};
 use serde_json::json;
 
 use crate::{
@@ -20,12 +22,16 @@ use crate::{
 const AT_ONCE: usize = 1_000;
 /// The longest page that a gateway gives.
 const PAGE: u16 = 500;
+/// How often it is asked what came of a ping, and for how long: a receiver has a minute at most, and what was queued before
+/// comes first.
+const LOOKS: (u32, Duration) = (180, Duration::from_millis(500));
 
 pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
     let (verb, matches) = subcommand(matches)?;
     match verb {
         "list" => list(cx, matches, printer),
         "replay" => replay(cx, matches, printer),
+        "ping" => ping(cx, matches, printer),
         _ => cx.online(printer, async |client| {
             let delivery = client.read_delivery(text(matches, "delivery").unwrap_or_default()).await?;
             printer.card(&delivery, &card(&delivery));
@@ -111,7 +117,45 @@ fn replay(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Fail
     })
 }
 
-/// Whether a refusal concerns this delivery alone: replayed too often, or forgotten meanwhile.
+/// Sends one and waits for what comes of it.
+fn ping(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
+    let channel = text(matches, "channel").unwrap_or_default();
+    cx.online(printer, async |client| {
+        let sent = submit::once(printer, async |key| client.ping_channel(channel, key).await).await;
+        let sent = sent.map_err(|failure| match failure {
+            Failure::Problem(Exit::Unreachable, _) => {
+                failure.next("look with `guichet deliveries list` before you try again")
+            }
+            other => other,
+        })?;
+        let mut delivery = client.read_delivery(&sent.id.to_string()).await?;
+        for _ in 0..LOOKS.0 {
+            if delivery.state != DeliveryState::Waiting {
+                break;
+            }
+            tokio::time::sleep(LOOKS.1).await;
+            delivery = client.read_delivery(&sent.id.to_string()).await?;
+        }
+        printer.card(&delivery, &card(&delivery));
+        Ok(match delivery.state {
+            DeliveryState::Delivered => Exit::Done,
+            DeliveryState::Waiting => {
+                printer.note(&format!(
+                    "it still waits: `guichet deliveries show {}` tells what comes of it",
+                    sent.id
+                ));
+                Exit::Waiting
+            }
+            DeliveryState::GivenUp | DeliveryState::Dropped => {
+                let why = delivery.last.as_ref().map_or_else(|| words(delivery.state.as_str()), outcome);
+                printer.note(&format!("{channel} did not take it: {why}"));
+                Exit::Failed
+            }
+        })
+    })
+}
+
+/// Whether a refusal concerns this delivery alone: replayed too often, being tried, or forgotten meanwhile.
 fn is_its_own(failure: &Failure) -> bool {
     let Failure::Problem(_, problem) = failure else { return false };
     [code::WRONG_STATE, code::UNKNOWN_DELIVERY].contains(&problem.code.as_str())
@@ -134,6 +178,11 @@ async fn given_up(client: &Client, wanted: &DeliveryFilter) -> Result<(Vec<Strin
     }
 }
 
+/// The run it tells of; a ping tells of none.
+fn run_of(delivery: &Delivery) -> Option<RunId> {
+    (delivery.occasion != Occasion::Ping).then_some(delivery.run)
+}
+
 /// One delivery of a list.
 fn row(delivery: &Delivery) -> Row {
     Row::from_iter([
@@ -141,7 +190,7 @@ fn row(delivery: &Delivery) -> Row {
         ("state".to_owned(), json!(words(delivery.state.as_str()))),
         ("channel".to_owned(), json!(delivery.channel)),
         ("occasion".to_owned(), json!(words(delivery.occasion.as_str()))),
-        ("run".to_owned(), json!(delivery.run.short())),
+        ("run".to_owned(), json!(run_of(delivery).map(|run| run.short()))),
         ("at".to_owned(), json!(moment(delivery.at))),
         ("tries".to_owned(), json!(delivery.tries)),
         ("last".to_owned(), json!(delivery.last.as_ref().map(outcome))),
@@ -162,7 +211,7 @@ fn card(delivery: &Delivery) -> Card {
         .with("Channel", delivery.channel.clone())
         .with("Event", format!("{} (webhook-id)", delivery.event))
         .with("Occasion", delivery.occasion.as_str())
-        .with("Run", delivery.run.to_string())
+        .maybe("Run", run_of(delivery).map(|run| run.to_string()))
         .with("Happened", moment(delivery.at))
         .maybe("Ended", delivery.ended_at.map(moment))
         .maybe("Next try", delivery.next_try_at.map(moment));

@@ -3,6 +3,7 @@
 use axum::{
     Json, Router,
     extract::Path,
+    http::StatusCode,
     routing::{get, post},
 };
 use guichet_contract::{Attempt, AttemptResult, Delivery, DeliveryState, Occasion};
@@ -13,6 +14,7 @@ use crate::fake::{Fake, run_id};
 
 const GIVEN_UP: &str = "019a9c1e-7d7a-7c52-9a7e-3f1f6f0f8a11";
 const WAITING: &str = "019a9c1e-7d7a-7c52-9a7e-3f1f6f0f8a12";
+const DELIVERED: &str = "019a9c1e-7d7a-7c52-9a7e-3f1f6f0f8a13";
 
 fn attempt(number: u32, at: &str, result: AttemptResult, status: Option<u16>, why: Option<&str>) -> Attempt {
     Attempt {
@@ -65,9 +67,19 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/v1/deliveries", get(move || async move { Json(json!({"items": all(), "next": null})) }))
         .route(
             "/v1/deliveries/{delivery}",
-            get(async |Path(id): Path<String>| Json(delivery(&id, DeliveryState::GivenUp))),
+            get(async |Path(id): Path<String>| {
+                let delivered = id == DELIVERED;
+                Json(delivery(&id, if delivered { DeliveryState::Delivered } else { DeliveryState::GivenUp }))
+            }),
         )
         .route("/v1/deliveries/{delivery}/replay", post(replayed))
+        .route(
+            "/v1/channels/{channel}/ping",
+            post(async |Path(channel): Path<String>| {
+                let id = if channel == "good" { DELIVERED } else { GIVEN_UP };
+                (StatusCode::ACCEPTED, Json(delivery(id, DeliveryState::Waiting)))
+            }),
+        )
 }
 
 #[test]
@@ -117,4 +129,20 @@ fn what_is_replayed_is_counted_and_each_has_a_key_of_its_own() {
     ] {
         assert_eq!(fake.run(line).0, 2, "{line:?}");
     }
+}
+
+#[test]
+fn a_ping_tells_whether_the_channel_took_it() {
+    let fake = Fake::start();
+    let (exit, out, err) = fake.run(&["deliveries", "ping", "--channel", "good"]);
+    assert_eq!(exit, 0, "{err}");
+    assert!(out.contains(DELIVERED), "{out}{err}");
+    let sent = &fake.seen("POST /v1/channels/good/ping");
+    assert_eq!(sent.len(), 1);
+    assert!(!sent[0].headers["idempotency-key"].is_empty());
+    let (exit, out, err) = fake.run(&["deliveries", "ping", "--channel", "bad"]);
+    assert_eq!(exit, 1, "{err}");
+    assert!(out.contains(GIVEN_UP) && err.contains("bad did not take it: connection refused"), "{out}{err}");
+    assert_eq!(fake.run(&["deliveries", "ping"]).0, 2);
+    assert_snapshot!("deliveries_ping_help", fake.told("deliveries ping --help"));
 }

@@ -19,6 +19,7 @@ pub mod list_records;
 pub mod list_runs;
 pub mod list_tokens;
 pub mod openapi;
+pub mod ping_channel;
 pub mod plan_run;
 pub mod probes;
 pub mod provider_paths;
@@ -89,6 +90,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         read_deliveries::list(),
         read_deliveries::one(),
         replay_delivery::endpoint(),
+        ping_channel::endpoint(),
         read_event_schemas::list(),
         read_event_schemas::one(),
         list_records::endpoint(),

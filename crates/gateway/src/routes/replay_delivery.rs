@@ -30,12 +30,15 @@ pub(crate) fn endpoint() -> Endpoint {
         Method::POST,
         "/v1/deliveries/{delivery}/replay",
         "replay_delivery",
-        "Send it once more through its channel, under the same id; what waits is tried at once",
+        "Send it once more through its channel, under the same id; what waits for its next try is tried at once",
         post(handle),
     )
     .takes::<Nothing>()
-    .idempotent()
-    .answers::<Delivery>(200, "The delivery, which waits for its next try")
+    .idempotent("the delivery that it replayed the first time, as it stands now")
+    .answers::<Delivery>(
+        200,
+        "The delivery, which waits for its next try. A repeated Idempotency-Key: the delivery as it stands",
+    )
 }
 
 async fn handle(

@@ -56,7 +56,7 @@ pub struct ReadResult {
 pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new(Method::POST, "/v1/actions/{action}/runs", "submit_run", "Perform an action", post(handle))
         .takes::<Wanted>()
-        .idempotent()
+        .idempotent("the run that it made the first time")
         .answers::<ReadResult>(
             200,
             "A read: its result. A repeated Idempotency-Key: the run of the first time",

@@ -28,7 +28,7 @@ pub(crate) fn endpoint() -> Endpoint {
         post(handle),
     )
     .takes::<Why>()
-    .idempotent()
+    .idempotent("the run that it made the first time")
     .answers::<Run>(202, "The run that undoes it, at Location")
 }
 

@@ -15,7 +15,7 @@ permit (principal in Team::"developers", action in [Action::"view_run", Action::
 @id("short-lived") @approval("this one is asked for in a hurry") @by("team:ops") @expires("1s")
 forbid (principal, action in Action::"destroy", resource == Resource::"things/short");
 @id("developers-look-after-deliveries")
-permit (principal in Team::"developers", action in [Action::"read_deliveries", Action::"replay_delivery"], resource);
+permit (principal in Team::"developers", action in [Action::"read_deliveries", Action::"replay_delivery", Action::"ping_channel"], resource);
 "#;
 
 pub(crate) const REGISTRY: &str = "teams:

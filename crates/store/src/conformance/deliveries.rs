@@ -11,7 +11,7 @@ use super::{
     fixtures::*,
     notices::{job, mail, notice, told},
 };
-use crate::{Change, DeliveriesFilter, Job, PageRequest, Store, UnitOfWork, Wake};
+use crate::{Change, DeliveriesFilter, Job, PageRequest, Store, Wake};
 
 fn attempt(number: u32, result: AttemptResult) -> Attempt {
     Attempt {
@@ -149,16 +149,20 @@ pub async fn what_waits_is_hastened_and_not_begun_anew(premises: &impl Premises)
     let store = premises.open().await;
     let (job, id) = begun(&*store, &notice()).await;
     store.claim_jobs(&mail(), "a", second(0), second(60), &Room::any(10)).await.unwrap();
-    let hasten = || unit(Change::HastenDelivery { delivery: id, due: second(5) });
-    store.commit(hasten()).await.unwrap();
+    let hasten = |due| unit(Change::HastenDelivery { delivery: id, due: second(due) });
+    conflict(store.commit(hasten(5)).await);
     assert_eq!(read(&*store, id).await.next_try_at, Some(second(0)), "what is held stays as it is");
     let later = Change::RetryJob { job: job.id, lease: "a".into(), due: second(3_600) };
     store.commit(unit(later)).await.unwrap();
-    store.commit(hasten()).await.unwrap();
-    let delivery = read(&*store, id).await;
-    assert_eq!((delivery.next_try_at, delivery.replays), (Some(second(5)), 0));
+    for due in [5, 9] {
+        store.commit(hasten(due)).await.unwrap();
+        let delivery = read(&*store, id).await;
+        assert_eq!((delivery.next_try_at, delivery.replays), (Some(second(5)), 0), "sooner, never later");
+    }
+    end(&*store, &job, DeliveryState::GivenUp).await;
+    conflict(store.commit(hasten(5)).await);
     let gone = Change::HastenDelivery { delivery: DeliveryId::new(&SystemClock), due: second(5) };
-    store.commit(unit(gone)).await.unwrap();
+    conflict(store.commit(unit(gone)).await);
 }
 
 pub async fn deliveries_are_filtered_and_paged(premises: &impl Premises) {
@@ -234,24 +238,81 @@ pub async fn old_deliveries_are_forgotten_and_those_that_wait_are_not(premises: 
         }
         left
     };
-    let prune = |before, keep| unit(Change::PruneDeliveries { before: second(before), keep });
-    store.commit(prune(0, 10)).await.unwrap();
+    let forget = async |before| store.forget_deliveries(second(before)).await.unwrap();
+    assert_eq!(forget(0).await, 0);
     assert_eq!(left().await, [0, 1, 2, 3, 4, 5]);
-    store.commit(prune(2, 10)).await.unwrap();
-    assert_eq!(left().await, [1, 2, 3, 4, 5], "what waits stays");
-    store.commit(prune(0, 2)).await.unwrap();
-    assert_eq!(left().await, [1, 4, 5], "the newest stay");
+    assert_eq!(forget(3).await, 2);
+    assert_eq!(left().await, [1, 3, 4, 5], "what waits stays");
+    assert_eq!(forget(3).await, 0);
 }
 
-pub async fn deliveries_through_channels_that_are_gone_are_dropped(premises: &impl Premises) {
+pub async fn a_log_that_was_overfull_tells_from_when_on_it_is_kept(premises: &impl Premises) {
     let store = premises.open().await;
-    let (_, kept) = begun(&*store, &notice()).await;
-    let (_, gone) = begun(&*store, &Notice { channel: "hook".into(), ..notice() }).await;
-    assert_eq!(store.drop_notices_of_others(&["mail".into()], second(8)).await.unwrap(), 1);
-    let dropped = read(&*store, gone).await;
-    assert_eq!((dropped.state, dropped.ended_at), (DeliveryState::Dropped, Some(second(8))));
-    assert_eq!(read(&*store, kept).await.state, DeliveryState::Waiting);
-    let again = UnitOfWork::new().with(Change::ReplayDelivery { delivery: gone, replays: 0, at: second(9) });
-    store.commit(again).await.unwrap();
-    assert_eq!(read(&*store, gone).await.state, DeliveryState::Waiting);
+    let kept = async |keep| store.oldest_kept_delivery(keep).await.unwrap();
+    assert_eq!(kept(1).await, None);
+    for at in [3, 1, 4, 1, 5] {
+        begun(&*store, &Notice { at: second(at), ..notice() }).await;
+    }
+    for (keep, at) in [(0, None), (1, Some(5)), (2, Some(4)), (4, Some(1)), (5, Some(1)), (6, None)] {
+        assert_eq!(kept(keep).await, at.map(second), "{keep}");
+    }
+}
+
+/// As a gateway of before there was a log ends what it delivers.
+pub async fn where_nobody_wrote_down_the_end_who_was_told_tells(premises: &impl Premises) {
+    let store = premises.open().await;
+    for (told_of, state) in [
+        (&[][..], DeliveryState::Dropped),
+        (&["omar"], DeliveryState::Delivered),
+        (&["eve", "omar"], DeliveryState::GivenUp),
+    ] {
+        let notice = notice();
+        let (job, id) = begun(&*store, &notice).await;
+        for name in told_of {
+            store.commit(unit(Change::NoteTold(told(&notice, name)))).await.unwrap();
+        }
+        assert_eq!(read(&*store, id).await.state, DeliveryState::Waiting);
+        store.claim_jobs(&mail(), "a", second(1_000), second(2_000), &Room::any(100)).await.unwrap();
+        store.commit(unit(Change::FinishJob { job: job.id, lease: "a".into() })).await.unwrap();
+
+        let ended = read(&*store, id).await;
+        let ended_at = (!told_of.is_empty()).then(|| second(7));
+        assert_eq!((ended.state, ended.ended_at, ended.next_try_at), (state, ended_at, None));
+        let of = |state| DeliveriesFilter {
+            states: vec![state],
+            event: Some(notice.event),
+            ..DeliveriesFilter::default()
+        };
+        assert_eq!(store.deliveries(&of(state), &first(9)).await.unwrap().items, [ended]);
+        let waiting = store.deliveries(&of(DeliveryState::Waiting), &first(9)).await.unwrap();
+        assert_eq!(waiting.items, []);
+        let again = unit(Change::ReplayDelivery { delivery: id, replays: 0, at: second(50) });
+        store.commit(again.clone()).await.unwrap();
+        conflict(store.commit(again).await);
+        assert_eq!(read(&*store, id).await.state, DeliveryState::Waiting);
+        assert_eq!(store.forget_deliveries(second(1_000)).await.unwrap(), 0, "it waits again");
+        store.claim_jobs(&mail(), "a", second(1_000), second(2_000), &Room::any(100)).await.unwrap();
+        store.commit(unit(Change::FinishJob { job: job.id, lease: "a".into() })).await.unwrap();
+        assert_eq!(store.forget_deliveries(second(1_000)).await.unwrap(), 1);
+        assert_eq!(store.delivery(id).await.unwrap(), None);
+    }
+}
+
+pub async fn what_is_in_no_log_has_no_tries_and_is_forgotten_too(premises: &impl Premises) {
+    let store = premises.open().await;
+    let unknown = DeliveryId::new(&SystemClock);
+    let note = |delivery| unit(Change::NoteAttempt { delivery, attempt: attempt(1, AttemptResult::Failed) });
+    store.commit(note(unknown)).await.unwrap();
+    let (before, logged) = (notice(), notice());
+    let (_, id) = begun(&*store, &logged).await;
+    store.commit(note(id)).await.unwrap();
+    for told in [told(&before, "eve"), told(&before, "omar"), told(&logged, "omar")] {
+        store.commit(unit(Change::NoteTold(told))).await.unwrap();
+    }
+    assert_eq!(store.forget_deliveries(second(7)).await.unwrap(), 0, "it was told at 7");
+    assert_eq!(store.told(before.event, "mail").await.unwrap().len(), 2);
+    assert_eq!(store.forget_deliveries(second(8)).await.unwrap(), 2);
+    assert_eq!(store.told(before.event, "mail").await.unwrap(), []);
+    assert_eq!(store.told(logged.event, "mail").await.unwrap().len(), 1, "that one waits");
+    assert_eq!(read(&*store, id).await.tries, 1);
 }

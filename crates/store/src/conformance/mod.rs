@@ -112,7 +112,7 @@ macro_rules! conformance_suite {
             notices {
                 a_notice_reads_as_it_was_written_until_it_is_told
                 notices_never_keep_runs_waiting
-                notices_for_channels_that_are_gone_are_dropped
+                channels_that_nobody_has_any_more_are_known
                 a_notice_needs_its_own_kind
                 nobody_is_told_twice
                 a_retried_notice_wakes_its_own_lane
@@ -124,7 +124,9 @@ macro_rules! conformance_suite {
                 what_waits_is_hastened_and_not_begun_anew
                 deliveries_are_filtered_and_paged
                 old_deliveries_are_forgotten_and_those_that_wait_are_not
-                deliveries_through_channels_that_are_gone_are_dropped
+                a_log_that_was_overfull_tells_from_when_on_it_is_kept
+                where_nobody_wrote_down_the_end_who_was_told_tells
+                what_is_in_no_log_has_no_tries_and_is_forgotten_too
             }
             tokens {
                 a_token_reads_as_it_was_written

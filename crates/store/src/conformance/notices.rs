@@ -7,11 +7,11 @@ use guichet_contract::{Clock as _, Notice, Occasion, RunState, SystemClock, Verd
 use super::{Premises, fixtures::*};
 use crate::{Change, Job, JobKind, Lane, Store, Told, UnitOfWork, Wake};
 
-pub(super) fn job() -> Job {
+pub(crate) fn job() -> Job {
     Job { kind: JobKind::DeliverNotice, ..job_due(second(0)) }
 }
 
-pub(super) fn notice() -> Notice {
+pub(crate) fn notice() -> Notice {
     Notice {
         event: SystemClock.new_uuid(),
         at: second(3),
@@ -27,11 +27,11 @@ pub(super) fn notice() -> Notice {
     }
 }
 
-pub(super) fn mail() -> Lane {
+pub(crate) fn mail() -> Lane {
     Lane::Channel("mail".into())
 }
 
-pub(super) fn told(notice: &Notice, recipient: &str) -> Told {
+pub(crate) fn told(notice: &Notice, recipient: &str) -> Told {
     Told {
         event: notice.event,
         channel: notice.channel.clone(),
@@ -54,22 +54,30 @@ pub async fn a_notice_reads_as_it_was_written_until_it_is_told(premises: &impl P
     assert_eq!(store.notice(job.id).await.unwrap(), None, "what was told is not kept");
 }
 
-pub async fn notices_for_channels_that_are_gone_are_dropped(premises: &impl Premises) {
+pub async fn channels_that_nobody_has_any_more_are_known(premises: &impl Premises) {
     let store = premises.open().await;
-    let (kept, gone, running) = (job(), job(), job_due(second(0)));
-    let hook = Notice { channel: "hook".into(), ..notice() };
-    let work = unit(Change::EnqueueNotice { job: kept.clone(), notice: notice() })
-        .with(Change::EnqueueNotice { job: gone.clone(), notice: hook })
-        .enqueue_job(running.clone());
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let mut work = UnitOfWork::new().enqueue_job(job_due(second(0)));
+    for channel in ["mail", "hook", "hook", "pager"] {
+        work.add(Change::EnqueueNotice {
+            job: job(),
+            notice: Notice { channel: channel.into(), ..notice() },
+        });
+    }
     store.commit(work).await.unwrap();
-    assert_eq!(store.drop_notices_of_others(&["mail".into(), "log".into()], second(9)).await.unwrap(), 1);
-    assert_eq!(store.notice(gone.id).await.unwrap(), None);
-    assert!(store.notice(kept.id).await.unwrap().is_some());
-    assert_eq!(store.drop_notices_of_others(&[], second(9)).await.unwrap(), 1);
-    assert_eq!(
-        store.claim_jobs(&Lane::Runs, "a", second(0), second(9), &Room::any(9)).await.unwrap().len(),
-        1
-    );
+    let gone = async |kept: &[&str], seen_before| {
+        store.gone_channels(&names(kept), second(seen_before)).await.unwrap()
+    };
+    assert_eq!(gone(&["mail"], 9).await, ["hook", "pager"], "nobody has ever had them");
+    store.note_channels(&names(&["hook", "idle", "hook"]), second(5)).await.unwrap();
+    assert_eq!(gone(&["mail"], 5).await, ["pager"]);
+    assert_eq!(gone(&["mail"], 6).await, ["hook", "pager"], "and what nothing waits for is of no interest");
+    for at in [8, 2] {
+        store.note_channels(&names(&["hook", "pager"]), second(at)).await.unwrap();
+    }
+    assert_eq!(gone(&["mail"], 8).await, Vec::<String>::new(), "it is the last time that counts");
+    assert_eq!(gone(&[], 8).await, ["mail"]);
+    store.note_channels(&[], second(9)).await.unwrap();
 }
 
 pub async fn notices_never_keep_runs_waiting(premises: &impl Premises) {

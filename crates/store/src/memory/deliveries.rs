@@ -1,5 +1,7 @@
 //! What becomes of notices, try by try.
 
+use std::collections::BTreeSet;
+
 use guichet_contract::{Attempt, Delivery, DeliveryId, DeliveryState, Notice};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -9,7 +11,8 @@ use super::{
     writing::{Writing, conflict},
 };
 use crate::{
-    CommitError, DeliveriesFilter, Job, JobKind, PRUNED_AT_ONCE, Page, PageRequest, StoreError, cursor,
+    CommitError, DeliveriesFilter, FORGOTTEN_AT_ONCE, Job, JobKind, Page, PageRequest, StoreError, Told,
+    cursor,
 };
 
 /// So many tries of one delivery are told.
@@ -32,11 +35,12 @@ pub(super) fn begin(writing: &mut Writing<'_>, job: &Job, notice: &Notice) -> Re
     Ok(())
 }
 
-/// One try. One that is written already stays as it is.
+/// One try of what is in the log. One that is written already stays as it is.
 pub(super) fn note_attempt(writing: &mut Writing<'_>, delivery: DeliveryId, attempt: Attempt) {
     let recipient = attempt.recipient.clone().unwrap_or_default();
     let key = (delivery, attempt.replay, attempt.number, recipient);
-    if !writing.state.attempts.contains_key(&key) {
+    let is_logged = writing.state.delivery_log.contains_key(&delivery);
+    if is_logged && !writing.state.attempts.contains_key(&key) {
         writing.put(|state| &mut state.attempts, key, Some(attempt));
     }
 }
@@ -60,7 +64,7 @@ fn forget_told(writing: &mut Writing<'_>, event: Uuid, channel: &str) {
     }
 }
 
-/// It begins anew. Conflict unless it is at its end and was replayed exactly so often.
+/// It begins anew. Conflict unless it has no job and was replayed exactly so often.
 pub(super) fn replay(
     writing: &mut Writing<'_>,
     id: DeliveryId,
@@ -68,8 +72,8 @@ pub(super) fn replay(
     at: Timestamp,
 ) -> Result<(), CommitError> {
     let found = writing.state.delivery_log.get(&id).cloned();
-    let Some(kept) = found.filter(|kept| kept.state != DeliveryState::Waiting && kept.replays == replays)
-    else {
+    let has_job = writing.state.jobs.contains_key(&id.as_job());
+    let Some(kept) = found.filter(|kept| !has_job && kept.replays == replays) else {
         return Err(conflict(format!("delivery {id} (not at its end, or not replayed {replays} times)")));
     };
     forget_told(writing, kept.notice.event, &kept.notice.channel);
@@ -90,32 +94,38 @@ pub(super) fn replay(
     Ok(())
 }
 
-/// What waits to be tried again is due sooner.
-pub(super) fn hasten(writing: &mut Writing<'_>, id: DeliveryId, due: Timestamp) {
+/// What waits to be tried again is due sooner. Conflict unless it waits and nobody is at it.
+pub(super) fn hasten(writing: &mut Writing<'_>, id: DeliveryId, due: Timestamp) -> Result<(), CommitError> {
     let waiting = writing.state.jobs.get(&id.as_job()).cloned();
-    if let Some(mut kept) = waiting.filter(|kept| kept.lease.is_none() && kept.job.due > due) {
-        kept.job.due = due;
-        writing.put(|state| &mut state.jobs, id.as_job(), Some(kept));
-    }
+    let Some(mut kept) = waiting.filter(|kept| kept.lease.is_none()) else {
+        return Err(conflict(format!("delivery {id} (not waiting, or a try is under way)")));
+    };
+    kept.job.due = kept.job.due.min(due);
+    writing.put(|state| &mut state.jobs, id.as_job(), Some(kept));
     writing.wake_jobs(JobKind::DeliverNotice);
+    Ok(())
 }
 
-/// Forgets those that are old, and those beyond so many.
-pub(super) fn prune(writing: &mut Writing<'_>, before: Timestamp, keep: u64) {
-    let mut all: Vec<(Timestamp, DeliveryId)> =
-        writing.state.delivery_log.iter().map(|(id, kept)| (kept.notice.at, *id)).collect();
-    all.sort_unstable();
-    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-    let beyond = all.len().saturating_sub(keep);
-    let is_old = |(place, (at, id)): &(usize, &(Timestamp, DeliveryId))| {
-        let ended =
-            writing.state.delivery_log.get(id).is_some_and(|kept| kept.state != DeliveryState::Waiting);
-        ended && (*at < before || *place < beyond)
+/// When that happened which the `keep`-th newest tells of.
+pub(super) fn oldest_kept(state: &State, keep: u64) -> Option<Timestamp> {
+    let mut all: Vec<Timestamp> = state.delivery_log.values().map(|kept| kept.notice.at).collect();
+    all.sort_unstable_by_key(|at| std::cmp::Reverse(*at));
+    usize::try_from(keep).ok()?.checked_sub(1).and_then(|place| all.get(place).copied())
+}
+
+/// Forgets those that are old; says how many.
+pub(super) fn forget(writing: &mut Writing<'_>, before: Timestamp) -> u64 {
+    let most = usize::try_from(FORGOTTEN_AT_ONCE).unwrap_or(usize::MAX);
+    let state = &*writing.state;
+    let is_old = |(id, kept): &(&DeliveryId, &KeptDelivery)| {
+        kept.notice.at < before && !state.jobs.contains_key(&id.as_job())
     };
-    let most = usize::try_from(PRUNED_AT_ONCE).unwrap_or(usize::MAX);
-    let old: Vec<DeliveryId> =
-        all.iter().enumerate().filter(is_old).map(|(_, (_, id))| *id).take(most).collect();
-    for id in old {
+    let mut old: Vec<(Timestamp, DeliveryId)> =
+        state.delivery_log.iter().filter(is_old).map(|(id, kept)| (kept.notice.at, *id)).collect();
+    old.sort_unstable();
+    old.truncate(most);
+    for (_, id) in &old {
+        let id = *id;
         let attempts = writing.state.attempts.range((id, 0, 0, String::new())..);
         let keys: Vec<_> = attempts.map(|(key, _)| key.clone()).take_while(|key| key.0 == id).collect();
         for key in keys {
@@ -126,6 +136,39 @@ pub(super) fn prune(writing: &mut Writing<'_>, before: Timestamp, keep: u64) {
         }
         writing.put(|state| &mut state.delivery_log, id, None);
     }
+    // Of what happened before there was a log.
+    let state = &*writing.state;
+    let logged: BTreeSet<(Uuid, &str)> =
+        state.delivery_log.values().map(|kept| (kept.notice.event, kept.notice.channel.as_str())).collect();
+    let in_no_log = |told: &&Told| told.at < before && !logged.contains(&(told.event, told.channel.as_str()));
+    let mut told: Vec<&Told> = state.told.values().filter(in_no_log).collect();
+    told.sort_by_key(|told| told.at);
+    let keys: Vec<_> = told
+        .into_iter()
+        .take(most)
+        .map(|told| (told.event, told.channel.clone(), told.recipient.clone()))
+        .collect();
+    let forgotten = (old.len() + keys.len()) as u64;
+    for key in keys {
+        writing.put(|state| &mut state.told, key, None);
+    }
+    forgotten
+}
+
+/// Where it stands and when it came there: as it is written when it is at its end; else it waits as long as its job is there,
+/// and then who was told tells.
+fn stands(state: &State, id: DeliveryId, kept: &KeptDelivery) -> (DeliveryState, Option<Timestamp>) {
+    if kept.state != DeliveryState::Waiting || state.jobs.contains_key(&id.as_job()) {
+        return (kept.state, kept.ended_at);
+    }
+    let (event, channel) = (kept.notice.event, &kept.notice.channel);
+    let told = || state.told.values().filter(|told| told.event == event && told.channel == *channel);
+    let stands = match (told().next(), told().any(|told| told.given_up)) {
+        (None, _) => DeliveryState::Dropped,
+        (Some(_), true) => DeliveryState::GivenUp,
+        (Some(_), false) => DeliveryState::Delivered,
+    };
+    (stands, told().map(|told| told.at).max())
 }
 
 fn shown(state: &State, id: DeliveryId, kept: &KeptDelivery, with_attempts: bool) -> Delivery {
@@ -137,6 +180,7 @@ fn shown(state: &State, id: DeliveryId, kept: &KeptDelivery, with_attempts: bool
         .map(|(_, attempt)| attempt)
         .collect();
     let told = if with_attempts { attempts.len().min(TOLD) } else { 0 };
+    let (stands, ended_at) = stands(state, id, kept);
     Delivery {
         id,
         event: kept.notice.event,
@@ -144,11 +188,11 @@ fn shown(state: &State, id: DeliveryId, kept: &KeptDelivery, with_attempts: bool
         occasion: kept.notice.occasion,
         run: kept.run,
         at: kept.notice.at,
-        state: kept.state,
+        state: stands,
         replays: kept.replays,
         tries: attempts.len() as u64,
         next_try_at: state.jobs.get(&id.as_job()).map(|kept| kept.job.due),
-        ended_at: kept.ended_at,
+        ended_at,
         last: attempts.last().map(|attempt| (*attempt).clone()),
         attempts: attempts.iter().skip(attempts.len() - told).map(|attempt| (*attempt).clone()).collect(),
     }
@@ -169,7 +213,7 @@ pub(super) fn list(
     let limit = cursor::limit(page);
     let place_of = |kept: &KeptDelivery, id: DeliveryId| (kept.notice.at.as_microsecond(), id.as_run());
     let wanted = |(id, kept): &(&DeliveryId, &KeptDelivery)| {
-        (filter.states.is_empty() || filter.states.contains(&kept.state))
+        (filter.states.is_empty() || filter.states.contains(&stands(state, **id, kept).0))
             && filter.channel.as_ref().is_none_or(|channel| *channel == kept.notice.channel)
             && filter.run.is_none_or(|run| run == kept.run)
             && filter.event.is_none_or(|event| event == kept.notice.event)

@@ -1,7 +1,9 @@
 //! What people are to be told, and who was told.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use guichet_contract::{Delivery, DeliveryId, DeliveryState, JobId, Notice};
+use guichet_contract::{Delivery, DeliveryId, JobId, Notice};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -64,19 +66,37 @@ impl Notices for MemoryStore {
         self.read(|state| deliveries::list(state, filter, page))
     }
 
-    async fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError> {
+    async fn oldest_kept_delivery(&self, keep: u64) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|state| Ok(deliveries::oldest_kept(state, keep)))
+    }
+
+    async fn forget_deliveries(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.write(|writing| Ok(deliveries::forget(writing, before))).map_err(CommitError::into_store_error)
+    }
+
+    async fn note_channels(&self, channels: &[String], at: Timestamp) -> Result<(), StoreError> {
         self.write(|writing| {
-            let is_others = |kept: &&KeptJob| {
-                kept.notice.as_ref().is_some_and(|notice| !channels.contains(&notice.channel))
-            };
-            let gone: Vec<JobId> =
-                writing.state.jobs.values().filter(is_others).map(|kept| kept.job.id).collect();
-            for job in &gone {
-                deliveries::end(writing, DeliveryId::of_job(*job), DeliveryState::Dropped, at);
-                writing.put(|state| &mut state.jobs, *job, None);
+            for name in channels {
+                let seen_at = writing.state.channels.get(name).copied().map_or(at, |seen| seen.max(at));
+                writing.put(|state| &mut state.channels, name.clone(), Some(seen_at));
             }
-            Ok(gone.len() as u64)
+            Ok(())
         })
         .map_err(CommitError::into_store_error)
+    }
+
+    async fn gone_channels(
+        &self,
+        kept: &[String],
+        seen_before: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        self.read(|state| {
+            let waited_for = state.jobs.values().filter_map(|job| job.notice.as_ref());
+            let is_gone = |name: &&String| {
+                !kept.contains(name) && state.channels.get(*name).is_none_or(|seen| *seen < seen_before)
+            };
+            let gone: BTreeSet<&String> = waited_for.map(|notice| &notice.channel).filter(is_gone).collect();
+            Ok(gone.into_iter().cloned().collect())
+        })
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) delivery_log: BTreeMap<DeliveryId, KeptDelivery>,
     /// By delivery, replay, number and recipient.
     pub(super) attempts: BTreeMap<(DeliveryId, u32, u32, String), Attempt>,
+    /// When somebody last had each, by name.
+    pub(super) channels: BTreeMap<String, Timestamp>,
     pub(super) tokens: BTreeMap<TokenId, Token>,
     /// By principal and key.
     pub(super) idempotency_keys: BTreeMap<(String, String), (Digest, RunId)>,

@@ -132,14 +132,7 @@ impl<'a> Writing<'a> {
             Change::ReplayDelivery { delivery, replays, at } => {
                 deliveries::replay(self, delivery, replays, at)
             }
-            Change::HastenDelivery { delivery, due } => {
-                deliveries::hasten(self, delivery, due);
-                Ok(())
-            }
-            Change::PruneDeliveries { before, keep } => {
-                deliveries::prune(self, before, keep);
-                Ok(())
-            }
+            Change::HastenDelivery { delivery, due } => deliveries::hasten(self, delivery, due),
             Change::FinishJob { job, lease } => jobs::finish(self, job, &lease),
             Change::HoldJob { job, lease } => jobs::held(self, job, &lease).map(|_| ()),
             Change::HastenJobs { run, kind, due } => {

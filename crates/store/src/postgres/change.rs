@@ -68,7 +68,6 @@ fn add(unit: &mut Unit, change: &Change) -> Result<(), Fault> {
             deliveries::replay(unit, *delivery, *replays, *at);
         }
         Change::HastenDelivery { delivery, due } => deliveries::hasten(unit, *delivery, *due),
-        Change::PruneDeliveries { before, keep } => deliveries::prune(unit, *before, *keep),
         Change::FinishJob { job, lease } => jobs::finish(unit, *job, lease),
         Change::HoldJob { job, lease } => jobs::hold(unit, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(unit, *job, lease, *due),

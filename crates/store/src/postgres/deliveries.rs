@@ -5,17 +5,18 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::{
-    columns::{Value, count, integer, micros, moment, moment_if_any, searchable, values, word},
+    columns::{Value, count, micros, moment, moment_if_any, searchable, values, word},
     fault::Fault,
     unit::Unit,
 };
-use crate::{DeliveriesFilter, JobKind, PRUNED_AT_ONCE, PageRequest, cursor};
+use crate::{DeliveriesFilter, JobKind, PageRequest, cursor};
 
 const NOTE: &str = "
     INSERT INTO delivery_attempts (delivery, replay, number, recipient, body)
-    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    SELECT $1::uuid, $2::integer, $3::integer, $4::text, $5::text
+    WHERE EXISTS (SELECT 1 FROM delivery_log WHERE id = $1) ON CONFLICT DO NOTHING";
 
-/// One try. One that is written already stays as it is.
+/// One try of what is in the log. One that is written already stays as it is.
 pub(super) fn note_attempt(unit: &mut Unit, delivery: DeliveryId, attempt: &Attempt) -> Result<(), Fault> {
     let values = values![
         delivery.0,
@@ -41,7 +42,7 @@ pub(super) fn end(unit: &mut Unit, delivery: DeliveryId, state: DeliveryState, a
 
 const ANEW: &str = "
     UPDATE delivery_log SET state = 'waiting', ended_at = NULL, replays = replays + 1
-    WHERE id = $1 AND replays = $2 AND state <> 'waiting'";
+    WHERE id = $1 AND replays = $2 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = $1)";
 const FORGET_TOLD: &str = "
     DELETE FROM deliveries USING delivery_log log
     WHERE log.id = $1 AND deliveries.event = log.event AND deliveries.channel = log.channel";
@@ -49,7 +50,7 @@ const ENQUEUE_ANEW: &str = "
     INSERT INTO jobs (id, kind, run, lane, due, attempts, notice)
     SELECT id, $2, run, 'channel/' || channel, $3, 0, notice FROM delivery_log WHERE id = $1";
 
-/// It begins anew. Conflict unless it is at its end and was replayed exactly so often.
+/// It begins anew. Conflict unless it has no job and was replayed exactly so often.
 pub(super) fn replay(unit: &mut Unit, delivery: DeliveryId, replays: u32, at: Timestamp) {
     let conflict = format!("delivery {delivery} (not at its end, or not replayed {replays} times)");
     unit.one(ANEW, values![delivery.0, number(replays)], conflict);
@@ -60,41 +61,69 @@ pub(super) fn replay(unit: &mut Unit, delivery: DeliveryId, replays: u32, at: Ti
     unit.woken.jobs(kind);
 }
 
-/// What waits to be tried again is due sooner.
+/// What waits to be tried again is due sooner. Conflict unless it waits and nobody is at it.
 pub(super) fn hasten(unit: &mut Unit, delivery: DeliveryId, due: Timestamp) {
-    let hasten = "UPDATE jobs SET due = $2 WHERE id = $1 AND lease IS NULL AND due > $2";
-    unit.any(hasten, values![delivery.0, micros(due)]);
+    let hasten = "UPDATE jobs SET due = least(due, $2) WHERE id = $1 AND lease IS NULL";
+    let conflict = format!("delivery {delivery} (not waiting, or a try is under way)");
+    unit.one(hasten, values![delivery.0, micros(due)], conflict);
     unit.woken.jobs(JobKind::DeliverNotice);
 }
 
-const PRUNE: &str = "
-    WITH old AS (
-        SELECT id, event, channel FROM delivery_log
-        WHERE state <> 'waiting'
-          AND (at < $1 OR (at, id) <= (SELECT at, id FROM delivery_log ORDER BY at DESC, id DESC OFFSET $2 LIMIT 1))
-        ORDER BY at, id LIMIT $3),
+/// When that happened which the newest but $1 tells of.
+pub(super) const OLDEST_KEPT: &str = "SELECT at FROM delivery_log ORDER BY at DESC LIMIT 1 OFFSET $1";
+
+// What somebody replays at this instant is passed over: by its lock until that is written, and by the count of its replays
+// afterwards, which is looked at again once the row is locked.
+pub(super) const FORGET: &str = "
+    WITH seen AS MATERIALIZED (
+        SELECT id, replays FROM delivery_log
+        WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = delivery_log.id)
+        ORDER BY at, id LIMIT $2),
+    old AS MATERIALIZED (
+        SELECT log.id, log.event, log.channel FROM delivery_log log
+        JOIN seen ON log.id = seen.id AND log.replays = seen.replays
+        FOR UPDATE OF log SKIP LOCKED),
     attempts AS (DELETE FROM delivery_attempts USING old WHERE delivery = old.id),
     told AS (DELETE FROM deliveries USING old WHERE deliveries.event = old.event AND deliveries.channel = old.channel)
     DELETE FROM delivery_log USING old WHERE delivery_log.id = old.id";
+// Of what happened before there was a log.
+pub(super) const FORGET_OLD_TOLD: &str = "
+    DELETE FROM deliveries USING (
+        SELECT event, channel, recipient FROM deliveries told
+        WHERE at < $1 AND NOT EXISTS (
+            SELECT 1 FROM delivery_log log WHERE log.event = told.event AND log.channel = told.channel)
+        ORDER BY at LIMIT $2) AS old
+    WHERE deliveries.event = old.event AND deliveries.channel = old.channel AND deliveries.recipient = old.recipient";
 
-/// Forgets those that are old, and those beyond so many.
-pub(super) fn prune(unit: &mut Unit, before: Timestamp, keep: u64) {
-    unit.any(PRUNE, values![micros(before), integer(keep), integer(PRUNED_AT_ONCE)]);
+/// Where it stands: as it is written when it is at its end; else it waits as long as its job is there, and then who was told
+/// tells.
+macro_rules! state {
+    () => {
+        "CASE WHEN state <> 'waiting' THEN state
+              WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = delivery_log.id) THEN 'waiting'
+              ELSE coalesce(
+                  (SELECT CASE max(given_up) WHEN 1 THEN 'given_up' ELSE 'delivered' END FROM deliveries told
+                   WHERE told.event = delivery_log.event AND told.channel = delivery_log.channel
+                   HAVING count(*) > 0),
+                  'dropped') END"
+    };
 }
 
-/// Those of other channels than these are dropped.
-pub(super) const DROP_OTHERS: &str = "
-    UPDATE delivery_log SET state = 'dropped', ended_at = $2
-    WHERE state = 'waiting' AND NOT (channel = ANY($1))";
-
 /// The columns that [`read_row`] reads.
-const SELECT: &str = "
-    SELECT id, event, channel, occasion, run, at, state, replays, ended_at,
+const SELECT: &str = concat!(
+    "
+    SELECT id, event, channel, occasion, run, at, ",
+    state!(),
+    ", replays,
+           coalesce(ended_at, CASE WHEN NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = delivery_log.id) THEN
+               (SELECT max(told.at) FROM deliveries told
+                WHERE told.event = delivery_log.event AND told.channel = delivery_log.channel) END),
            (SELECT count(*) FROM delivery_attempts WHERE delivery = delivery_log.id),
            (SELECT due FROM jobs WHERE jobs.id = delivery_log.id),
            (SELECT body FROM delivery_attempts WHERE delivery = delivery_log.id
             ORDER BY replay DESC, number DESC, recipient DESC LIMIT 1)
-    FROM delivery_log";
+    FROM delivery_log"
+);
 
 /// Reads a delivery, and when it happened in microseconds.
 pub(super) fn read_row(row: &Row) -> Result<(Delivery, i64), Fault> {
@@ -137,7 +166,7 @@ pub(super) fn list(filter: &DeliveriesFilter, page: &PageRequest) -> Result<(Str
     };
     if !filter.states.is_empty() {
         let states: Vec<&'static str> = filter.states.iter().map(|state| state.as_str()).collect();
-        add(&mut text, " AND state = ANY(?)", Box::new(states));
+        add(&mut text, concat!(" AND ", state!(), " = ANY(?)"), Box::new(states));
     }
     if let Some(channel) = &filter.channel {
         add(&mut text, " AND channel = ?", Box::new(searchable(channel)));

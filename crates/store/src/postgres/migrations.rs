@@ -22,6 +22,7 @@ pub(super) const SCHEMA: &[(&str, &str)] = &[
     ("0055_moves", include_str!("schema/0055_moves.sql")),
     ("0056_registrations", include_str!("schema/0056_registrations.sql")),
     ("0057_delivery_log", include_str!("schema/0057_delivery_log.sql")),
+    ("0058_channels", include_str!("schema/0058_channels.sql")),
 ];
 
 const LIST: &str = "

@@ -8,13 +8,15 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
-    columns::{micros, moment, values},
+    columns::{integer, micros, moment, values},
     deliveries,
     fault::Fault,
     jobs::attempts,
     unit::Unit,
 };
-use crate::{DeliveriesFilter, Job, Lane, Notices, Page, PageRequest, StoreError, Told, cursor};
+use crate::{
+    DeliveriesFilter, FORGOTTEN_AT_ONCE, Job, Lane, Notices, Page, PageRequest, StoreError, Told, cursor,
+};
 
 // With its delivery, which has the id of the job.
 const ENQUEUE: &str = "
@@ -59,7 +61,17 @@ const TOLD: &str = "
     SELECT event, channel, recipient, run, at, given_up FROM deliveries
     WHERE event = $1 AND channel = $2 ORDER BY recipient COLLATE \"C\"";
 
-const DROP_OTHERS: &str = "DELETE FROM jobs WHERE notice IS NOT NULL AND NOT (lane = ANY($1))";
+const NOTE_CHANNELS: &str = "
+    INSERT INTO channels AS known (name, seen_at) SELECT DISTINCT name, $2::bigint FROM unnest($1::text[]) AS name ORDER BY name
+    ON CONFLICT (name) DO UPDATE SET seen_at = greatest(known.seen_at, excluded.seen_at)";
+
+const GONE: &str = "
+    SELECT DISTINCT substr(lane, length('channel/') + 1) COLLATE \"C\" AS name FROM jobs
+    WHERE notice IS NOT NULL
+      AND NOT substr(lane, length('channel/') + 1) = ANY($1)
+      AND NOT EXISTS (SELECT 1 FROM channels
+                      WHERE name = substr(lane, length('channel/') + 1) COLLATE \"C\" AND seen_at >= $2)
+    ORDER BY name";
 
 fn read_row(row: &Row) -> Result<Told, Fault> {
     Ok(Told {
@@ -109,9 +121,28 @@ impl Notices for PostgresStore {
         Ok(Page { items: read.into_iter().map(|(delivery, _)| delivery).collect(), next })
     }
 
-    async fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError> {
-        self.change(deliveries::DROP_OTHERS, &[&channels, &micros(at)]).await?;
-        let kept: Vec<String> = channels.iter().map(|name| Lane::Channel(name.clone()).word()).collect();
-        self.change(DROP_OTHERS, &[&kept]).await
+    async fn oldest_kept_delivery(&self, keep: u64) -> Result<Option<Timestamp>, StoreError> {
+        let Some(before) = keep.checked_sub(1) else { return Ok(None) };
+        let rows = self.rows(deliveries::OLDEST_KEPT, &[&integer(before)]).await?;
+        self.first(&rows, |row| Ok(moment(row.try_get(0)?)?))
+    }
+
+    async fn forget_deliveries(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let (before, most) = (micros(before), integer(FORGOTTEN_AT_ONCE));
+        let forgotten = self.change(deliveries::FORGET, &[&before, &most]).await?;
+        Ok(forgotten + self.change(deliveries::FORGET_OLD_TOLD, &[&before, &most]).await?)
+    }
+
+    async fn note_channels(&self, channels: &[String], at: Timestamp) -> Result<(), StoreError> {
+        self.change(NOTE_CHANNELS, &[&channels, &micros(at)]).await.map(|_| ())
+    }
+
+    async fn gone_channels(
+        &self,
+        kept: &[String],
+        seen_before: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = self.rows(GONE, &[&kept, &micros(seen_before)]).await?;
+        self.each(&rows, |row| Ok(row.try_get(0)?))
     }
 }

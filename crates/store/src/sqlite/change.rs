@@ -37,7 +37,6 @@ pub(super) fn apply(writing: &mut Writing<'_>, change: &Change) -> Result<(), Fa
             deliveries::replay(writing, *delivery, *replays, *at)
         }
         Change::HastenDelivery { delivery, due } => deliveries::hasten(writing, *delivery, *due),
-        Change::PruneDeliveries { before, keep } => deliveries::prune(writing, *before, *keep),
         Change::FinishJob { job, lease } => jobs::finish(writing, *job, lease),
         Change::HoldJob { job, lease } => jobs::hold(writing, *job, lease),
         Change::RetryJob { job, lease, due } => jobs::retry(writing, *job, lease, *due),

@@ -2,7 +2,7 @@
 
 use guichet_contract::{Attempt, Delivery, DeliveryId, DeliveryState, Notice};
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
 use super::{
     columns::{count, integer, micros, moment, moment_if_any, word},
@@ -10,7 +10,7 @@ use super::{
     fault::{Fault, OrConflict as _},
     writing::Writing,
 };
-use crate::{DeliveriesFilter, Job, JobKind, PRUNED_AT_ONCE, Page, PageRequest};
+use crate::{DeliveriesFilter, FORGOTTEN_AT_ONCE, Job, JobKind, Page, PageRequest};
 
 /// So many tries of one delivery are told.
 const TOLD: i64 = 500;
@@ -39,9 +39,9 @@ pub(super) fn begin(writing: &mut Writing<'_>, job: &Job, notice: &Notice, text:
 
 const NOTE: &str = "
     INSERT OR IGNORE INTO delivery_attempts (delivery, replay, number, recipient, body)
-    VALUES (?1, ?2, ?3, ?4, ?5)";
+    SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM delivery_log WHERE id = ?1)";
 
-/// One try. One that is written already stays as it is.
+/// One try of what is in the log. One that is written already stays as it is.
 pub(super) fn note_attempt(
     writing: &mut Writing<'_>,
     delivery: DeliveryId,
@@ -74,7 +74,7 @@ pub(super) fn end(
 
 const ANEW: &str = "
     UPDATE delivery_log SET state = 'waiting', ended_at = NULL, replays = replays + 1
-    WHERE id = ?1 AND replays = ?2 AND state <> 'waiting'";
+    WHERE id = ?1 AND replays = ?2 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ?1)";
 const FORGET_TOLD: &str = "
     DELETE FROM deliveries
     WHERE (event, channel) = (SELECT event, channel FROM delivery_log WHERE id = ?1)";
@@ -82,7 +82,7 @@ const ENQUEUE_ANEW: &str = "
     INSERT INTO jobs (id, kind, run, due, attempts, notice)
     SELECT id, ?2, run, ?3, 0, notice FROM delivery_log WHERE id = ?1";
 
-/// It begins anew. Conflict unless it is at its end and was replayed exactly so often.
+/// It begins anew. Conflict unless it has no job and was replayed exactly so often.
 pub(super) fn replay(
     writing: &mut Writing<'_>,
     delivery: DeliveryId,
@@ -104,61 +104,89 @@ pub(super) fn replay(
     Ok(())
 }
 
-/// What waits to be tried again is due sooner.
+/// What waits to be tried again is due sooner. Conflict unless it waits and nobody is at it.
 pub(super) fn hasten(writing: &mut Writing<'_>, delivery: DeliveryId, due: Timestamp) -> Result<(), Fault> {
-    writing
+    let hastened = writing
         .connection()
-        .prepare_cached("UPDATE jobs SET due = ?2 WHERE id = ?1 AND lease IS NULL AND due > ?2")?
+        .prepare_cached("UPDATE jobs SET due = min(due, ?2) WHERE id = ?1 AND lease IS NULL")?
         .execute(params![delivery.to_string(), micros(due)])?;
+    if hastened != 1 {
+        return Err(Fault::Conflict(format!("delivery {delivery} (not waiting, or a try is under way)")));
+    }
     writing.wake_jobs(JobKind::DeliverNotice);
     Ok(())
 }
 
-const OLD: &str = "
-    SELECT id FROM delivery_log
-    WHERE state <> 'waiting'
-      AND (at < ?1 OR (at, id) <= (SELECT at, id FROM delivery_log ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?2))
-    ORDER BY at, id LIMIT ?3";
+/// When that happened which the `keep`-th newest tells of.
+pub(super) fn oldest_kept(connection: &Connection, keep: u64) -> Result<Option<Timestamp>, Fault> {
+    let Some(before) = keep.checked_sub(1) else { return Ok(None) };
+    let at: Option<i64> = connection
+        .prepare_cached("SELECT at FROM delivery_log ORDER BY at DESC LIMIT 1 OFFSET ?1")?
+        .query_row([integer(before)], |row| row.get(0))
+        .optional()?;
+    Ok(at.map(moment).transpose()?)
+}
 
-/// Forgets those that are old, and those beyond so many.
-pub(super) fn prune(writing: &mut Writing<'_>, before: Timestamp, keep: u64) -> Result<(), Fault> {
-    let connection = writing.connection();
+pub(super) const OLD: &str = "
+    SELECT id FROM delivery_log
+    WHERE at < ?1 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = delivery_log.id)
+    ORDER BY at, id LIMIT ?2";
+// Of what happened before there was a log.
+pub(super) const OLD_TOLD: &str = "
+    DELETE FROM deliveries WHERE (event, channel, recipient) IN (
+        SELECT event, channel, recipient FROM deliveries told
+        WHERE at < ?1 AND NOT EXISTS (
+            SELECT 1 FROM delivery_log log WHERE log.event = told.event AND log.channel = told.channel)
+        ORDER BY at LIMIT ?2)";
+
+/// Forgets those that are old; says how many.
+pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<u64, Fault> {
+    let values = params![micros(before), integer(FORGOTTEN_AT_ONCE)];
     let mut statement = connection.prepare_cached(OLD)?;
-    let old = statement
-        .query_map(params![micros(before), integer(keep), integer(PRUNED_AT_ONCE)], |row| {
-            row.get::<_, String>(0)
-        })?;
+    let old = statement.query_map(values, |row| row.get::<_, String>(0))?;
     let old = old.collect::<Result<Vec<_>, _>>()?;
-    for id in old {
+    for id in &old {
         for sql in [
             "DELETE FROM delivery_attempts WHERE delivery = ?1",
             FORGET_TOLD,
             "DELETE FROM delivery_log WHERE id = ?1",
         ] {
-            connection.prepare_cached(sql)?.execute([&id])?;
+            connection.prepare_cached(sql)?.execute([id])?;
         }
     }
-    Ok(())
+    let told = connection.prepare_cached(OLD_TOLD)?.execute(values)?;
+    Ok(count(integer(old.len() + told))?)
 }
 
-const DROP: &str = "
-    UPDATE delivery_log SET state = 'dropped', ended_at = ?2
-    WHERE state = 'waiting' AND channel NOT IN (SELECT value FROM json_each(?1))";
-
-/// Those of other channels than these are dropped.
-pub(super) fn drop_others(connection: &Connection, kept: &str, at: Timestamp) -> Result<(), Fault> {
-    connection.prepare_cached(DROP)?.execute(params![kept, micros(at)])?;
-    Ok(())
+/// Where it stands: as it is written when it is at its end; else it waits as long as its job is there, and then who was told
+/// tells.
+macro_rules! state {
+    () => {
+        "CASE WHEN state <> 'waiting' THEN state
+              WHEN EXISTS (SELECT 1 FROM jobs WHERE jobs.id = delivery_log.id) THEN 'waiting'
+              ELSE coalesce(
+                  (SELECT CASE max(given_up) WHEN 1 THEN 'given_up' ELSE 'delivered' END FROM deliveries told
+                   WHERE told.event = delivery_log.event AND told.channel = delivery_log.channel
+                   HAVING count(*) > 0),
+                  'dropped') END"
+    };
 }
 
 /// The columns that [`read_row`] reads.
-const SELECT: &str = "
-    SELECT id, event, channel, occasion, run, at, state, replays, ended_at,
+const SELECT: &str = concat!(
+    "
+    SELECT id, event, channel, occasion, run, at, ",
+    state!(),
+    ", replays,
+           coalesce(ended_at, CASE WHEN NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = delivery_log.id) THEN
+               (SELECT max(told.at) FROM deliveries told
+                WHERE told.event = delivery_log.event AND told.channel = delivery_log.channel) END),
            (SELECT count(*) FROM delivery_attempts WHERE delivery = delivery_log.id),
            (SELECT due FROM jobs WHERE jobs.id = delivery_log.id),
            (SELECT body FROM delivery_attempts WHERE delivery = delivery_log.id
             ORDER BY replay DESC, number DESC, recipient DESC LIMIT 1)
-    FROM delivery_log";
+    FROM delivery_log"
+);
 
 fn read_row(row: &Row<'_>) -> Result<(Delivery, i64), Fault> {
     let at = row.get(5)?;
@@ -210,7 +238,7 @@ pub(super) fn list(
     let mut values: Vec<Value> = Vec::new();
     if !filter.states.is_empty() {
         let places = vec!["?"; filter.states.len()].join(", ");
-        text.extend([" AND state IN (", &places, ")"]);
+        text.extend([" AND ", state!(), " IN (", &places, ")"]);
         values.extend(filter.states.iter().map(|state| state.as_str().to_owned().into()));
     }
     let given = [

@@ -27,6 +27,7 @@ const SCHEMA: &[(&str, &str)] = &[
     ("0055_moves", include_str!("schema/0055_moves.sql")),
     ("0056_registrations", include_str!("schema/0056_registrations.sql")),
     ("0057_delivery_log", include_str!("schema/0057_delivery_log.sql")),
+    ("0058_channels", include_str!("schema/0058_channels.sql")),
 ];
 
 /// Brings the file up to the newest schema, each step in a transaction of its own.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore,
-    columns::{count, integer, micros, moment, word},
+    columns::{micros, moment, word},
     deliveries,
     fault::{Fault, OrConflict as _},
     writing::Writing,
@@ -65,9 +65,16 @@ const TOLD: &str = "
     SELECT event, channel, recipient, run, at, given_up FROM deliveries
     WHERE event = ?1 AND channel = ?2 ORDER BY recipient";
 
-const DROP_OTHERS: &str = "
-    DELETE FROM jobs
-    WHERE notice IS NOT NULL AND notice ->> 'channel' NOT IN (SELECT value FROM json_each(?1))";
+const NOTE_CHANNELS: &str = "
+    INSERT INTO channels (name, seen_at) SELECT value, ?2 FROM json_each(?1) WHERE true
+    ON CONFLICT (name) DO UPDATE SET seen_at = max(seen_at, excluded.seen_at)";
+
+const GONE: &str = "
+    SELECT DISTINCT notice ->> 'channel' AS name FROM jobs
+    WHERE notice IS NOT NULL
+      AND name NOT IN (SELECT value FROM json_each(?1))
+      AND name NOT IN (SELECT name FROM channels WHERE seen_at >= ?2)
+    ORDER BY name";
 
 fn read_row(row: &Row<'_>) -> Result<Told, Fault> {
     Ok(Told {
@@ -120,14 +127,37 @@ impl Notices for SqliteStore {
         self.read(move |connection| deliveries::list(connection, &filter, &page)).await
     }
 
-    async fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError> {
-        let kept = serde_json::json!(channels).to_string();
+    async fn oldest_kept_delivery(&self, keep: u64) -> Result<Option<Timestamp>, StoreError> {
+        self.read(move |connection| deliveries::oldest_kept(connection, keep)).await
+    }
+
+    async fn forget_deliveries(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let forgotten = self.write(move |writing| deliveries::forget(writing.connection(), before)).await;
+        forgotten.map_err(CommitError::into_store_error)
+    }
+
+    async fn note_channels(&self, channels: &[String], at: Timestamp) -> Result<(), StoreError> {
+        let channels = serde_json::json!(channels).to_string();
         self.write(move |writing| {
-            deliveries::drop_others(writing.connection(), &kept, at)?;
-            let dropped = writing.connection().prepare_cached(DROP_OTHERS)?.execute([kept])?;
-            Ok(count(integer(dropped))?)
+            let noted = params![channels, micros(at)];
+            writing.connection().prepare_cached(NOTE_CHANNELS)?.execute(noted)?;
+            Ok(())
         })
         .await
         .map_err(CommitError::into_store_error)
+    }
+
+    async fn gone_channels(
+        &self,
+        kept: &[String],
+        seen_before: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let kept = serde_json::json!(kept).to_string();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(GONE)?;
+            let names = statement.query_map(params![kept, micros(seen_before)], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 }

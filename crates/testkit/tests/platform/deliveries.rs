@@ -137,7 +137,135 @@ async fn only_whom_a_policy_permits_sees_deliveries_and_what_cannot_be_replayed_
     let submit = "/v1/actions/things.change-item/runs";
     let submitted = dana.call_with(Method::POST, submit, Some(body), &headers).await.unwrap();
     assert_eq!(submitted.status, 202, "{}", submitted.body);
-    assert_eq!(replay(&dana, &found, "mine").await.code(), "idempotency-conflict");
+    let mixed = replay(&dana, &found, "mine").await;
+    assert_eq!(replay(&dana, &found, "theirs").await.status, 200);
+    let body = json!({"input": {"name": "c"}, "reason": "a test"});
+    let headers = [("idempotency-key", "theirs")];
+    let other = dana.call_with(Method::POST, submit, Some(body), &headers).await.unwrap();
+    for answer in [mixed, other] {
+        assert_eq!(answer.code(), "idempotency-conflict", "{}", answer.body);
+        assert_eq!(answer.body["detail"], "you used this Idempotency-Key before, for something else");
+    }
+    for (key, says) in [("schedule/nightly", "is a schedule's"), ("", "has 1 to 200 characters")] {
+        let refused = replay(&dana, &found, key).await;
+        assert!(refused.body["detail"].as_str().unwrap().contains(says), "{}", refused.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_meets_the_last_try_is_refused_and_not_forgotten() {
+    // The first answer is held back until it was asked for a replay.
+    let receiver = Receiver::serve(&[(500, Duration::from_secs(8)), (204, Duration::ZERO)]).await.unwrap();
+    let only = "tries = 1\ntimeout_seconds = 30\nevents = [\"approval_requested\"]";
+    let bench = started(&hook("hook", &receiver.url, only)).await;
+    let dana = bench.sign_in("dana").await.unwrap();
+    let (run, _) = waiting(&dana, "a").await;
+    let query = format!("run={run}&channel=hook");
+    until("the try", || (receiver.posted().len() == 1).then_some(())).await;
+    let held = delivery(&dana, &query, "the delivery", |_| true).await;
+    let refused = replay(&dana, &held, "a key").await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (409, "wrong-state"), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().contains("under way"), "{}", refused.body);
+    delivery(&dana, &query, "its end", |found| found["state"] == "given_up").await;
+    // The key stands for nothing yet.
+    assert_eq!(replay(&dana, &held, "a key").await.status, 200);
+    let told = delivery(&dana, &query, "the replay", |found| found["state"] == "delivered").await;
+    assert_eq!((&told["replays"], &told["tries"]), (&json!(1), &json!(2)));
+    let records = dana.get("/v1/records?verb=replay_delivery&verdict=refused").await.unwrap().body;
+    assert_eq!(records["items"].as_array().unwrap().len(), 1, "{records}");
+}
+
+async fn ping(person: &Person, channel: &str, key: &str) -> guichet_testkit::bench::Answer {
+    let path = format!("/v1/channels/{channel}/ping");
+    person.call_with(Method::POST, &path, Some(json!({})), &[("idempotency-key", key)]).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_tells_whoever_may_whether_a_channel_works() {
+    let (good, bad) =
+        (Receiver::serve(&[]).await.unwrap(), Receiver::serve(&[(503, Duration::ZERO)]).await.unwrap());
+    // Neither hears of pings by its `events`, and one is for others.
+    let channels = [
+        hook("good", &good.url, "events = [\"run_ended\"]\nteams = [\"ops\"]"),
+        hook("bad", &bad.url, "events = [\"run_ended\"]"),
+    ];
+    let bench = started(&channels.concat()).await;
+    let (dan, eve) = (bench.sign_in("dan").await.unwrap(), bench.sign_in("eve").await.unwrap());
+    let sent = ping(&dan, "good", "once").await;
+    assert_eq!(sent.status, 202, "{}", sent.body);
+    let id = sent.body["id"].as_str().unwrap().to_owned();
+    let query = format!("run={id}");
+    let told = delivery(&dan, &query, "the ping", |found| found["state"] == "delivered").await;
+    assert_eq!((&told["id"], &told["occasion"]), (&json!(id), &json!("ping")));
+    let posted = good.told("ping").pop().unwrap();
+    standardwebhooks::Webhook::new(SECRET).unwrap().verify(&posted.body, &posted.headers).unwrap();
+    let event = &posted.event;
+    assert_eq!((&event["type"], &event["subject"]), (&json!("dev.guichet.ping"), &json!(id)));
+    assert_eq!((&event["data"]["by"], &event["data"]["to"]), (&json!("dan"), &json!([{"name": "dan"}])));
+    assert_eq!(event["data"]["command"], format!("guichet deliveries show {id}"));
+    assert_eq!(event["id"], told["event"]);
+    let repeated = ping(&dan, "good", "once").await;
+    assert_eq!((repeated.status.as_u16(), &repeated.body["id"]), (202, &json!(id)));
+    assert_eq!(good.posted().len(), 1, "the same key pings once");
+    assert_eq!(ping(&dan, "bad", "once").await.code(), "idempotency-conflict");
+
+    // Tried once, whatever the channel's tries are; and it can be replayed.
+    let failed = ping(&dan, "bad", "another").await.body;
+    let query = format!("run={}", failed["id"].as_str().unwrap());
+    let given_up = delivery(&dan, &query, "its end", |found| found["state"] == "given_up").await;
+    assert_eq!((&given_up["tries"], &given_up["last"]["status"]), (&json!(1), &json!(503)));
+    bad.answer(&[]);
+    assert_eq!(replay(&dan, &given_up, "again").await.status, 200);
+    delivery(&dan, &query, "the replay", |found| found["state"] == "delivered").await;
+
+    let refused = ping(&eve, "good", "hers").await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (403, "refused"), "{}", refused.body);
+    let unknown = ping(&dan, "nowhere", "there").await;
+    assert_eq!((unknown.status.as_u16(), unknown.code()), (409, "unknown-channel"), "{}", unknown.body);
+    assert_eq!(unknown.body["next"], "it has good, bad");
+    let records = dan.get("/v1/records?verb=ping_channel").await.unwrap().body;
+    let said = records["items"].as_array().unwrap().iter();
+    let said: Vec<(&str, &str)> = said
+        .map(|record| (record["verdict"].as_str().unwrap(), record["detail"].as_str().unwrap()))
+        .map(|(verdict, detail)| (verdict, detail.split(',').next().unwrap()))
+        .collect();
+    let expected = [
+        ("refused", "channel nowhere"),
+        ("refused", "channel good"),
+        ("allowed", "channel bad"),
+        ("refused", "channel bad"),
+        ("allowed", "channel good"),
+    ];
+    assert_eq!(said, expected);
+    let records = dan.get("/v1/records?verb=deliver_notice").await.unwrap().body;
+    let said = records["items"][0]["detail"].as_str().unwrap();
+    assert_eq!(said, "ping to everybody there through bad: the receiver answered 503 Service Unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_call_that_takes_a_key_says_what_it_answers_then() {
+    let receiver = Receiver::serve(&[]).await.unwrap();
+    let bench = started(&hook("hook", &receiver.url, "")).await;
+    let document = bench.nobody().unwrap().get("/v1/openapi.json").await.unwrap().body;
+    let mut said = std::collections::BTreeMap::new();
+    for described in
+        document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap())
+    {
+        let parameters = described.1["parameters"].as_array().into_iter().flatten();
+        for key in parameters.filter(|one| one["name"] == "Idempotency-Key") {
+            let text = key["description"].as_str().unwrap();
+            let text = text.split("then answers ").nth(1).unwrap();
+            said.insert(described.1["operationId"].as_str().unwrap().to_owned(), text.to_owned());
+        }
+    }
+    let run = "the run that it made the first time";
+    let expected = [
+        ("ping_channel", "the delivery of the ping that it sent the first time, as it stands now"),
+        ("replay_delivery", "the delivery that it replayed the first time, as it stands now"),
+        ("submit_run", run),
+        ("undo_run", run),
+    ];
+    assert_eq!(said, expected.map(|(call, text)| (call.to_owned(), text.to_owned())).into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

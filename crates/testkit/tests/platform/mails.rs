@@ -180,3 +180,21 @@ async fn a_server_that_is_silent_or_offers_no_tls_gets_nothing_and_keeps_nothing
     assert!(record.contains("STARTTLS"), "{record}");
     assert!(server.mails().is_empty(), "without TLS nothing is said");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_by_mail_goes_to_whoever_asks_and_to_nobody_else() {
+    let server = MailServer::start(MailServerSetup::default()).unwrap();
+    let (bench, _effects) = started(server.port, "tls = \"none\"").await;
+    let dana = bench.sign_in("dana").await.unwrap();
+    let sent = dana.post("/v1/channels/mail/ping", json!({})).await.unwrap();
+    assert_eq!(sent.status, 202, "{}", sent.body);
+    let id = sent.body["id"].as_str().unwrap();
+    let mail = until("the mail", || server.mails().pop()).await;
+    assert_eq!(mail["to"], json!(["dana@corp.test"]));
+    let subject = format!("[staging] dana pings the channel mail of staging ({})", &id[id.len() - 8..]);
+    assert_eq!(mail["headers"]["subject"], subject);
+    let text = mail["text"].as_str().unwrap();
+    assert!(text.contains(&format!("guichet deliveries show {id}")), "{text}");
+    assert!(!text.contains("Binding") && !text.contains("Run "), "it tells of no run: {text}");
+    assert_eq!(server.mails().len(), 1);
+}

@@ -14,7 +14,7 @@ permit (principal in Team::"developers", action == Action::"view_run", resource)
 @id("auditors-audit")
 permit (principal in Team::"developers", action == Action::"audit", resource);
 @id("developers-look-after-deliveries")
-permit (principal in Team::"developers", action in [Action::"read_deliveries", Action::"replay_delivery"], resource);
+permit (principal in Team::"developers", action in [Action::"read_deliveries", Action::"replay_delivery", Action::"ping_channel"], resource);
 @id("frozen-item") @description("item 'frozen' is frozen until the audit is over") @next("ask team ops when it ends")
 forbid (principal, action in Action::"change", resource == Resource::"things/frozen");
 "#;

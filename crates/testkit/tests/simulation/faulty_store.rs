@@ -350,7 +350,10 @@ reads! {
         fn told(&self, event: Uuid, channel: &str) -> Result<Vec<guichet_store::Told>, StoreError>;
         fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
         fn deliveries(&self, filter: &DeliveriesFilter, page: &PageRequest) -> Result<Page<Delivery>, StoreError>;
-        fn drop_notices_of_others(&self, channels: &[String], at: Timestamp) -> Result<u64, StoreError>;
+        fn oldest_kept_delivery(&self, keep: u64) -> Result<Option<Timestamp>, StoreError>;
+        fn forget_deliveries(&self, before: Timestamp) -> Result<u64, StoreError>;
+        fn note_channels(&self, channels: &[String], at: Timestamp) -> Result<(), StoreError>;
+        fn gone_channels(&self, kept: &[String], seen_before: Timestamp) -> Result<Vec<String>, StoreError>;
     }
     Tokens {
         fn token_by_secret(&self, secret_sha256: &[u8; 32]) -> Result<Option<Token>, StoreError>;

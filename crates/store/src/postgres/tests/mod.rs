@@ -2,6 +2,7 @@
 
 mod breaking;
 mod cutting;
+mod forgetting;
 mod moving;
 mod opening;
 mod restoring;

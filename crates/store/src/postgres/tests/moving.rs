@@ -79,8 +79,8 @@ async fn fill(store: &impl Store) {
                 }))
                 .enqueue_job(job_due(second(7)))
                 .enqueue_job(job_in_line("a key", second(7)))
+                .with(Change::EnqueueNotice { job: job.clone(), notice })
                 .with(Change::NoteAttempt { delivery: DeliveryId::of_job(job.id), attempt })
-                .with(Change::EnqueueNotice { job, notice })
                 .with(Change::NoteTold(told))
                 .with(Change::InsertToken(token_of("ada", TokenKind::Personal)))
                 .with(Change::InsertIdempotencyKey {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod failures;
+mod forgetting;
 mod opening;
 mod searching;
 
