@@ -126,8 +126,13 @@ mod tests {
                        trap 'exit 9' TERM\nsleep 60 & wait\n";
         let text = start(folder.path(), program, "", &[]);
         let text = text.get_args().nth(3).unwrap().to_owned();
-        let mut first = Command::new("unshare");
-        first.args(apart).args(["/bin/sh", "-c"]).arg(text).args(["guichet", &digest(program), "x.sh"]);
+        // In a group of its own, too: what it tells its group to do must not reach who tests.
+        let mut first = Command::new("setsid");
+        first.args(["--wait", "unshare"]).args(apart).args(["/bin/sh", "-c"]).arg(text).args([
+            "guichet",
+            &digest(program),
+            "x.sh",
+        ]);
         first.env("AT", folder.path()).stdin(Stdio::null());
         let mut unshare = first.spawn().unwrap();
         while !folder.path().join("there").exists() {
