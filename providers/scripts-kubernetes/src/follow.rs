@@ -60,24 +60,24 @@ pub(crate) async fn follow(
     let mut all_said = false;
     let mut late = std::pin::pin!(sleep(following.time + SLACK));
     let mut seen = sight.seen();
-    let turn = loop {
+    let (turn, is_sure) = loop {
         let now = seen.borrow_and_update().clone();
         // A program that ended before it was told to has ended so, whoever asked for its end meanwhile.
         if let Some(end) = now.own_end() {
-            break Turn::Stands(end);
+            break (Turn::Stands(end), true);
         }
         if let Some(turn) = turn_of(&now) {
             // Who asked for the end is not told that somebody else brought it.
-            break if poll!(stop.as_mut()).is_ready() { Turn::Stop } else { turn };
+            break (if poll!(stop.as_mut()).is_ready() { Turn::Stop } else { turn }, false);
         }
         tokio::select! {
             _ = seen.changed() => {}
             () = &mut words, if !all_said => all_said = true,
-            () = &mut stop => break Turn::Stop,
-            () = &mut late => break Turn::Late,
+            () = &mut stop => break (Turn::Stop, false),
+            () = &mut late => break (Turn::Late, false),
         }
     };
-    let turn = looked_at_again(cluster, name, turn).await;
+    let turn = if is_sure { turn } else { looked_at_again(cluster, name, turn).await };
     let rest = async {
         if !all_said && !sight.seen().borrow().has_no_pod() {
             let _ = timeout(LAST_WORDS, words).await;
@@ -196,7 +196,7 @@ pub(crate) async fn heard_out(
 /// The same, or what a new look says that is surer. Two watches may break together and come back one after the other, and an end
 /// that was seen is more than that of a wish or of a time.
 async fn looked_at_again(cluster: &Cluster, name: &str, turn: Turn) -> Turn {
-    if !matches!(turn, Turn::Stands(Standing::Lost(_)) | Turn::Stop | Turn::Late) {
+    if !matches!(turn, Turn::Stands(Standing::Lost(_) | Standing::Ended(..)) | Turn::Stop | Turn::Late) {
         return turn;
     }
     let its = pods_of(name);
@@ -209,7 +209,8 @@ async fn looked_at_again(cluster: &Cluster, name: &str, turn: Turn) -> Turn {
     match (standing::of(&job, pod.as_ref()), &turn) {
         (end @ Standing::Ended(..), Turn::Stands(_)) => Turn::Stands(end),
         (end @ Standing::Ended(..), _) if standing::ended_by_itself(&job, pod.as_ref()) => Turn::Stands(end),
-        (Standing::TimeOver, Turn::Late) => Turn::Stands(Standing::TimeOver),
+        // The pod is ended by its time, and is seen to end before its Job.
+        (Standing::TimeOver, Turn::Late | Turn::Stands(_)) => Turn::Stands(Standing::TimeOver),
         _ => turn,
     }
 }
@@ -377,6 +378,25 @@ mod tests {
             (told.how, told.complaints.as_slice()),
             (HowEnded::Exited(3), ["no such topic".to_owned()].as_slice())
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_ended_by_its_time_is_told_so_also_when_its_pod_is_seen_before_its_job() {
+        let looks = AtomicU32::new(0);
+        let server = Scripted::new(move |asked| match asked.what() {
+            ("GET", "jobs") if looks.fetch_add(1, Ordering::SeqCst) == 0 => asked.shows(&begun(&json!([]))),
+            ("GET", "jobs") => asked.shows(&begun(
+                &json!([{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "m"}]),
+            )),
+            ("GET", "pods") => {
+                let mut told_to = pod(&ended(143));
+                told_to["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:10Z");
+                asked.shows(&told_to)
+            }
+            ("GET", "log") => said(asked, &["on the way"]),
+            _ => done(),
+        });
+        assert_eq!(Box::pin(followed(&server, never())).await.unwrap().how, HowEnded::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]

@@ -127,6 +127,10 @@ pub(crate) fn ended_by_itself(job: &Job, pod: Option<&Pod>) -> bool {
     let ended = status_of(pod).and_then(|status| status.state.as_ref()?.terminated.as_ref());
     let Some(ended) = ended.filter(|ended| has_run(ended)) else { return false };
     let Some(gone_by) = &pod.metadata.deletion_timestamp else { return true };
+    // Whatever the clock of its node says, nothing else sends these signals to one that is to go.
+    if [128 + 15, 128 + 9].contains(&ended.exit_code) {
+        return false;
+    }
     // A pod is told when its time of grace will be over.
     let grace = SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or_default());
     let told_to = gone_by.0.saturating_sub(grace).unwrap_or(gone_by.0);
@@ -274,6 +278,10 @@ mod tests {
             ended_by_itself(&none, Some(&pod))
         };
         assert!(told(early) && !told(late) && !told(container(&json!({"running": {}}))));
+        let early = "2026-01-01T00:00:09Z";
+        let killed =
+            json!({"terminated": {"exitCode": 137, "containerID": "containerd://1", "finishedAt": early}});
+        assert!(!told(container(&killed)), "though the clock of its node is behind");
         assert!(!ended_by_itself(&none, None));
         assert!(ended_by_itself(&job(&json!([{"type": "Complete", "status": "True"}])), None));
     }

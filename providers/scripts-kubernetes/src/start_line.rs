@@ -122,17 +122,16 @@ mod tests {
             return guichet_testkit::skipped("unshare cannot make a process namespace; run as root");
         }
         let folder = tempfile::tempdir().unwrap();
-        let program = "#!/bin/sh\nsetsid sh -c 'trap \"sleep 0.3; echo tidied >$AT/apart; exit\" TERM; echo >$AT/there; sleep 60 & wait' &\n\
-                       trap 'exit 9' TERM\nsleep 60 & wait\n";
-        let text = start(folder.path(), program, "", &[]);
+        let apart_from_it = "trap \"sleep 0.3; echo tidied >$AT/apart; exit\" TERM; echo >$AT/there; while :; do sleep 0.1; done";
+        let program = format!(
+            "#!/bin/sh\ntrap 'exit 9' TERM\nsetsid sh -c '{apart_from_it}' &\nwhile :; do sleep 0.1; done\n"
+        );
+        let text = start(folder.path(), &program, "", &[]);
         let text = text.get_args().nth(3).unwrap().to_owned();
         // In a group of its own, too: what it tells its group to do must not reach who tests.
         let mut first = Command::new("setsid");
-        first.args(["--wait", "unshare"]).args(apart).args(["/bin/sh", "-c"]).arg(text).args([
-            "guichet",
-            &digest(program),
-            "x.sh",
-        ]);
+        first.args(["--wait", "unshare"]).args(apart).args(["/bin/sh", "-c"]).arg(text);
+        first.args(["guichet", &digest(&program), "x.sh"]);
         first.env("AT", folder.path()).stdin(Stdio::null());
         let mut unshare = first.spawn().unwrap();
         while !folder.path().join("there").exists() {
