@@ -1,6 +1,6 @@
 //! The cluster: how it is reached, and what its refusals mean in words.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use guichet_provider_scripts::{NotRun, SettingsError};
 use k8s_openapi::api::{
@@ -9,8 +9,10 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, Config,
+    api::PostParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::settings::Kubernetes;
@@ -25,6 +27,8 @@ const SILENCE: Duration = Duration::from_secs(75);
 const REFUSED: Duration = Duration::from_secs(4);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(400);
+/// How often a thing is looked at anew when somebody else changed it in between.
+pub(crate) const TRIES: u32 = 8;
 
 /// One namespace of a cluster.
 #[derive(Clone)]
@@ -63,15 +67,19 @@ impl Cluster {
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
         let client = Client::try_from(config).map_err(|error| wrong(&error))?;
-        let namespace = settings.namespace.clone();
-        Ok(Self {
-            jobs: Api::namespaced(client.clone(), &namespace),
-            pods: Api::namespaced(client.clone(), &namespace),
-            secrets: Api::namespaced(client.clone(), &namespace),
-            events: Api::namespaced(client.clone(), &namespace),
+        Ok(Self::of(client, &settings.namespace))
+    }
+
+    /// The namespace of this name, for who calls so.
+    pub(crate) fn of(client: Client, namespace: &str) -> Self {
+        Self {
+            jobs: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client.clone(), namespace),
+            secrets: Api::namespaced(client.clone(), namespace),
+            events: Api::namespaced(client.clone(), namespace),
             client,
-            namespace,
-        })
+            namespace: namespace.to_owned(),
+        }
     }
 }
 
@@ -101,6 +109,34 @@ fn is_final(error: &kube::Error) -> bool {
         kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => false,
         _ => true,
     }
+}
+
+/// Makes a thing of this name; none where there is one already.
+///
+/// # Errors
+/// Why it is not made.
+pub(crate) async fn made<K>(api: &Api<K>, thing: &K) -> Result<Option<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + Serialize + Debug,
+{
+    let mut tries = 0;
+    loop {
+        match patiently(|| async { api.create(&PostParams::default(), thing).await }).await {
+            Ok(made) => return Ok(Some(made)),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(None),
+            // Not the thing: what counts it, as a quota does, was changed by somebody else in the same moment.
+            Err(kube::Error::Api(status)) if status.is_conflict() && tries < TRIES => {
+                tries += 1;
+                sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the cluster said no. Otherwise it is not known what it has done: nobody answered, or who answered could not tell.
+pub(crate) fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if (400..500).contains(&status.code) && is_final(error))
 }
 
 /// The HTTP status of a refusal.

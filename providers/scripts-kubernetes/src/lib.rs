@@ -10,16 +10,21 @@
 
 mod cluster;
 mod follow;
+mod laid;
 mod log;
 mod manifest;
 mod rights;
 mod runner;
+#[cfg(test)]
+mod scripted;
+mod seal;
 pub mod settings;
 mod sight;
 mod standing;
 mod start_line;
 
 pub use cluster::Cluster;
+pub use laid::{keep_swept, sweep};
 pub use rights::findings;
 pub use runner::KubernetesRunner;
 pub use settings::Kubernetes;

@@ -9,7 +9,10 @@ use std::{
 };
 
 use futures_util::{AsyncBufRead, AsyncBufReadExt as _};
-use guichet_provider_scripts::output::{LONGEST, Output, Stream};
+use guichet_provider_scripts::{
+    Ended, HowEnded,
+    output::{LONGEST, Output, Stream},
+};
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use kube::api::{LogParams, Patch, PatchParams};
 use serde_json::json;
@@ -19,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    cluster::{Cluster, words},
+    cluster::{Cluster, status_of, words},
     manifest::{CONTAINER, TOLD},
     sight::Seen,
 };
@@ -28,6 +31,8 @@ use crate::{
 const LAST_WORDS: Duration = Duration::from_secs(20);
 /// How often it is written down up to where it was told: what a process that dies told since then is told again by the next.
 const NOTES: Duration = Duration::from_secs(1);
+/// A line that is longer than this may be kept in pieces of 16 KiB, its time among them, bytes.
+const PIECE: usize = 8 * 1024;
 /// Before a log that broke off is asked for again.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -45,6 +50,31 @@ struct Told {
     times: Vec<Timestamp>,
     /// The same before the last line.
     before: Option<(Timestamp, usize)>,
+    /// The last line.
+    last: Option<Line>,
+}
+
+/// A line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    time: Option<Timestamp>,
+    text: Vec<u8>,
+    /// More of it was dropped.
+    is_cut: bool,
+    /// It came to its end; the last one of a program may not.
+    is_whole: bool,
+}
+
+impl Line {
+    /// Whether this is the last line of a log whose end says this, when it is asked for alone. A node keeps a long line in pieces, and
+    /// then tells the last one.
+    fn is_the_end(&self, end: &Self) -> bool {
+        let is_same = self.is_cut || self.text.ends_with(&end.text);
+        if self.time == end.time {
+            return is_same && (self.is_cut || self.text.len() == end.text.len());
+        }
+        is_same && self.text.len() >= PIECE && self.time < end.time
+    }
 }
 
 impl Told {
@@ -81,24 +111,39 @@ impl Told {
     }
 }
 
+/// What a log that was followed came to.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Another process has told a part of it.
+    pub(crate) goes_on: AtomicBool,
+    /// It was read to its end.
+    pub(crate) to_its_end: AtomicBool,
+}
+
+impl Heard {
+    /// Whether this process has told all of it.
+    pub(crate) fn all(&self) -> bool {
+        !self.goes_on.load(Ordering::Relaxed) && self.to_its_end.load(Ordering::Relaxed)
+    }
+}
+
 /// Tells the log of the Job's pod, from where another process left it, to its end. Ends by itself when nothing more can come.
-/// `goes_on` becomes true when another process has told a part of it.
 pub(crate) async fn follow(
     cluster: &Cluster,
     name: &str,
     mut seen: watch::Receiver<Seen>,
     output: &Output<'_>,
-    goes_on: &AtomicBool,
+    heard: &Heard,
 ) {
     // The note of another process is on the Job, which may be seen later than the pod.
     let speaks = |seen: &Seen| seen.standing().is_some() && seen.speaking().is_some();
     let Ok(pod) = seen.wait_for(speaks).await.map(|seen| seen.speaking()) else { return };
     let Some(pod) = pod else { return };
     let noted = seen.borrow().annotation(TOLD).and_then(|note| Told::noted(&note));
-    goes_on.store(noted.is_some(), Ordering::Relaxed);
+    heard.goes_on.store(noted.is_some(), Ordering::Relaxed);
     let told = Mutex::new(noted.unwrap_or_default());
     tokio::select! {
-        () = read_on(cluster, &pod, seen, output, &told) => {}
+        all = read_on(cluster, &pod, seen, output, &told) => heard.to_its_end.store(all, Ordering::Relaxed),
         () = note_on(cluster, name, output, &told) => {}
     }
 }
@@ -119,13 +164,14 @@ async fn note_on(cluster: &Cluster, name: &str, output: &Output<'_>, told: &Mute
     }
 }
 
+/// Whether it was read to its end.
 async fn read_on(
     cluster: &Cluster,
     pod: &str,
     mut seen: watch::Receiver<Seen>,
     output: &Output<'_>,
     told: &Mutex<Told>,
-) {
+) -> bool {
     let mut silent_since = None;
     loop {
         let is_silent = seen.borrow().is_silent();
@@ -133,10 +179,16 @@ async fn read_on(
         if is_silent {
             let since: Instant = *silent_since.get_or_insert_with(Instant::now);
             match read {
-                Ok(()) => return,
+                Ok(()) => return true,
+                Err(Broken::Gone) if !seen.borrow().has_pod() => {
+                    let told = "(its pod is gone, and with it what it may have said at its end)";
+                    output.take(told.as_bytes(), true, Stream::Out);
+                    return false;
+                }
                 Err(why) if since.elapsed() > LAST_WORDS => {
-                    let told = format!("(the rest of its log cannot be read: {why})");
-                    return output.take(told.as_bytes(), true, Stream::Out);
+                    let told = format!("(the rest of its log cannot be read: {})", why.words());
+                    output.take(told.as_bytes(), true, Stream::Out);
+                    return false;
                 }
                 Err(_) => {}
             }
@@ -151,48 +203,134 @@ fn locked(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// All of the log that there is now, once.
-pub(crate) async fn read_all(cluster: &Cluster, pod: &str, output: &Output<'_>) -> Result<(), String> {
-    read(cluster, pod, &Mutex::default(), output, true).await
+/// Why a log is not read to its end.
+#[derive(Debug)]
+enum Broken {
+    /// Its pod is gone, or what it said is.
+    Gone,
+    /// It may be read later: why not now.
+    Now(String),
 }
 
-/// Reads on from where it was told: to the end that it has now when it is silent, otherwise until it breaks off.
+impl Broken {
+    fn words(&self) -> &str {
+        match self {
+            Self::Gone => "its pod is gone",
+            Self::Now(why) => why,
+        }
+    }
+}
+
+impl From<kube::Error> for Broken {
+    fn from(error: kube::Error) -> Self {
+        if status_of(&error) == Some(404) { Self::Gone } else { Self::Now(words(&error)) }
+    }
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Self {
+        Self::Now(error.to_string())
+    }
+}
+
+/// All that a pod said whose program has ended so; none when the pod is gone, and what it said with it. What breaks off half-way is
+/// read again, for so long and at least once: the last line of a part is not what the program said last.
+///
+/// # Errors
+/// It cannot be read to its end now.
+pub(crate) async fn read_whole(
+    cluster: &Cluster,
+    pod: &str,
+    hidden: &[String],
+    how: HowEnded,
+    within: Duration,
+) -> Result<Option<Ended>, String> {
+    let begun = Instant::now();
+    let tell = |_: &str| ();
+    loop {
+        let output = Output::new(&tell, hidden, 0);
+        let told = Mutex::default();
+        let read = timeout(LAST_WORDS, read(cluster, pod, &told, &output, true));
+        let why = match read.await {
+            Ok(Ok(())) => return Ok(Some(output.end(how))),
+            // A node that has just begun may not know its pods yet.
+            Ok(Err(Broken::Gone)) if begun.elapsed() >= within => return Ok(None),
+            Ok(Err(why)) => why.words().to_owned(),
+            Err(_) => "it does not come to its end".to_owned(),
+        };
+        if begun.elapsed() >= within {
+            return Err(format!("the log of its pod {pod} cannot be read to its end: {why}"));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// How it ended, where what it said is gone with its pod.
+pub(crate) fn unheard(how: HowEnded) -> Ended {
+    let mut complaints = Vec::new();
+    if matches!(how, HowEnded::Exited(_)) {
+        complaints.push("(its pod is gone, and what it said with it: its result is not known)".to_owned());
+    }
+    Ended { how, result: None, lines: Vec::new(), is_cut: true, complaints }
+}
+
+/// Reads on from where it was told: to the end that it has when it is silent, otherwise until it breaks off.
 async fn read(
     cluster: &Cluster,
     pod: &str,
     told: &Mutex<Told>,
     output: &Output<'_>,
     is_silent: bool,
-) -> Result<(), String> {
+) -> Result<(), Broken> {
+    // The API server ends a log that breaks off on its way from the node as if that were its end.
+    let end = if is_silent { last_line(cluster, pod).await? } else { None };
     let (from, mut skipped) = {
         let told = locked(told);
         (told.from, told.since())
     };
-    let how = LogParams {
-        container: Some(CONTAINER.to_owned()),
-        follow: !is_silent,
-        timestamps: true,
-        since_time: from,
-        ..LogParams::default()
-    };
-    let log = cluster.pods.log_stream(pod, &how).await.map_err(|error| words(&error))?;
+    let how = LogParams { follow: !is_silent, since_time: from, ..asked() };
+    let log = cluster.pods.log_stream(pod, &how).await?;
     let mut log = std::pin::pin!(log);
-    while let Some((line, is_cut, is_whole)) = line(&mut log).await.map_err(|error| error.to_string())? {
-        // The end of what broke off is read again; that of a silent one is its last line.
-        if !is_whole && !is_silent {
-            return Ok(());
+    while let Some(line) = line(&mut log).await? {
+        // The end of what broke off is read again; that of a silent one may be its last line.
+        if !line.is_whole && !end.as_ref().is_some_and(|end| line.is_the_end(end)) {
+            break;
         }
-        let (time, text) = parted(&line);
-        if time.is_some() && skipped > 0 {
+        let mut told = locked(told);
+        if line.time.is_some() && skipped > 0 {
             skipped -= 1;
-            continue;
+        } else {
+            output.take(&line.text, line.is_cut, Stream::Both);
+            if let Some(time) = line.time {
+                told.add(time);
+            }
         }
-        output.take(text, is_cut, Stream::Both);
-        if let Some(time) = time {
-            locked(told).add(time);
-        }
+        told.last = Some(line);
     }
-    Ok(())
+    if !is_silent {
+        return Ok(());
+    }
+    match (&locked(told).last, &end) {
+        (None, None) => Ok(()),
+        (Some(last), Some(end)) if last.is_the_end(end) => Ok(()),
+        _ => Err(Broken::Now("it broke off before its end".to_owned())),
+    }
+}
+
+fn asked() -> LogParams {
+    LogParams { container: Some(CONTAINER.to_owned()), timestamps: true, ..LogParams::default() }
+}
+
+/// The last line of a log, or the last piece of it, asked for alone.
+async fn last_line(cluster: &Cluster, pod: &str) -> Result<Option<Line>, Broken> {
+    let how = LogParams { tail_lines: Some(1), ..asked() };
+    let log = cluster.pods.log_stream(pod, &how).await?;
+    let mut log = std::pin::pin!(log);
+    let mut last = None;
+    while let Some(line) = line(&mut log).await? {
+        last = Some(line);
+    }
+    Ok(last)
 }
 
 /// The time that the node put before a line.
@@ -206,8 +344,15 @@ fn parted(line: &[u8]) -> (Option<Timestamp>, &[u8]) {
     if time.is_some() { (time, text.get(1..).unwrap_or_default()) } else { (None, line) }
 }
 
-/// The next line without its end, whether more of it was dropped, and whether it ended; none at the end.
-async fn line(log: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<(Vec<u8>, bool, bool)>> {
+/// The next line; none at the end.
+async fn line(log: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Line>> {
+    let Some((line, is_cut, is_whole)) = bytes(log).await? else { return Ok(None) };
+    let (time, text) = parted(&line);
+    Ok(Some(Line { time, text: text.to_vec(), is_cut, is_whole }))
+}
+
+/// The bytes of the next line without its end, whether more of it was dropped, and whether it ended; none at the end.
+async fn bytes(log: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<(Vec<u8>, bool, bool)>> {
     let mut line = Vec::new();
     let mut is_cut = false;
     loop {
@@ -261,12 +406,12 @@ mod tests {
         assert_eq!(parted(b"2026-01-01T00:00:02.1+02:00 ").1, b"");
         assert_eq!(parted(b"unable to retrieve"), (None, b"unable to retrieve".as_slice()));
         let mut text: &[u8] = b"a\n\nb";
-        assert_eq!(line(&mut text).await.unwrap(), Some((b"a".to_vec(), false, true)));
-        assert_eq!(line(&mut text).await.unwrap(), Some((Vec::new(), false, true)));
-        assert_eq!(line(&mut text).await.unwrap(), Some((b"b".to_vec(), false, false)));
-        assert_eq!(line(&mut text).await.unwrap(), None);
+        assert_eq!(bytes(&mut text).await.unwrap(), Some((b"a".to_vec(), false, true)));
+        assert_eq!(bytes(&mut text).await.unwrap(), Some((Vec::new(), false, true)));
+        assert_eq!(bytes(&mut text).await.unwrap(), Some((b"b".to_vec(), false, false)));
+        assert_eq!(bytes(&mut text).await.unwrap(), None);
         let long = vec![b'x'; LONGEST + 5];
-        let (cut, is_cut, _) = line(&mut long.as_slice()).await.unwrap().unwrap();
+        let (cut, is_cut, _) = bytes(&mut long.as_slice()).await.unwrap().unwrap();
         assert_eq!((cut.len(), is_cut), (LONGEST, true));
     }
 }

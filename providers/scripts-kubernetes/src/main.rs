@@ -8,7 +8,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use guichet_provider_scripts::{Finding, Scripts, Settings};
-use guichet_provider_scripts_kubernetes::{Cluster, Kubernetes, KubernetesRunner, findings};
+use guichet_provider_scripts_kubernetes::{Cluster, Kubernetes, KubernetesRunner, findings, keep_swept};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -51,6 +51,7 @@ async fn serve() -> anyhow::Result<()> {
     // A cluster that does not answer yet may do so later, and no script is left out for it.
     let told = findings(&cluster, &kubernetes, &settings).await;
     let told = told.into_iter().map(|finding| Finding { grave: false, ..finding }).collect();
+    drop(tokio::spawn(keep_swept(cluster.clone())));
     let runner = KubernetesRunner::new(cluster, kubernetes, &settings);
     let scripts = Scripts::run_by(settings, Arc::new(runner), told);
     scripts.serve(&name, guichet_provider_sdk::Settings::from_env()?).await?;

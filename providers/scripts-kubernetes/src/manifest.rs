@@ -26,6 +26,16 @@ pub(crate) const SECRET_MOST: usize = 1_000_000;
 pub(crate) const BEGUN: &str = "guichet/begun";
 /// The annotation that says up to where its log was told, as `log.rs` writes it.
 pub(crate) const TOLD: &str = "guichet/told";
+/// The annotation by which it is seen whether the secrets are those that it was begun with, as `seal.rs` makes it.
+pub(crate) const SEAL: &str = "guichet/secrets";
+/// The labels of all Jobs of scripts.
+pub(crate) const LABELS: &str = "app.kubernetes.io/managed-by=guichet,app.kubernetes.io/component=script";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const OURS: &str = "guichet";
+const COMPONENT: &str = "app.kubernetes.io/component";
+const SCRIPT: &str = "script";
+/// How long the Job of a look is kept when it has ended, seconds: until what it says is read.
+const LOOK_KEPT_SECONDS: u64 = 120;
 const RUN: &str = "guichet/run";
 const SHA256: &str = "guichet/sha256";
 
@@ -59,31 +69,36 @@ fn hexadecimal(work: &Work) -> String {
     digest.strip_prefix("sha256:").unwrap_or(&digest).to_owned()
 }
 
-/// Whether this Job was laid down for this run and this program.
-pub(crate) fn is_of(job: &Job, run: &str, work: &Work) -> bool {
+/// Whether this Job was made for this run, or for a look, and for this program.
+pub(crate) fn is_of(job: &Job, work: &Work) -> bool {
     let annotations = job.metadata.annotations.as_ref();
-    let says =
-        |name: &str, value: &str| annotations.and_then(|all| all.get(name)).is_some_and(|is| is == value);
-    says(RUN, run) && says(SHA256, &hexadecimal(work))
+    let said = |name: &str| annotations.and_then(|all| all.get(name)).map(String::as_str);
+    said(RUN) == work.run.as_deref() && said(SHA256) == Some(&hexadecimal(work))
 }
 
-/// The Job, suspended.
+/// The Job: of a run suspended, of a look begun from the start. Nobody calls again for a look, so it must come to its end, and go,
+/// also when who made it was killed. `seal` is what `seal.rs` makes of the secrets.
 ///
 /// # Errors
 /// There is no image, or what is no Job.
-pub(crate) fn job(ground: &Ground, work: &Work, name: &str) -> Result<Job, String> {
+pub(crate) fn job(ground: &Ground, work: &Work, name: &str, seal: Option<&str>) -> Result<Job, String> {
     let Ground { kubernetes, limits, path } = ground;
     let image = ground.image(work.image.as_deref()).ok_or(NO_IMAGE)?;
     let digest = hexadecimal(work);
-    let labels = json!({"app.kubernetes.io/managed-by": "guichet", "app.kubernetes.io/component": "script"});
+    let labels = json!({MANAGED_BY: OURS, COMPONENT: SCRIPT});
     let mut annotations = json!({"guichet/script": work.program.name, SHA256: digest});
-    if let Some(run) = &work.run {
-        annotations[RUN] = json!(run);
+    match &work.run {
+        Some(run) => annotations[RUN] = json!(run),
+        None => annotations[BEGUN] = json!("true"),
+    }
+    if let Some(seal) = seal {
+        annotations[SEAL] = json!(seal);
     }
     let mut words: Vec<String> = vec![digest, work.program.name.clone()];
     words.extend(work.arguments.iter().cloned());
     let words: Vec<String> = words.iter().map(|word| literal(word)).collect();
     let seconds = work.time.as_secs().max(1);
+    let kept = if work.run.is_some() { u64::from(kubernetes.keep_hours) * 3_600 } else { LOOK_KEPT_SECONDS };
     let space = format!("{}Mi", limits.file_mib);
     let resources = json!({"cpu": kubernetes.cpu, "memory": format!("{}Mi", limits.memory_mib)});
     let pod = json!({
@@ -134,13 +149,13 @@ pub(crate) fn job(ground: &Ground, work: &Work, name: &str) -> Result<Job, Strin
         "kind": "Job",
         "metadata": {"name": name, "labels": labels, "annotations": annotations},
         "spec": {
-            "suspend": true,
+            "suspend": work.run.is_some(),
             "completions": 1,
             "parallelism": 1,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": seconds,
-            "ttlSecondsAfterFinished": u64::from(kubernetes.keep_hours) * 3_600,
+            "ttlSecondsAfterFinished": kept,
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     });
@@ -206,7 +221,7 @@ mod tests {
     use std::{path::Path, time::Duration};
 
     use guichet_contract::Digest;
-    use guichet_provider_scripts::Program;
+    use guichet_provider_scripts::{Hidden, Program};
 
     use super::*;
 
@@ -227,7 +242,7 @@ mod tests {
             environment: vec![("TOKEN".to_owned(), "s3cret".to_owned())],
             input: b"{\"pin\": \"4711\"}".to_vec(),
             time: Duration::from_secs(90),
-            hidden: Vec::new(),
+            hidden: Hidden::default(),
         }
     }
 
@@ -235,8 +250,9 @@ mod tests {
     fn one_job_is_tried_once_and_shows_no_value() {
         let (ground, work) =
             (ground("image = 'tools@sha256:1'\nservice_account = 'scripts'"), work(b"#!/bin/sh\n"));
-        let job = job(&ground, &work, &name_of("0199-A")).unwrap();
-        assert!(is_of(&job, "0199-A", &work) && !is_of(&job, "0199-B", &work));
+        let job = job(&ground, &work, &name_of("0199-A"), Some("sealed")).unwrap();
+        let another = Work { run: Some("0199-B".to_owned()), ..work.clone() };
+        assert!(is_of(&job, &work) && !is_of(&job, &another));
         let told = serde_json::to_value(&job).unwrap();
         let (spec, text) = (&told["spec"], told.to_string());
         assert_eq!((&told["metadata"]["name"], &spec["suspend"]), (&json!("guichet-0199-a"), &json!(true)));
@@ -262,8 +278,21 @@ mod tests {
     }
 
     #[test]
+    fn a_look_ends_and_goes_by_itself_and_is_found_again() {
+        let ground = ground("image = 'tools'");
+        let work = Work { run: None, ..work(b"#!/bin/sh\n") };
+        let look = job(&ground, &work, "guichet-look-1", None).unwrap();
+        assert!(is_of(&look, &work), "its making may be tried twice");
+        assert!(!is_of(&look, &Work { run: Some("0199-A".to_owned()), ..work.clone() }));
+        let spec = look.spec.clone().unwrap();
+        assert_eq!((spec.suspend, spec.active_deadline_seconds), (Some(false), Some(90)));
+        assert_eq!(spec.ttl_seconds_after_finished, Some(120));
+        assert_eq!(crate::standing::of(&look, None), crate::standing::Standing::Waiting(None), "it is begun");
+    }
+
+    #[test]
     fn what_does_not_fit_is_told() {
-        assert!(job(&ground(""), &work(b"#!"), "x").unwrap_err().contains("no image"));
+        assert!(job(&ground(""), &work(b"#!"), "x", None).unwrap_err().contains("no image"));
         let large = vec![b'x'; SECRET_MOST];
         assert!(secret(&work(&large), &Job::default()).unwrap_err().contains("put what is large elsewhere"));
         let secret = secret(&work(b"#!/bin/sh\n"), &Job::default()).unwrap();

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use guichet_contract::Digest;
-use guichet_provider_scripts::{Finding, Job as Work, Program, Settings};
+use guichet_provider_scripts::{Finding, Hidden, Job as Work, Program, Settings};
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use kube::{Api, api::PostParams};
 use serde_json::json;
@@ -95,9 +95,9 @@ async fn refused(cluster: &Cluster, kubernetes: &Kubernetes, settings: &Settings
         environment: Vec::new(),
         input: Vec::new(),
         time: Duration::from_secs(1),
-        hidden: Vec::new(),
+        hidden: Hidden::default(),
     };
-    let job = match manifest::job(&Ground::new(kubernetes.clone(), settings), &work, "guichet-check") {
+    let job = match manifest::job(&Ground::new(kubernetes.clone(), settings), &work, "guichet-check", None) {
         Ok(job) => job,
         Err(why) => return Some(why),
     };

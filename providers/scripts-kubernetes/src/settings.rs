@@ -23,7 +23,7 @@ pub struct Kubernetes {
     /// Where Jobs and Secrets are made. Better one that nothing else uses: who may write Secrets there can change what a script
     /// is handed.
     pub namespace: String,
-    /// The image of scripts whose header names none. It needs `/bin/sh`, `sha256sum`, and what runs the scripts.
+    /// The image of scripts whose header names none. It needs `/bin/sh`, `sha256sum`, `sleep`, and what runs the scripts.
     pub image: Option<String>,
     /// A file that says where the cluster is and who calls. Without it: `KUBECONFIG`, then `~/.kube/config`, then the pod that
     /// this runs in.

@@ -34,6 +34,10 @@ pub(crate) struct Seen {
     /// Both were looked at.
     looked: (bool, bool),
     ran: bool,
+    /// Nobody looks now, and something may come of the pod meanwhile.
+    is_blind: bool,
+    /// A pod went while nobody looked: what came of it is not known.
+    missed: bool,
     /// The last reason for which it waited.
     why: Option<String>,
     /// Why it cannot be looked at, and never will be.
@@ -63,6 +67,25 @@ impl Seen {
         self.ran
     }
 
+    /// Whether something may have come of it that nobody saw.
+    pub(crate) fn missed(&self) -> bool {
+        self.missed || self.is_blind
+    }
+
+    /// Whether it is seen that the program ended by itself, and how.
+    pub(crate) fn own_end(&self) -> Option<Standing> {
+        let standing = self.standing()?;
+        let job = self.job.as_ref()?;
+        own_end(job, self.pod.as_ref(), standing)
+    }
+
+    /// The same when the Job is gone, or is not seen: as its pod told it.
+    pub(crate) fn own_end_of_pod(&self) -> Option<Standing> {
+        let begun = standing::begun();
+        let pod = self.pod.as_ref()?;
+        own_end(&begun, Some(pod), standing::of(&begun, Some(pod)))
+    }
+
     /// Why it does not run yet, where the cluster says so.
     pub(crate) fn why_it_waits(&self) -> Option<String> {
         self.why.clone()
@@ -71,6 +94,16 @@ impl Seen {
     /// Whether there ever was a pod.
     pub(crate) fn had_pod(&self) -> bool {
         self.pod.is_some()
+    }
+
+    /// There was a look, and there is none, and was none when anybody looked.
+    pub(crate) fn has_no_pod(&self) -> bool {
+        self.looked.1 && self.pod.is_none()
+    }
+
+    /// Whether there is one now.
+    pub(crate) fn has_pod(&self) -> bool {
+        self.pod_is_there
     }
 
     /// Why nobody may look.
@@ -88,6 +121,26 @@ impl Seen {
         !self.pod_is_there || self.pod.as_ref().is_some_and(standing::has_ended)
     }
 
+    fn be_blind(&mut self) {
+        // One that was seen to go is gone. Whether there ever was one, the cluster's events tell, when they can be asked.
+        self.is_blind |= self.pod_is_there || self.pod.is_none();
+    }
+
+    /// All pods that there are, where nobody may have looked for a time.
+    fn take_all(&mut self, pods: Vec<Pod>) {
+        self.looked.1 = true;
+        let was_blind = std::mem::take(&mut self.is_blind) && self.pod_is_there;
+        let uid = |pod: &Pod| pod.metadata.uid.clone();
+        if let Some(pod) = pods.into_iter().next() {
+            // The same one tells itself what came of it.
+            self.missed |= was_blind && self.pod.as_ref().is_some_and(|known| uid(known) != uid(&pod));
+            self.take_pod(pod);
+        } else {
+            self.missed |= was_blind;
+            self.pod_is_there = false;
+        }
+    }
+
     fn take_pod(&mut self, pod: Pod) {
         self.ran |= standing::may_have_run(&pod);
         self.why = standing::why_it_waits(&pod).or(self.why.take());
@@ -96,8 +149,15 @@ impl Seen {
     }
 }
 
+fn own_end(job: &Job, pod: Option<&Pod>, standing: Standing) -> Option<Standing> {
+    let is_own = matches!(standing, Standing::Ended(..)) && standing::ended_by_itself(job, pod);
+    is_own.then_some(standing)
+}
+
 /// What came.
 enum News<K> {
+    /// From now on nobody looks, until all is told again.
+    Blind,
     All(Vec<K>),
     Is(K),
     Gone(K),
@@ -122,18 +182,14 @@ impl Sight {
                 News::All(all) => (seen.job, seen.looked.0) = (all.into_iter().next(), true),
                 News::Is(job) => seen.job = Some(job),
                 News::Gone(_) => seen.job = None,
+                News::Blind => {}
                 News::Forbidden(why) => seen.forbidden = Some(why),
             });
         }));
         let of_pod = tokio::spawn(keep_up(pods, ListParams::default().labels(&its), move |news| {
             change.send_modify(|seen| match news {
-                News::All(all) => {
-                    seen.looked.1 = true;
-                    match all.into_iter().next() {
-                        Some(pod) => seen.take_pod(pod),
-                        None => seen.pod_is_there = false,
-                    }
-                }
+                News::Blind => seen.be_blind(),
+                News::All(all) => seen.take_all(all),
                 News::Is(pod) => seen.take_pod(pod),
                 News::Gone(pod) => {
                     // The last that is told of it says how it ended.
@@ -164,6 +220,7 @@ where
                 let version = found.metadata.resource_version.clone().unwrap_or_default();
                 tell(News::All(found.items));
                 watch_on(&api, &which, &version, &tell).await;
+                tell(News::Blind);
             }
             Err(error) if matches!(status_of(&error), Some(401 | 403 | 404)) => {
                 refusals += 1;
@@ -198,5 +255,49 @@ where
             WatchEvent::Bookmark(_) => {}
             WatchEvent::Error(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(uid: &str, state: &serde_json::Value) -> Pod {
+        let own = json!({"name": "script", "state": state, "ready": false, "restartCount": 0, "image": "", "imageID": ""});
+        serde_json::from_value(
+            json!({"metadata": {"name": "x-1", "uid": uid}, "status": {"containerStatuses": [own]}}),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_went_while_nobody_looked_may_have_run() {
+        let creating = json!({"waiting": {"reason": "ContainerCreating"}});
+        let mut seen = Seen::default();
+        seen.be_blind();
+        assert!(seen.missed());
+        seen.take_all(vec![pod("1", &creating)]);
+        assert!(!seen.may_have_run() && !seen.missed(), "it tells itself that it did not run");
+        seen.be_blind();
+        let mut other = seen.clone();
+        seen.take_all(vec![pod("1", &creating)]);
+        assert!(!seen.missed());
+        other.take_all(vec![pod("2", &creating)]);
+        assert!(other.missed(), "of the one before nobody tells");
+        seen.be_blind();
+        for _ in 0..2 {
+            seen.take_all(Vec::new());
+            assert!(seen.missed() && !seen.may_have_run());
+            seen.be_blind();
+        }
+        // Seen to go, it was not missed.
+        let mut seen = Seen::default();
+        seen.take_all(vec![pod("1", &creating)]);
+        seen.pod_is_there = false;
+        seen.be_blind();
+        seen.take_all(Vec::new());
+        assert!(!seen.missed());
     }
 }

@@ -1,8 +1,12 @@
 //! What the cluster says of a Job and its pod, in one word: a function of both, and of nothing else.
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+use jiff::SignedDuration;
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
 use crate::{
@@ -102,20 +106,40 @@ pub(crate) fn may_have_run(pod: &Pod) -> bool {
 
 /// Why a pod's program does not run yet, where the cluster says so.
 pub(crate) fn why_it_waits(pod: &Pod) -> Option<String> {
-    let begun = Job { metadata: begun(), ..Job::default() };
-    match of(&begun, Some(pod)) {
+    match of(&begun(), Some(pod)) {
         Standing::Waiting(why) => why,
         Standing::CannotRun(why) => Some(why),
         _ => None,
     }
 }
 
-fn begun() -> k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+/// A Job of which nothing is known but that it was begun.
+pub(crate) fn begun() -> Job {
     let annotations = [(BEGUN.to_owned(), "true".to_owned())].into();
-    k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-        annotations: Some(annotations),
-        ..Default::default()
+    Job { metadata: ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() }, ..Job::default() }
+}
+
+/// Whether a program that has ended did so by itself: before it was told to, or without.
+pub(crate) fn ended_by_itself(job: &Job, pod: Option<&Pod>) -> bool {
+    let Some(pod) = pod else {
+        return is(job, "Complete");
+    };
+    let ended = status_of(pod).and_then(|status| status.state.as_ref()?.terminated.as_ref());
+    let Some(ended) = ended.filter(|ended| has_run(ended)) else { return false };
+    let Some(gone_by) = &pod.metadata.deletion_timestamp else { return true };
+    // Whatever the clock of its node says, nothing else sends these signals to one that is to go.
+    if [128 + 15, 128 + 9].contains(&ended.exit_code) {
+        return false;
     }
+    // A pod is told when its time of grace will be over.
+    let grace = SignedDuration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or_default());
+    let told_to = gone_by.0.saturating_sub(grace).unwrap_or(gone_by.0);
+    ended.finished_at.as_ref().is_some_and(|finished| finished.0 < told_to)
+}
+
+fn is(job: &Job, kind: &str) -> bool {
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|one| one.type_ == kind && one.status == "True")
 }
 
 /// Whether the container of a pod has ended.
@@ -238,6 +262,28 @@ mod tests {
         let Standing::Ended(137, Some(why)) = of(&none, Some(&ended(137, "OOMKilled", ""))) else { panic!() };
         assert!(why.contains("memory"), "{why}");
         assert_eq!(of(&failed("DeadlineExceeded"), None), Standing::TimeOver);
+    }
+
+    #[test]
+    fn an_end_is_its_own_when_it_came_before_the_wish() {
+        let none = job(&json!([]));
+        let state = |finished: &str| json!({"terminated": {"exitCode": 0, "containerID": "containerd://1", "finishedAt": finished}});
+        let (early, late) =
+            (container(&state("2026-01-01T00:00:09Z")), container(&state("2026-01-01T00:00:10Z")));
+        assert!(ended_by_itself(&none, Some(&early)), "nobody told it to");
+        let told = |mut pod: Pod| {
+            // Told at 00:00:10.
+            pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:15Z")).unwrap();
+            pod.metadata.deletion_grace_period_seconds = Some(5);
+            ended_by_itself(&none, Some(&pod))
+        };
+        assert!(told(early) && !told(late) && !told(container(&json!({"running": {}}))));
+        let early = "2026-01-01T00:00:09Z";
+        let killed =
+            json!({"terminated": {"exitCode": 137, "containerID": "containerd://1", "finishedAt": early}});
+        assert!(!told(container(&killed)), "though the clock of its node is behind");
+        assert!(!ended_by_itself(&none, None));
+        assert!(ended_by_itself(&job(&json!([{"type": "Complete", "status": "True"}])), None));
     }
 
     #[test]

@@ -18,18 +18,21 @@ pub(crate) const NO_COPY: &str = "guichet: no copy";
 
 /// For `sh -c`, with digest, name, and the program's own arguments after it.
 ///
-/// The first process of a container ignores what it does not handle, so it is this shell and never the program; SIGTERM goes on to
-/// its whole group. When it ends, the kernel ends all that is left.
+/// The first process of a container ignores what it does not handle, so it is this shell and never the program. SIGTERM goes on to
+/// all that are in the container, also to who left its group, and all have the time of grace; where it is not the first, to its
+/// group. When it ends, the kernel ends all that is left.
 pub(crate) const START: &str = r#"digest=$1 name=$2; shift 2
 fail() { printf %s "$1" 2>/dev/null >/dev/termination-log; exit 120; }
 own=/guichet/own
 mkdir -p "$own/home" "$own/program" && cp /guichet/given/program "$own/program/$name" && chmod 0555 "$own/program/$name" && cd "$own/home" || fail 'guichet: no copy'
 case $(sha256sum <"$own/program/$name") in "$digest "*) ;; *) fail 'guichet: another program' ;; esac
-trap 'trap "" TERM; kill -TERM 0' TERM INT HUP
+all=0; [ $$ = 1 ] && all=-1
+trap 'told=1; trap "" TERM INT HUP; kill -TERM $all' TERM INT HUP
 "$own/program/$name" "$@" </guichet/given/input &
 child=$!
 wait "$child"; code=$?
 while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
+[ $$ = 1 ] && while [ "${told-}" ] && kill -0 -1 2>/dev/null; do sleep 0.1 2>/dev/null || sleep 1 || break; done
 exit "$code""#;
 
 /// A word of `command` or `args` as Kubernetes must be given it: it reads `$(NAME)` as a variable, and `$$` as `$`.
@@ -109,6 +112,37 @@ mod tests {
         let output = running.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(9), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.stdout, b"tidied\n");
+    }
+
+    #[test]
+    fn a_term_reaches_also_who_left_the_group() {
+        let apart = ["--pid", "--fork", "--kill-child"];
+        let can = Command::new("unshare").args(apart).arg("true").stderr(Stdio::null()).status();
+        if !can.is_ok_and(|status| status.success()) {
+            return guichet_testkit::skipped("unshare cannot make a process namespace; run as root");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let apart_from_it = "trap \"sleep 0.3; echo tidied >$AT/apart; exit\" TERM; echo >$AT/there; while :; do sleep 0.1; done";
+        let program = format!(
+            "#!/bin/sh\ntrap 'exit 9' TERM\nsetsid sh -c '{apart_from_it}' &\nwhile :; do sleep 0.1; done\n"
+        );
+        let text = start(folder.path(), &program, "", &[]);
+        let text = text.get_args().nth(3).unwrap().to_owned();
+        // In a group of its own, too: what it tells its group to do must not reach who tests.
+        let mut first = Command::new("setsid");
+        first.args(["--wait", "unshare"]).args(apart).args(["/bin/sh", "-c"]).arg(text);
+        first.args(["guichet", &digest(&program), "x.sh"]);
+        first.env("AT", folder.path()).stdin(Stdio::null());
+        let mut unshare = first.spawn().unwrap();
+        while !folder.path().join("there").exists() {
+            assert_eq!(unshare.try_wait().unwrap(), None, "it ended too early");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let id = unshare.id();
+        let shell = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        assert!(Command::new("kill").args(["-TERM", shell.trim()]).status().unwrap().success());
+        assert_eq!(unshare.wait().unwrap().code(), Some(9));
+        assert_eq!(fs::read_to_string(folder.path().join("apart")).unwrap(), "tidied\n");
     }
 
     #[test]

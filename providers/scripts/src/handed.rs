@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     header::{Header, Kind},
+    runner::Hidden,
     settings::Settings,
 };
 
@@ -192,11 +193,13 @@ fn missing(name: &str, why: &str) -> ActionError {
 
 /// What must not appear in its output: secrets and sensitive input, also as they stand in JSON. Too short a text would hide
 /// everything, so what has fewer than 4 characters is left.
-pub(crate) fn hidden(header: &Header, environment: &[(String, String)]) -> Vec<String> {
+pub(crate) fn hidden(header: &Header, environment: &[(String, String)]) -> Hidden {
     let is_hidden = |name: &String| {
         header.secrets.contains(name)
             || header.inputs.iter().any(|(member, declared)| declared.sensitive && variable(member) == *name)
     };
+    let is_secret = |(name, _): &&(String, String)| header.secrets.contains(name);
+    let secrets = environment.iter().filter(is_secret).map(|(_, value)| value.clone()).collect();
     let mut hidden = Vec::new();
     for (_, value) in environment.iter().filter(|(name, _)| is_hidden(name)) {
         let mut texts = vec![value.clone()];
@@ -217,7 +220,7 @@ pub(crate) fn hidden(header: &Header, environment: &[(String, String)]) -> Vec<S
     }
     // A longer one may contain a shorter one.
     hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    hidden
+    Hidden { texts: hidden, secrets }
 }
 
 fn leaves(value: &Value, texts: &mut Vec<String>) {
@@ -273,6 +276,8 @@ mod tests {
         let header = header("secrets = ['TOKEN']\n[input.pin]\nsensitive = true\n");
         let environment = [("TOKEN", "a\"bcd"), ("INPUT_PIN", "12345678"), ("PATH", "/bin/x")]
             .map(|(n, v)| (n.to_owned(), v.to_owned()));
-        assert_eq!(hidden(&header, &environment), ["12345678", "a\\\"bcd", "a\"bcd"]);
+        let hidden = hidden(&header, &environment);
+        assert_eq!(hidden.texts, ["12345678", "a\\\"bcd", "a\"bcd"]);
+        assert_eq!(hidden.secrets, ["a\"bcd"]);
     }
 }

@@ -25,6 +25,6 @@ mod scripts;
 pub mod settings;
 
 pub use findings::Finding;
-pub use runner::{Ended, Following, HowEnded, Job, Lasting, Memory, NotRun, Program, Runner, Tell};
+pub use runner::{Ended, Following, Hidden, HowEnded, Job, Lasting, Memory, NotRun, Program, Runner, Tell};
 pub use scripts::Scripts;
 pub use settings::{Settings, SettingsError};

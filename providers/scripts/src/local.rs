@@ -216,7 +216,7 @@ fn marked(mark: &[u8]) -> Vec<Pid> {
 impl Runner for LocalRunner {
     async fn run(&self, job: Job, tell: Tell<'_>, stop: BoxFuture<'_, ()>) -> Result<Ended, NotRun> {
         let mut running = self.start(&job).await.map_err(NotRun::NotBegun)?;
-        let output = Output::new(tell, &job.hidden, self.output_lines);
+        let output = Output::new(tell, &job.hidden.texts, self.output_lines);
         let pipes = (running.child.stdin.take(), running.child.stdout.take(), running.child.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(NotRun::NotBegun("the script has no pipes".to_owned()));
@@ -286,7 +286,7 @@ mod tests {
     use guichet_contract::Digest;
 
     use super::*;
-    use crate::runner::Program;
+    use crate::runner::{Hidden, Program};
 
     fn job(text: &str) -> Job {
         let program = Program {
@@ -302,7 +302,7 @@ mod tests {
             environment: Vec::new(),
             input: Vec::new(),
             time: Duration::from_mins(1),
-            hidden: Vec::new(),
+            hidden: Hidden::default(),
         }
     }
 

@@ -7,11 +7,12 @@ use guichet_contract::Effect;
 use guichet_provider_sdk::{ActionError, Context, Plan, Recalled};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use crate::{
     handed,
     header::Header,
-    runner::{Ended, Following, HowEnded, Job, Lasting, Memory, NotRun, Program, Runner},
+    runner::{Ended, Following, Hidden, HowEnded, Job, Lasting, Memory, NotRun, Program, Runner},
     script::{PlannedBy, Script},
     settings::Settings,
 };
@@ -22,6 +23,8 @@ const PLAN_TIME: Duration = Duration::from_secs(20);
 const PLAN_MARGIN: Duration = Duration::from_secs(10);
 /// The step that is durable before a program is started that outlives this process.
 const LAID_DOWN: &str = "lay the job down";
+/// How long may be looked for what an earlier process laid down.
+const TAKING_BACK: Duration = Duration::from_secs(10);
 /// Characters of a value that a plan's sentence tells.
 const TOLD: usize = 80;
 
@@ -135,7 +138,7 @@ async fn perform_lasting(
             lasting.remove(run).await.map_err(not_run)?;
             return Err(error);
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(taken_back(lasting, run, error).await),
     };
     let following = Following {
         time: time_left(shop, script, context),
@@ -146,6 +149,26 @@ async fn perform_lasting(
     let going = lasting.go_on(run, &laid, following, &tell, context.cancelled().boxed());
     let ended = context.attend(going).await.map_err(not_run)?;
     Ok(succeeded(script, ended)?.result.unwrap_or(Value::Null))
+}
+
+/// What is told of a run that is not laid down as far as this process goes. An earlier one may have come so far and died, and what
+/// lies there would lie there with all that it was given, and nobody would begin it: it is taken back.
+async fn taken_back(lasting: &dyn Lasting, run: &str, error: ActionError) -> ActionError {
+    match timeout(TAKING_BACK, lasting.recall(run, &Hidden::default())).await {
+        Ok(Ok(Memory::Nothing | Memory::NotBegun(_))) => error,
+        Ok(Ok(Memory::UnderWay | Memory::Ended(_))) => ActionError::unknown(format!(
+            "{}; but it was begun, by another process of this provider",
+            error.problem().detail
+        )),
+        Ok(Err(why)) => {
+            tracing::warn!(run, why, "it cannot be seen whether something was laid down for this run");
+            error
+        }
+        Err(_) => {
+            tracing::warn!(run, "it is not told in time whether something was laid down for this run");
+            error
+        }
+    }
 }
 
 /// What became of a run whose program outlives this process.
@@ -296,7 +319,7 @@ fn hidden(
     header: &Header,
     context: &Context,
     input: &Map<String, Value>,
-) -> Result<Vec<String>, ActionError> {
+) -> Result<Hidden, ActionError> {
     let environment = handed::environment(header, &shop.settings, context, input, 0)?;
     Ok(handed::hidden(header, &environment))
 }

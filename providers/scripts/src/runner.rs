@@ -37,8 +37,18 @@ pub struct Job {
     pub input: Vec<u8>,
     /// How long it may take.
     pub time: Duration,
-    /// What is replaced by `[redacted]` wherever it appears in the output.
-    pub hidden: Vec<String>,
+    /// What must not be seen in its output.
+    pub hidden: Hidden,
+}
+
+/// What must not be seen in what a program says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// What is replaced by `[redacted]` wherever it appears.
+    pub texts: Vec<String>,
+    /// The secrets among it, as they are handed over now. A program that was started with others may say those, which nobody
+    /// here knows any more.
+    pub secrets: Vec<String>,
 }
 
 /// How it ended.
@@ -129,8 +139,8 @@ pub enum Memory {
 pub struct Following {
     /// How long it may take from now on, at most.
     pub time: Duration,
-    /// What is replaced by `[redacted]`.
-    pub hidden: Vec<String>,
+    /// What must not be seen in its output.
+    pub hidden: Hidden,
 }
 
 /// A runner whose programs outlive the process that asked for them, each known by its run.
@@ -156,11 +166,11 @@ pub trait Lasting: Send + Sync {
         stop: BoxFuture<'_, ()>,
     ) -> Result<Ended, NotRun>;
 
-    /// What became of it, without starting it.
+    /// What became of it, without starting it. What was laid down and not begun is taken back: it never will be.
     ///
     /// # Errors
-    /// Nobody can be asked.
-    async fn recall(&self, run: &str, hidden: &[String]) -> Result<Memory, String>;
+    /// Nobody can be asked, or not all of it can be told now and may be later.
+    async fn recall(&self, run: &str, hidden: &Hidden) -> Result<Memory, String>;
 
     /// Takes it away, if it is there, and answers when nothing of it runs any longer.
     ///

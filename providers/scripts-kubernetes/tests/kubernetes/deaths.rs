@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::stage::{Stage, detail, lines, world};
 
-const COUNTS: &str = r#"#!/bin/bash
+pub(crate) const COUNTS: &str = r#"#!/bin/bash
 # /// guichet
 # title = "Count"
 # timeout = "3m"
@@ -114,20 +114,17 @@ async fn a_killed_provider_finds_its_job_again_and_the_run_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_server_is_killed_and_no_line_is_told_twice() {
     let Some(world) = world() else { return };
-    let stage = Stage::set(world, "restarted", &[("count.sh", COUNTS)]).await;
+    let mut stage = Stage::alone(world, "restarted", &[("count.sh", COUNTS)]).await;
     let bench = stage.provider().await;
     let mut run = LongRun::new("count", json!({}));
     assert_eq!(run.call(&bench).await.unwrap().unwrap()["status"], "noted");
     let restarted = async {
         stage.until_trace("told").await;
         sleep(Duration::from_secs(1)).await;
-        {
-            let mut plane = world.plane.write().await;
-            plane.kill_api_server().unwrap();
-            std::fs::write(stage.traces.path().join("go-on"), "").unwrap();
-            sleep(Duration::from_millis(500)).await;
-            tokio::task::block_in_place(|| plane.start_api_server()).unwrap();
-        }
+        stage.whole_plane().unwrap().kill_api_server().unwrap();
+        std::fs::write(stage.traces.path().join("go-on"), "").unwrap();
+        sleep(Duration::from_millis(500)).await;
+        tokio::task::block_in_place(|| stage.whole_plane().unwrap().start_api_server()).unwrap();
     };
     let (outcome, ()) = tokio::join!(run.to_its_end(&bench), restarted);
     let outcome = outcome.unwrap();
@@ -153,7 +150,7 @@ async fn two_processes_that_are_called_for_one_run_have_one_job() {
 
     // A third one, which never heard of it, is asked what became of it.
     let asked = stage.provider().await;
-    let recalled = remembered(&asked, &one.id).await;
+    let recalled = remembered(&asked, "count", &one.id).await;
     assert_eq!(
         (&recalled["known"], &recalled["outcome"]["status"]),
         (&json!(true), &json!("succeeded")),
@@ -162,9 +159,14 @@ async fn two_processes_that_are_called_for_one_run_have_one_job() {
     assert_eq!(recalled["outcome"]["result"], json!({"lines": 6}), "{recalled}");
 }
 
-async fn remembered(bench: &guichet_provider_sdk::bench::Bench, id: &str) -> Value {
-    let request =
-        bench.request("count", &json!({}), |call| call.as_run(id).header("guichet-mode", "outcome")).unwrap();
+pub(crate) async fn remembered(
+    bench: &guichet_provider_sdk::bench::Bench,
+    operation: &str,
+    id: &str,
+) -> Value {
+    let request = bench
+        .request(operation, &json!({}), |call| call.as_run(id).header("guichet-mode", "outcome"))
+        .unwrap();
     let response = bench.send(request).await;
     let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
     serde_json::from_slice(&body).unwrap()
@@ -178,11 +180,11 @@ async fn what_was_laid_down_and_never_begun_is_not_done() {
     let mut run = LongRun::new("count", json!({}));
     assert_eq!(run.call(&bench).await.unwrap().unwrap()["status"], "noted");
     // Nobody calls again; another process is asked.
-    let recalled = remembered(&stage.provider().await, &run.id).await;
+    let recalled = remembered(&stage.provider().await, "count", &run.id).await;
     assert_eq!(recalled["outcome"]["status"], "failed", "{recalled}");
     assert!(detail(&recalled["outcome"]).contains("never begun; nothing was run"), "{recalled}");
     stage.until_nothing_is_left().await;
-    let unheard = remembered(&stage.provider().await, "0199aaaa-0000-7000-8000-000000000000").await;
+    let unheard = remembered(&stage.provider().await, "count", "0199aaaa-0000-7000-8000-000000000000").await;
     assert_eq!(unheard, json!({"known": false}), "nothing is claimed of what nobody knows");
     assert_eq!(stage.trace("effects"), None);
 }
@@ -212,7 +214,7 @@ async fn a_job_that_somebody_removed_is_unknown_and_not_begun_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_was_suspended_by_somebody_is_not_begun_again() {
     let Some(world) = world() else { return };
-    let stage = Stage::set(world, "suspended", &[("count.sh", COUNTS)]).await;
+    let stage = Stage::set(world, "suspended", &[("count.sh", &COUNTS.replace("\"3m\"", "\"20s\""))]).await;
     let bench = stage.provider().await;
     let mut run = LongRun::new("count", json!({}));
     assert_eq!(run.call(&bench).await.unwrap().unwrap()["status"], "noted");
@@ -226,6 +228,13 @@ async fn one_that_was_suspended_by_somebody_is_not_begun_again() {
     let (outcome, ()) = tokio::join!(run.call(&bench), suspended);
     // Its pod was ended by the cluster: that is an end that was seen.
     assert_ne!(outcome.unwrap().unwrap_or_default()["status"], "succeeded");
+    // Who is called for it later finds it as it was before it was begun, but for the mark that it was; and would not end soon.
+    std::fs::write(stage.traces.path().join("go-on"), "").unwrap();
+    let mut again = LongRun::new("count", json!({}));
+    (again.id, again.journal) = (run.id.clone(), run.journal.clone());
+    let outcome = again.call(&stage.provider().await).await.unwrap().unwrap_or_default();
+    assert_ne!(outcome["status"], "succeeded", "{outcome}");
+    assert!(!detail(&outcome).contains("nothing was run"), "it was, once: {outcome}");
     assert_eq!(stage.trace("effects").unwrap(), "began\n");
 }
 
@@ -242,12 +251,12 @@ async fn of_a_run_whose_node_is_cut_off_nobody_claims_anything() {
     };
     let (ended, ()) = tokio::join!(run.call(&bench), cut_off);
     assert_eq!(ended.unwrap(), None, "its time is over, and nobody saw that it ended");
-    let recalled = remembered(&stage.provider().await, &run.id).await;
+    let recalled = remembered(&stage.provider().await, "count", &run.id).await;
     assert_eq!(recalled, json!({"known": true, "under_way": true}));
     // The node comes back, ends what it has to end, and says so.
     world.kubelet.cut_off("cutoff", false);
     let recalled = until("its end to be known", || async {
-        let recalled = remembered(&stage.provider().await, &run.id).await;
+        let recalled = remembered(&stage.provider().await, "count", &run.id).await;
         (!recalled["outcome"].is_null()).then_some(recalled)
     })
     .await;

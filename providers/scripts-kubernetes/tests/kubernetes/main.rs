@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a story that cannot go on has failed")]
 
 mod deaths;
+mod meanwhile;
 mod refusals;
 mod runs;
 mod stage;

@@ -124,8 +124,9 @@ const HANGS: &str = r#"#!/bin/bash
 # [input.mark]
 # ///
 sleep "$INPUT_MARK" &
-setsid sleep "1$INPUT_MARK" &
+setsid bash -c 'trap "sleep 0.3; echo tidied > TRACES/apart; exit" TERM; echo > TRACES/there; sleep "1$INPUT_MARK" & wait' &
 disown
+while [ ! -e TRACES/there ]; do sleep 0.05; done
 trap 'echo tidied; exit 1' TERM
 echo begun > TRACES/begun
 sleep "2$INPUT_MARK" &
@@ -159,6 +160,7 @@ async fn who_is_cancelled_ends_and_its_pod_is_gone() {
         assert!(!is_alive(mark), "{mark} lives");
     }
     assert_eq!(stage.trace("went-on"), None);
+    assert_eq!(stage.trace("apart").as_deref(), Some("tidied\n"), "who left its group was told, too");
 }
 
 async fn run_id(stage: &Stage) -> String {

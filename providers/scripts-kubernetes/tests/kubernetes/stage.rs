@@ -24,11 +24,14 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, sync::RwLock};
+use tokio::{
+    runtime::Runtime,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 use crate::stand_in_kubelet::StandIn;
 
-/// The cluster of all stories. Who restarts something in it takes it whole.
+/// The cluster of all stories. Each has a part in it as long as it lasts; who restarts something in it takes it whole.
 pub(crate) struct World {
     pub(crate) plane: RwLock<ControlPlane>,
     pub(crate) kubelet: StandIn,
@@ -73,41 +76,73 @@ pub(crate) struct Stage {
     pub(crate) folder: TempDir,
     pub(crate) traces: TempDir,
     pub(crate) admin: Client,
+    plane: Plane,
+}
+
+/// The cluster as a story has it.
+enum Plane {
+    Shared(RwLockReadGuard<'static, ControlPlane>),
+    Whole(RwLockWriteGuard<'static, ControlPlane>),
 }
 
 impl Stage {
     /// With all that the page says a provider needs.
-    pub(crate) async fn set(world: &World, namespace: &str, scripts: &[(&str, &str)]) -> Self {
-        let stage = Self::bare(world, namespace, scripts).await;
+    pub(crate) async fn set(world: &'static World, namespace: &str, scripts: &[(&str, &str)]) -> Self {
+        Self::bare(world, namespace, scripts).await.furnished().await
+    }
+
+    /// The same with no other story on the cluster, so that something in it can be killed.
+    pub(crate) async fn alone(world: &'static World, namespace: &str, scripts: &[(&str, &str)]) -> Self {
+        let plane = Plane::Whole(world.plane.write().await);
+        Self::on(plane, namespace, scripts).await.furnished().await
+    }
+
+    async fn furnished(self) -> Self {
+        let stage = self;
         stage.apply(|_| true).await;
         // The controllers give a namespace its service account by and by, and without that no pod is made.
         let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> =
-            Api::namespaced(stage.admin.clone(), namespace);
+            Api::namespaced(stage.admin.clone(), &stage.namespace);
         until("the default service account", || async { accounts.get_opt("default").await.ok().flatten() })
             .await;
         stage
     }
 
     /// With a namespace, and no rights.
-    pub(crate) async fn bare(world: &World, namespace: &str, scripts: &[(&str, &str)]) -> Self {
+    pub(crate) async fn bare(world: &'static World, namespace: &str, scripts: &[(&str, &str)]) -> Self {
+        Self::on(Plane::Shared(world.plane.read().await), namespace, scripts).await
+    }
+
+    async fn on(plane: Plane, namespace: &str, scripts: &[(&str, &str)]) -> Self {
         let (folder, traces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::set_permissions(traces.path(), fs::Permissions::from_mode(0o777)).unwrap();
         fs::create_dir(folder.path().join("scripts")).unwrap();
-        let plane = world.plane.read().await;
-        fs::write(folder.path().join("kubeconfig"), plane.kubeconfig(PROVIDER)).unwrap();
+        let own: &ControlPlane = match &plane {
+            Plane::Shared(plane) => plane,
+            Plane::Whole(plane) => plane,
+        };
+        fs::write(folder.path().join("kubeconfig"), own.kubeconfig(PROVIDER)).unwrap();
         fs::write(folder.path().join("token.secret"), "s3cr3t-t0ken\n").unwrap();
         let settings = format!(
             "folder = \"scripts\"\n[secrets.API_TOKEN]\nfile = \"token.secret\"\n\
              [kubernetes]\nnamespace = \"{namespace}\"\nimage = \"tools\"\nkubeconfig = \"kubeconfig\"\n"
         );
         fs::write(folder.path().join("scripts.toml"), settings).unwrap();
-        let admin = client(&plane, ADMIN).await;
-        let stage = Self { namespace: namespace.to_owned(), folder, traces, admin };
+        let admin = client(own, ADMIN).await;
+        let stage = Self { namespace: namespace.to_owned(), folder, traces, admin, plane };
         for (name, text) in scripts {
             stage.write(name, text);
         }
         stage.apply(|kind| kind == "Namespace").await;
         stage
+    }
+
+    /// What only a story that is alone may have.
+    pub(crate) fn whole_plane(&mut self) -> Option<&mut ControlPlane> {
+        match &mut self.plane {
+            Plane::Whole(plane) => Some(plane),
+            Plane::Shared(_) => None,
+        }
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

@@ -52,6 +52,8 @@ struct Inner {
     pods: Mutex<HashMap<String, Arc<Started>>>,
     /// Namespaces of whose pods it does and tells nothing, as a node that is cut off.
     cut_off: Mutex<HashSet<String>>,
+    /// Namespaces of whose pods' logs all but the last line alone breaks off after the first one.
+    breaking_off: Mutex<HashSet<String>>,
     folder: PathBuf,
 }
 
@@ -72,6 +74,7 @@ impl StandIn {
             client: client.clone(),
             pods: Mutex::default(),
             cut_off: Mutex::default(),
+            breaking_off: Mutex::default(),
             folder: folder.to_owned(),
         };
         let own = Self { inner: Arc::new(inner) };
@@ -89,6 +92,12 @@ impl StandIn {
     pub(crate) fn cut_off(&self, namespace: &str, is: bool) {
         let mut cut_off = self.inner.cut_off.lock().unwrap();
         let _ = if is { cut_off.insert(namespace.to_owned()) } else { cut_off.remove(namespace) };
+    }
+
+    /// From now on the connection breaks in which a log of this namespace is told, or does not any more.
+    pub(crate) fn break_off(&self, namespace: &str, is: bool) {
+        let mut breaking_off = self.inner.breaking_off.lock().unwrap();
+        let _ = if is { breaking_off.insert(namespace.to_owned()) } else { breaking_off.remove(namespace) };
     }
 
     fn is_cut_off(&self, namespace: Option<&str>) -> bool {
@@ -194,7 +203,11 @@ impl StandIn {
         let id = format!("stand-in://{}", uid(&pod));
         let begun = Timestamp::now().to_string();
         let folder = self.inner.folder.join(uid(&pod));
-        let mut child = match self.start(&pod, &own, &folder).await {
+        let started = tokio::select! {
+            started = self.start(&pod, &own, &folder) => started,
+            _ = &mut stopped => return forget(pods, name).await,
+        };
+        let mut child = match started {
             Ok(child) => child,
             Err(why) => {
                 let waiting = json!({"waiting": {"reason": "CreateContainerConfigError", "message": why}});
@@ -249,8 +262,14 @@ impl StandIn {
         fs::write(folder.join("termination-log"), "").unwrap();
         for volume in spec.volumes.iter().flatten() {
             let Some(from) = &volume.secret else { continue };
-            let secret =
-                secrets.get(from.secret_name.as_deref().unwrap()).await.map_err(|error| error.to_string())?;
+            // Files are tried until they are there; nothing is begun before.
+            let secret = loop {
+                match secrets.get_opt(from.secret_name.as_deref().unwrap()).await {
+                    Ok(Some(secret)) => break secret,
+                    Ok(None) => sleep(Duration::from_millis(100)).await,
+                    Err(error) => return Err(error.to_string()),
+                }
+            };
             for item in from.items.iter().flatten() {
                 let data = secret.data.as_ref().unwrap().get(&item.key).ok_or("no such key")?;
                 fs::write(folder.join("guichet/given").join(&item.path), &data.0).unwrap();
@@ -347,6 +366,8 @@ impl StandIn {
         let said = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let since = said("sinceTime").map(|text| text.replace("%3A", ":").parse::<Timestamp>().unwrap());
         let follows = said("follow") == Some("true");
+        let is_tail = said("tailLines") == Some("1");
+        let breaks_off = !is_tail && self.inner.breaking_off.lock().unwrap().contains(namespace);
         assert_eq!(said("timestamps"), Some("true"));
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
@@ -356,14 +377,20 @@ impl StandIn {
         loop {
             let more = container.more.notified();
             let is_over = container.ended.load(Ordering::SeqCst);
-            let lines: Vec<_> = container.log.lock().unwrap()[position..].to_vec();
+            let mut lines: Vec<_> = container.log.lock().unwrap()[position..].to_vec();
             position += lines.len();
+            if is_tail {
+                lines.drain(..lines.len().saturating_sub(1));
+            }
             for (time, line) in lines.iter().filter(|(time, _)| since.is_none_or(|since| *time >= since)) {
                 let mut text = format!("{time} ").into_bytes();
                 text.extend_from_slice(line);
                 stream.write_all(format!("{:x}\r\n", text.len()).as_bytes()).await?;
                 stream.write_all(&text).await?;
                 stream.write_all(b"\r\n").await?;
+                if breaks_off {
+                    return stream.flush().await;
+                }
             }
             stream.flush().await?;
             if is_over || !follows {
