@@ -428,7 +428,8 @@ func answered(value any, err error) answer {
 			return answer{kind: isDone, result: result}
 		}
 	}
-	return answer{kind: isProblem, problem: &asActionError(err).Problem}
+	why := asActionError(err).Problem.begun()
+	return answer{kind: isProblem, problem: &why}
 }
 
 func (a *desk) streamRead(w http.ResponseWriter, r *http.Request, do *work) error {

@@ -297,6 +297,7 @@ func (c *Context) conclude(result json.RawMessage, err error) answer {
 	} else {
 		problem = asActionError(err).Problem
 	}
+	problem = problem.begun()
 	if undoing := j.undoing(problem); len(undoing.Undo) > 0 {
 		if failure == nil {
 			text, err := encode(undoing)

@@ -124,6 +124,8 @@ func (s *shop) stop(_ *Context, input stop) (map[string]any, error) {
 		panic("broken")
 	case "none":
 		return nil, NotFound("there is no `none`").Next("look at the list")
+	case "passed on":
+		return nil, problem("provider-busy", "the other has no room").Next("try again")
 	case "plain":
 		return nil, errors.New("no disk")
 	}
@@ -330,10 +332,13 @@ func TestNotDoneAndUnknownAreTwoThings(t *testing.T) {
 	for identifier, told := range map[string]struct {
 		code int
 		kind string
-	}{"none": {404, problemKind}, "plain": {500, problemKind}, "broken": {504, "text/plain; charset=utf-8"}} {
+	}{"none": {404, problemKind}, "passed on": {503, problemKind}, "plain": {500, problemKind}, "broken": {504, "text/plain; charset=utf-8"}} {
 		answer := bench.Send(context.Background(), Sent{Operation: "stop", Input: map[string]any{"identifier": identifier, "pid": 7}})
 		if answer.Code != told.code || answer.Header().Get("Content-Type") != told.kind {
 			t.Errorf("%s: %d %s", identifier, answer.Code, answer.Body)
+		}
+		if strings.Contains(answer.Body.String(), "provider-busy") {
+			t.Errorf("who began cannot say that the call was not taken: %s", answer.Body)
 		}
 	}
 	var twice *ActionError

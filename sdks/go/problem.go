@@ -107,6 +107,17 @@ func denied(format string, values ...any) *ActionError {
 	return problem("invalid-credentials", format, values...).Next("call the action through the gateway")
 }
 
+// begun is why a handler did not do it. That the call was not taken only who has not called it can say: a gateway would call again, and
+// the handler may have done a part of it.
+func (p Problem) begun() Problem {
+	if p.Code != "provider-busy" {
+		return p
+	}
+	failed := problem("provider-failed", "%s", p.Detail).Problem
+	failed.Status, failed.Next = p.Status, p.Next
+	return failed
+}
+
 // asActionError is any error in the form that goes on the wire.
 func asActionError(err error) *ActionError {
 	var known *ActionError

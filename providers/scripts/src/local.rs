@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     output::{Output, Stream},
-    run_folder::{self, RunFolder},
+    run_folder::{self, RunFolder, living_in},
     runner::{Ended, HowEnded, Job, NotRun, Runner, Tell},
     sandbox::{self, Sandbox},
     settings::{Settings, SettingsError},
@@ -166,7 +166,7 @@ impl Running {
 
     /// What it started, wherever it went; to be asked where there is no namespace.
     fn rest(&self) -> Vec<Pid> {
-        marked(format!("HOME={}\0", self.folder.home.display()).as_bytes())
+        living_in(&self.folder.home)
     }
 
     fn tell_the_rest(&self, signal: Signal) {
@@ -197,19 +197,6 @@ impl Drop for Running {
         self.signal(Signal::KILL);
         self.sweep();
     }
-}
-
-/// Processes that have this in their environment.
-fn marked(mark: &[u8]) -> Vec<Pid> {
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let of = |entry: io::Result<fs::DirEntry>| {
-        let entry = entry.ok()?;
-        let number = entry.file_name().to_str()?.parse::<i32>().ok()?;
-        let environment = fs::read(entry.path().join("environ")).ok()?;
-        let is_marked = environment.windows(mark.len()).any(|window| window == mark);
-        is_marked.then(|| Pid::from_raw(number)).flatten()
-    };
-    processes.filter_map(of).collect()
 }
 
 #[async_trait]

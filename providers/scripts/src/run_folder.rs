@@ -4,10 +4,14 @@
 use std::{
     fs::{self, DirEntry, File},
     io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+    },
     path::{Path, PathBuf},
 };
 
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 /// What the names of all such folders begin with.
@@ -16,14 +20,16 @@ pub(crate) const PREFIX: &str = "guichet-";
 const LOCK: &str = "owner.lock";
 /// What it is called until it is locked.
 const NOT_YET_LOCKED: &str = "owner.new";
+/// Where it begins, and what its environment calls so.
+const HOME: &str = "home";
 /// Where the program lies, in a folder that its user cannot write to.
 const PROGRAM: &str = "program";
 
 /// The folder of a run. Dropped, it is removed.
 pub(crate) struct RunFolder {
     folder: Option<TempDir>,
-    /// Held until the folder is gone.
-    _lock: File,
+    /// Held until the folder is gone; none where the file system has no locks, and then nobody else removes the folder.
+    lock: Option<File>,
     /// What is executed.
     pub(crate) program: PathBuf,
     /// Where it begins, and may write.
@@ -43,8 +49,8 @@ impl RunFolder {
     ) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(work)?;
         let lock = locked(folder.path())?;
-        let (home, programs) = (folder.path().join("home"), folder.path().join(PROGRAM));
-        let made = Self { program: programs.join(name), folder: Some(folder), _lock: lock, home };
+        let (home, programs) = (folder.path().join(HOME), folder.path().join(PROGRAM));
+        let made = Self { program: programs.join(name), folder: Some(folder), lock, home };
         for place in [&made.home, &programs] {
             fs::create_dir(place)?;
         }
@@ -84,12 +90,15 @@ fn remove(folder: &Path) {
 }
 
 /// The lock of a folder that is new. It gets its name when it is locked: one that is found free was left.
-fn locked(folder: &Path) -> io::Result<File> {
+fn locked(folder: &Path) -> io::Result<Option<File>> {
     let lock = File::create_new(folder.join(NOT_YET_LOCKED))?;
-    lock.try_lock()?;
+    if let Err(error) = lock.try_lock() {
+        tracing::debug!(%error, "the file system has no locks: what a provider leaves that is killed stays there");
+        return Ok(None);
+    }
     allow(&folder.join(NOT_YET_LOCKED), 0o600)?;
     fs::rename(folder.join(NOT_YET_LOCKED), folder.join(LOCK))?;
-    Ok(lock)
+    Ok(Some(lock))
 }
 
 /// Removes the folders in `work` whose provider was killed. What is another user's, what is in use and what has no lock stays.
@@ -98,6 +107,11 @@ pub(crate) fn sweep(work: &Path) {
     for entry in entries.filter_map(Result::ok) {
         if let Some(_lock) = left_behind(&entry) {
             let folder = entry.path();
+            // Where there is no namespace of processes, what a script began lives on when its provider is killed.
+            if !living_in(&folder.join(HOME)).is_empty() {
+                tracing::warn!(folder = %folder.display(), "a provider that was killed left the folder of a run, and something of it still runs; it stays until the next start");
+                continue;
+            }
             tracing::info!(folder = %folder.display(), "a provider that was killed left the folder of a run; it is removed");
             remove(&folder);
         }
@@ -117,6 +131,20 @@ fn left_behind(entry: &DirEntry) -> Option<File> {
     let lock = File::open(entry.path().join(LOCK)).ok()?;
     lock.try_lock().ok()?;
     Some(lock)
+}
+
+/// Processes whose home this is, as their environment says.
+pub(crate) fn living_in(home: &Path) -> Vec<Pid> {
+    let mark = [b"HOME=".as_slice(), home.as_os_str().as_bytes(), b"\0"].concat();
+    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
+    let of = |entry: io::Result<DirEntry>| {
+        let entry = entry.ok()?;
+        let number = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let environment = fs::read(entry.path().join("environ")).ok()?;
+        let is_marked = environment.windows(mark.len()).any(|window| window == mark);
+        is_marked.then(|| Pid::from_raw(number)).flatten()
+    };
+    processes.filter_map(of).collect()
 }
 
 fn allow(path: &Path, mode: u32) -> io::Result<()> {
@@ -147,7 +175,8 @@ mod tests {
     /// As when it was killed: the lock is free, and nobody has removed anything.
     fn killed(mut place: RunFolder) -> PathBuf {
         let folder = place.folder.take().unwrap().keep();
-        drop(place);
+        // A process that another test starts at this moment may hold it a little longer than this one does.
+        place.lock.take().unwrap().unlock().unwrap();
         folder
     }
 
@@ -168,6 +197,15 @@ mod tests {
         assert!(!left_one.exists());
         assert!(in_use.program.exists() && named_so.exists() && target.exists() && named_otherwise.exists());
         assert_eq!(left(work.path()), 4);
+        // What a script began may live on where there is no namespace of processes.
+        let lived_in = killed(make());
+        let mut living = Command::new("sleep").arg("600").env("HOME", lived_in.join("home")).spawn().unwrap();
+        sweep(work.path());
+        assert!(lived_in.exists(), "somebody lives there");
+        living.kill().unwrap();
+        living.wait().unwrap();
+        sweep(work.path());
+        assert!(!lived_in.exists());
         if rustix::process::geteuid().is_root() {
             let of_another = killed(make());
             chown(&of_another, Some(65_534), None).unwrap();

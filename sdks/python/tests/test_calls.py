@@ -1,6 +1,7 @@
 """Calls through the application, on the bench."""
 
 import asyncio
+import json
 import unittest
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ class Shop:
             raise KeyError("broken")
         if stop.identifier == "none":
             raise ActionError.not_found("there is no `none`").next("look at the list")
+        if stop.identifier == "passed on":
+            raise ActionError.of("provider-busy", "the other has no room").next("try again")
         self.stopped.append(stop.pid)
         return {"pid": stop.pid, "planned": ctx.planned, "by": ctx.principal.name}
 
@@ -104,6 +107,10 @@ class Calls(unittest.IsolatedAsyncioTestCase):
         bench = self.shop.bench()
         refused = await bench.send("stop", {"identifier": "none", "pid": 7})
         self.assertEqual((refused.status, refused.headers["content-type"]), (404, "application/problem+json"))
+        begun = await bench.send("stop", {"identifier": "passed on", "pid": 7})
+        # Who began cannot say that the call was not taken.
+        told = json.loads(begun.body)
+        self.assertEqual((begun.status, told["code"], told["next"]), (503, "provider-failed", "try again"))
         with self.assertLogs("guichet_provider", "ERROR"):
             broken = await bench.send("stop", {"identifier": "broken", "pid": 7})
         self.assertEqual((broken.status, broken.headers["content-type"]), (504, "text/plain; charset=utf-8"))

@@ -12,6 +12,7 @@
 mod body;
 mod clashes;
 mod command;
+mod cut;
 mod dialect;
 mod discriminator;
 mod document;

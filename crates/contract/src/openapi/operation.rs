@@ -15,7 +15,7 @@ use super::{
     finding::Findings,
     merge, parameters, paths,
     place::At,
-    schema::{Schemas, Shared},
+    schema::{Definitions, Schemas, Shared},
     servers, template, version,
 };
 
@@ -75,7 +75,7 @@ pub(super) fn read<'a>(
     let mut members = parameters::members(document, &found.path_item, at, path, &mut schemas, findings);
     let body = body::read(document, at, found.method, &mut schemas, findings);
     members.extend(body.members);
-    let (definitions, values) = schemas.definitions(findings);
+    let Definitions { schemas, unread, values } = schemas.definitions(findings);
     let values = values + members.len();
 
     let names = merge::names(&members, findings);
@@ -87,7 +87,8 @@ pub(super) fn read<'a>(
             options_at.insert(name.clone(), pointer);
         }
     }
-    let (input, parameters) = merge::input(members, &names, definitions);
+    let (mut input, parameters) = merge::input(members, &names, schemas);
+    cut::loosen(&mut input, &unread);
     check_what_names_members(&said, at, &input, findings);
 
     let effect = said.effect.unwrap_or_else(|| effect_of_method(found.method));

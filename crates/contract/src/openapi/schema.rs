@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    mem,
     rc::Rc,
 };
 
@@ -82,7 +83,7 @@ impl<'a> Shared<'a> {
 /// The schemas of one operation's input.
 pub(super) struct Schemas<'a, 's> {
     shared: &'s mut Shared<'a>,
-    /// What is referred to, in the order in which it was met.
+    /// What is referred to, and was not looked at yet.
     used: Vec<At<'a>>,
     known: HashSet<String>,
     values: usize,
@@ -93,6 +94,16 @@ pub(super) struct Schemas<'a, 's> {
 pub(super) struct MemberSchema<'a> {
     pub(super) schema: Map<String, Value>,
     pub(super) sources: Vec<At<'a>>,
+}
+
+/// What the schemas of an input need.
+pub(super) struct Definitions {
+    /// By name.
+    pub(super) schemas: Map<String, Value>,
+    /// The names of those that were not read, and take any value.
+    pub(super) unread: BTreeSet<String>,
+    /// How many values the whole consists of.
+    pub(super) values: usize,
 }
 
 impl<'a, 's> Schemas<'a, 's> {
@@ -132,38 +143,42 @@ impl<'a, 's> Schemas<'a, 's> {
         MemberSchema { schema, sources }
     }
 
-    /// All definitions that what was rewritten so far needs, and how many values the whole consists of.
-    pub(super) fn definitions(mut self, findings: &mut Findings) -> (Map<String, Value>, usize) {
+    /// All definitions that what was rewritten so far needs.
+    pub(super) fn definitions(mut self, findings: &mut Findings) -> Definitions {
         let mut definitions = Map::new();
         let mut origin: BTreeMap<String, String> = BTreeMap::new();
         let most = if findings.is_strict() { MOST_DEFINITIONS } else { MOST_OF_OTHERS };
-        let mut next = 0;
-        while let Some(at) = self.used.get(next).cloned() {
-            next += 1;
-            let name = self.shared.name_of(&at.pointer).to_string();
-            origin.insert(name.clone(), at.pointer.clone());
-            if next > most {
-                // Those that follow say nothing new.
-                if next == most + 1 {
-                    findings.doubt(&at.pointer, beyond(most));
-                }
-                definitions.insert(name, unchecked());
-                continue;
+        let (mut met, mut unread) = (0, BTreeSet::new());
+        while !self.used.is_empty() {
+            // The nearest first; of those that are as near, in an order that is the same however a document is written down.
+            let mut near = mem::take(&mut self.used);
+            near.sort_by(|one, other| one.pointer.cmp(&other.pointer));
+            for at in near {
+                met += 1;
+                let name = self.shared.name_of(&at.pointer).to_string();
+                origin.insert(name.clone(), at.pointer.clone());
+                let definition = (met <= most).then(|| self.definition(&at));
+                let definition = definition.filter(|read| self.values + read.values <= self.room);
+                let Some(definition) = definition else {
+                    // Those that follow beyond the limit say nothing new.
+                    if met <= most {
+                        self.told_too_large(&at.pointer, findings);
+                    } else if met == most + 1 {
+                        findings.doubt(&at.pointer, beyond(most));
+                    }
+                    definitions.insert(name.clone(), unchecked());
+                    unread.insert(name);
+                    continue;
+                };
+                self.values += definition.values;
+                findings.take(&definition.findings);
+                definition.uses.iter().for_each(|used| self.need(used));
+                definitions.insert(name, definition.schema.clone());
             }
-            let definition = self.definition(&at);
-            if self.values + definition.values > self.room {
-                self.told_too_large(&at.pointer, findings);
-                definitions.insert(name, unchecked());
-                continue;
-            }
-            self.values += definition.values;
-            findings.take(&definition.findings);
-            definition.uses.iter().for_each(|used| self.need(used));
-            definitions.insert(name, definition.schema.clone());
         }
         break_circles(&mut definitions, &origin, findings);
         definitions.sort_keys();
-        (definitions, self.values)
+        Definitions { schemas: definitions, unread, values: self.values }
     }
 
     /// What stands here, rewritten once for all.
@@ -410,7 +425,7 @@ fn leads_to_secrets(definitions: &Map<String, Value>, schemas: &Value) -> bool {
 }
 
 /// The definitions that are referred to anywhere in this.
-fn references<'s>(value: &'s Value, named: &mut Vec<&'s str>) {
+pub(super) fn references<'s>(value: &'s Value, named: &mut Vec<&'s str>) {
     match value {
         Value::Object(members) => {
             let own = members.get("$ref").and_then(Value::as_str);
@@ -481,7 +496,8 @@ fn endless(definitions: &Map<String, Value>) -> Vec<String> {
     }
 }
 
-fn in_place_references<'s>(schema: &'s Value, targets: &mut BTreeSet<&'s str>) {
+/// The definitions that are referred to about the same value.
+pub(super) fn in_place_references<'s>(schema: &'s Value, targets: &mut BTreeSet<&'s str>) {
     let Value::Object(members) = schema else { return };
     for (name, value) in members {
         if name == "$ref" {

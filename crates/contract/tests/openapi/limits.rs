@@ -155,3 +155,62 @@ fn faults_without_end_are_cut_off_but_stay_faults() {
     let count = faults(&document(Value::Object(paths), json!({}))).len();
     assert_eq!(count, 1_000);
 }
+
+#[test]
+fn what_was_not_read_refuses_no_value() {
+    // As many schemas as are read, and one more, which comes last.
+    let mut schemas: Map<String, Value> =
+        (0..150).map(|number| (format!("A{number:03}"), json!({"type": "object"}))).collect();
+    let fill =
+        schemas.keys().map(|name| (name.clone(), json!({"$ref": format!("#/components/schemas/{name}")})));
+    let fill = json!({"type": "object", "properties": Value::Object(fill.collect())});
+    schemas.insert("Z".to_owned(), json!({"type": "object", "required": ["late"]}));
+    let unread = json!({"$ref": "#/components/schemas/Z"});
+    let given = |schema: Value| {
+        let properties = json!({"thing": schema, "fill": fill});
+        let whole = json!({"type": "object", "required": ["thing"], "properties": properties});
+        let document = posting(json!({"requestBody": body(whole)}), json!({"schemas": schemas}));
+        let reading = read("test", &document, Strictness::Lenient).unwrap();
+        let input = reading.actions[0].input.clone();
+        assert_eq!(input["$defs"]["Z"], json!({"x-guichet": {"sensitive": true}}), "it is not read");
+        let validator = jsonschema::validator_for(&input).unwrap();
+        move |value: Value| validator.is_valid(&json!({"thing": value}))
+    };
+    let one = given(json!({"oneOf": [unread, {"type": "object", "required": ["own"]}, {"type": "null"}]}));
+    assert!(one(json!({"own": 1})) && one(json!(null)) && one(json!({"late": {}})));
+    let within = json!({"type": "object", "properties": {"z": unread}});
+    let not = given(json!({"type": ["object", "null"], "not": within}));
+    assert!(not(json!({"z": 1})) && !not(json!(1)));
+    let closed = given(json!({"allOf": [unread], "properties": {"n": {}}, "unevaluatedProperties": false}));
+    assert!(closed(json!({"late": 1, "n": 1})));
+    let when = given(json!({"if": within, "then": false, "type": "object"}));
+    assert!(when(json!({"z": 1})) && !when(json!(1)));
+    let few = given(json!({"contains": unread, "maxContains": 1}));
+    assert!(few(json!([1, 2])));
+    // What was read whole stays as it was said.
+    let number = json!({"oneOf": [{"type": "integer"}, {"type": "number"}]});
+    let near = given(json!({"properties": {"z": unread, "n": number}, "unevaluatedProperties": false}));
+    assert!(near(json!({"n": 1.5})) && !near(json!({"n": 1})) && !near(json!({"other": 1})));
+}
+
+#[test]
+fn what_is_read_does_not_depend_on_how_a_document_is_written_down() {
+    let schemas = |backwards: bool| {
+        let mut all: Vec<(String, Value)> = (0..200)
+            .map(|number| (format!("E{number}"), json!({"type": "object", "title": format!("{number}")})))
+            .collect();
+        if backwards {
+            all.reverse();
+        }
+        let each = all
+            .iter()
+            .map(|(name, _)| (name.clone(), json!({"$ref": format!("#/components/schemas/{name}")})));
+        let whole = json!({"type": "object", "properties": Value::Object(each.collect())});
+        let document = posting(
+            json!({"requestBody": body(json!({"type": "object", "properties": {"all": whole}}))}),
+            json!({"schemas": Value::Object(all.into_iter().collect())}),
+        );
+        read("test", &document, Strictness::Lenient).unwrap().actions[0].version.clone()
+    };
+    assert_eq!(schemas(false), schemas(true));
+}

@@ -21,7 +21,7 @@ from urllib.parse import unquote_to_bytes
 from . import canonical, document, moment, schema
 from .context import Context
 from .declare import Action
-from .errors import ActionError, Mistakes, denied
+from .errors import ActionError, Mistakes, begun, denied
 from .exchange import Exchange, Gone, Receive, Reply, Send, frames, problem_reply, reply_of
 from .journal import Answer, Journal, Story
 from .keys import Keys
@@ -332,7 +332,7 @@ class App:
         try:
             return Answer("done", await self._perform(work, context))
         except ActionError as error:
-            return Answer("problem", problem=error.problem)
+            return Answer("problem", problem=begun(error.problem))
         except Exception:
             return _broken(action.operation)
 
@@ -347,7 +347,7 @@ class App:
                 raise ActionError.failed(detail).next("make it one fact with a list, or name each apart")
             return Answer("done", schema.to_json(None, plan.to_json()))
         except ActionError as error:
-            return Answer("problem", problem=error.problem)
+            return Answer("problem", problem=begun(error.problem))
         except Exception:
             return _broken(action.operation)
 

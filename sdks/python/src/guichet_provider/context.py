@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from . import canonical, moment
-from .errors import ActionError
+from .errors import ActionError, begun
 from .journal import KEPT_LINE, UNDOING, Answer, Journal, Story
 from .token import Claims, Principal
 
@@ -266,7 +266,7 @@ class Context:
         if failure is None and error is None:
             return Answer("done", done)
         # What was journaled is why it failed; what it stumbles over on the way back is not.
-        problem = _written_problem(failure if failure is not None else error.problem)  # type: ignore[union-attr]
+        problem = begun(_written_problem(failure if failure is not None else error.problem))  # type: ignore[union-attr]
         if journal.undos:
             if UNDOING not in journal.durable:
                 try:

@@ -105,6 +105,18 @@ class ActionError(Exception):
         return int(self.problem.get("status", 500))
 
 
+def begun(problem: dict[str, Any]) -> dict[str, Any]:
+    """Why a handler did not do it.
+
+    That the call was not taken only who has not called it can say: a gateway would call again, and the handler may have
+    done a part of it.
+    """
+    if problem.get("code") != "provider-busy":
+        return problem
+    failed = ActionError.of("provider-failed", problem.get("detail", "")).problem
+    return failed | {name: problem[name] for name in ("status", "next") if name in problem}
+
+
 def denied(detail: str) -> ActionError:
     """A refusal of credentials, with its reason."""
     return ActionError.of("invalid-credentials", detail).next("call the action through the gateway")
