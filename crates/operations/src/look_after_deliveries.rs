@@ -21,8 +21,6 @@ pub const GONE_AFTER: SignedDuration = SignedDuration::from_hours(24);
 const EVERY: Duration = Duration::from_mins(10);
 /// How long a look holds what it gives up.
 const HELD_FOR: SignedDuration = SignedDuration::from_mins(2);
-/// So many are given up at once.
-const AT_ONCE: usize = 32;
 
 /// Looks at once and then every ten minutes, until `stop`.
 pub async fn work(platform: Arc<Platform>, stop: CancellationToken) {
@@ -49,10 +47,12 @@ pub async fn look_after_deliveries(platform: &Arc<Platform>) -> Result<(), Store
     let (store, now) = (&platform.store, platform.clock.now());
     let channels = platform.messages.messenger.channels();
     let names: Vec<String> = channels.iter().map(|channel| channel.name.clone()).collect();
+    // While all gateways were down nobody could say what there is: the time without a channel ends with the last sign of any.
+    let last_sign = store.channels_noted_at().await?;
     if !names.is_empty() {
         store.note_channels(&names, now).await?;
     }
-    give_up_gone(platform, &names, now).await?;
+    give_up_gone(platform, &names, now, last_sign).await?;
     let oldest = store.oldest_kept_delivery(REMEMBERED_MOST).await?;
     let before = oldest.max(now.checked_sub(REMEMBERED).ok()).unwrap_or(Timestamp::MIN);
     while store.forget_deliveries(before).await? >= FORGOTTEN_AT_ONCE {}
@@ -60,11 +60,17 @@ pub async fn look_after_deliveries(platform: &Arc<Platform>) -> Result<(), Store
 }
 
 /// What waits for a channel that nobody has: of a store that is ours alone, that we have not; of one that others use too, that
-/// nobody had for [`GONE_AFTER`], and what was due by then.
-async fn give_up_gone(platform: &Arc<Platform>, names: &[String], now: Timestamp) -> Result<(), StoreError> {
+/// nobody had for [`GONE_AFTER`] while there were gateways to say so, and what was due by then.
+async fn give_up_gone(
+    platform: &Arc<Platform>,
+    names: &[String],
+    now: Timestamp,
+    last_sign: Option<Timestamp>,
+) -> Result<(), StoreError> {
     let store = &platform.store;
     let (seen_before, due) = if store.is_shared() {
-        let since = now.checked_sub(GONE_AFTER).unwrap_or(Timestamp::MIN);
+        let Some(last_sign) = last_sign else { return Ok(()) };
+        let since = last_sign.min(now).checked_sub(GONE_AFTER).unwrap_or(Timestamp::MIN);
         (since, since)
     } else {
         (Timestamp::MAX, Timestamp::MAX)
@@ -72,16 +78,16 @@ async fn give_up_gone(platform: &Arc<Platform>, names: &[String], now: Timestamp
     let lease = platform.clock.new_uuid().to_string();
     for name in store.gone_channels(names, seen_before).await? {
         let lane = Lane::Channel(name.clone());
-        let (mut given_up, mut before) = (0_usize, None);
-        while before != Some(given_up) {
-            before = Some(given_up);
-            for job in store.claim_jobs(&lane, &lease, due, now + HELD_FOR, &Room::any(AT_ONCE)).await? {
-                match deliver_notice(platform, &job, &lease).await {
-                    Ok(()) => given_up += 1,
-                    // Somebody else took it up after all.
-                    Err(CommitError::Conflict { .. }) => {}
-                    Err(CommitError::Store(error)) => return Err(error),
-                }
+        let mut given_up = 0_usize;
+        // One after the other: what is held and not given up would be taken for a try.
+        while let Some(job) =
+            store.claim_jobs(&lane, &lease, due, now + HELD_FOR, &Room::any(1)).await?.into_iter().next()
+        {
+            match deliver_notice(platform, &job, &lease).await {
+                Ok(()) => given_up += 1,
+                // Somebody else took it up after all.
+                Err(CommitError::Conflict { .. }) => {}
+                Err(CommitError::Store(error)) => return Err(error),
             }
         }
         if given_up > 0 {

@@ -24,7 +24,7 @@ const SHOWN: usize = 64;
 /// sends it once.
 ///
 /// # Errors
-/// Policy; a channel that is not configured; a key that was used for something else; the store.
+/// Policy; a channel that is not configured, or that has nobody to tell; a key that was used for something else; the store.
 pub async fn ping_channel(
     platform: &Arc<Platform>,
     call: &Call,
@@ -38,7 +38,7 @@ pub async fn ping_channel(
     if let Some(sent) = earlier(platform, &caller, channel, key.as_ref()).await? {
         return Ok(sent);
     }
-    if let Err(problem) = is_configured(platform, channel) {
+    if let Err(problem) = can_be_told(platform, &caller, channel) {
         return Err(refused(platform, &caller, channel, problem).await);
     }
     let (job, notice) = ping(platform, &caller, channel);
@@ -94,10 +94,20 @@ async fn earlier(
     }
 }
 
-fn is_configured(platform: &Platform, name: &str) -> Result<(), Problem> {
+/// Whether there is such a channel, and somebody to tell: where each person is told, a program is only when the registry says where.
+fn can_be_told(platform: &Platform, caller: &Caller, name: &str) -> Result<(), Problem> {
     let channels = platform.messages.messenger.channels();
-    if channels.iter().any(|channel| channel.name == name) {
-        return Ok(());
+    if let Some(channel) = channels.iter().find(|channel| channel.name == name) {
+        let who = &caller.principal;
+        let world = platform.door.world();
+        let has_address = || world.registry.person(&who.name).is_some_and(|person| person.email.is_some());
+        if !channel.per_person || who.kind == PrincipalKind::Person || has_address() {
+            return Ok(());
+        }
+        let detail =
+            format!("the channel `{name}` writes to whoever asks, and {who} is a program without an address");
+        return Err(Problem::new(code::INVALID_INPUT, detail)
+            .next("ping it as a person, or give the program an `email` in the registry"));
     }
     let shown: String = name.chars().take(SHOWN).collect();
     let names: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();

@@ -77,7 +77,7 @@ pub async fn replay_delivery(
 
 /// Nothing was queued: what is under way was begun before.
 fn under_way() -> Problem {
-    let detail = "a try of it is under way at this moment; nothing more is sent than that";
+    let detail = "a try of it is under way at this moment, or the gateway that began it has died; nothing more was queued";
     Problem::new(code::WRONG_STATE, detail)
         .next("`guichet deliveries show ID` tells how it ends; replay it if it was not taken")
 }

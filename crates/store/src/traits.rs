@@ -242,6 +242,8 @@ pub trait Notices {
     async fn forget_deliveries(&self, before: Timestamp) -> Result<u64, StoreError>;
     /// Somebody has these channels in their configuration at this moment.
     async fn note_channels(&self, channels: &[String], at: Timestamp) -> Result<(), StoreError>;
+    /// When somebody last noted any channel.
+    async fn channels_noted_at(&self) -> Result<Option<Timestamp>, StoreError>;
     /// Names of the channels that something waits for, other than `kept`, that nobody has noted since `seen_before`.
     async fn gone_channels(&self, kept: &[String], seen_before: Timestamp)
     -> Result<Vec<String>, StoreError>;

@@ -22,9 +22,11 @@ use crate::{
 const AT_ONCE: usize = 1_000;
 /// The longest page that a gateway gives.
 const PAGE: u16 = 500;
-/// How often it is asked what came of a ping, and for how long: a receiver has a minute at most, and what was queued before
-/// comes first.
-const LOOKS: (u32, Duration) = (180, Duration::from_millis(500));
+/// How often it is asked what came of a ping: for a minute and a half together, since a receiver has a minute at most, and what was
+/// queued before comes first.
+const LOOKS: u32 = 25;
+/// Before the first look and, growing by a quarter each time, before a later one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 pub(crate) fn run(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failure> {
     let (verb, matches) = subcommand(matches)?;
@@ -128,22 +130,31 @@ fn ping(cx: &Cx, matches: &ArgMatches, printer: &Printer) -> Result<Exit, Failur
             }
             other => other,
         })?;
-        let mut delivery = client.read_delivery(&sent.id.to_string()).await?;
-        for _ in 0..LOOKS.0 {
+        let (id, mut delivery, mut pause) = (sent.id.to_string(), sent, PAUSES.0);
+        for _ in 0..LOOKS {
             if delivery.state != DeliveryState::Waiting {
                 break;
             }
-            tokio::time::sleep(LOOKS.1).await;
-            delivery = client.read_delivery(&sent.id.to_string()).await?;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 5 / 4).min(PAUSES.1);
+            match client.read_delivery(&id).await {
+                Ok(now) => delivery = now,
+                Err(error) if error.is_passing() => {}
+                Err(error) => {
+                    printer.card(&delivery, &card(&delivery));
+                    let next = format!(
+                        "the ping is sent: `guichet deliveries show {id}` tells who may look what comes of it"
+                    );
+                    return Err(Failure::from(error).next(next));
+                }
+            }
         }
         printer.card(&delivery, &card(&delivery));
         Ok(match delivery.state {
             DeliveryState::Delivered => Exit::Done,
             DeliveryState::Waiting => {
-                printer.note(&format!(
-                    "it still waits: `guichet deliveries show {}` tells what comes of it",
-                    sent.id
-                ));
+                printer
+                    .note(&format!("it still waits: `guichet deliveries show {id}` tells what comes of it"));
                 Exit::Waiting
             }
             DeliveryState::GivenUp | DeliveryState::Dropped => {

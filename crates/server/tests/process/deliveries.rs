@@ -293,6 +293,13 @@ async fn of_several_gateways_none_gives_up_what_another_has_a_channel_for() {
     sql(&format!(
         "UPDATE channels SET seen_at = seen_at - {days}; UPDATE jobs SET due = due - {days} WHERE notice IS NOT NULL"
     ));
+    let before = sql(looked);
+    assert!(second.stopped().await.success());
+    second.start().await;
+    until("its look", || async { (sql(looked) != before).then_some(()) }).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waits = delivery(&there, (&run, "hook"), "what waits", |_| true).await;
+    assert_eq!(waits["state"], "waiting", "nobody was there to say whether anybody has it: {waits}");
     assert!(second.stopped().await.success());
     second.start().await;
     let given_up = delivery(&there, (&run, "hook"), "its end", ended("given_up")).await;

@@ -69,6 +69,7 @@ pub async fn channels_that_nobody_has_any_more_are_known(premises: &impl Premise
         store.gone_channels(&names(kept), second(seen_before)).await.unwrap()
     };
     assert_eq!(gone(&["mail"], 9).await, ["hook", "pager"], "nobody has ever had them");
+    assert_eq!(store.channels_noted_at().await.unwrap(), None);
     store.note_channels(&names(&["hook", "idle", "hook"]), second(5)).await.unwrap();
     assert_eq!(gone(&["mail"], 5).await, ["pager"]);
     assert_eq!(gone(&["mail"], 6).await, ["hook", "pager"], "and what nothing waits for is of no interest");
@@ -78,6 +79,8 @@ pub async fn channels_that_nobody_has_any_more_are_known(premises: &impl Premise
     assert_eq!(gone(&["mail"], 8).await, Vec::<String>::new(), "it is the last time that counts");
     assert_eq!(gone(&[], 8).await, ["mail"]);
     store.note_channels(&[], second(9)).await.unwrap();
+    store.note_channels(&names(&["idle"]), second(7)).await.unwrap();
+    assert_eq!(store.channels_noted_at().await.unwrap(), Some(second(8)), "of all, the last");
 }
 
 pub async fn notices_never_keep_runs_waiting(premises: &impl Premises) {

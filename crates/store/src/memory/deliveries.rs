@@ -94,10 +94,11 @@ pub(super) fn replay(
     Ok(())
 }
 
-/// What waits to be tried again is due sooner. Conflict unless it waits and nobody is at it.
+/// What waits to be tried again is due sooner, at most by now. Conflict unless it waits and nobody is at it who may still live.
 pub(super) fn hasten(writing: &mut Writing<'_>, id: DeliveryId, due: Timestamp) -> Result<(), CommitError> {
     let waiting = writing.state.jobs.get(&id.as_job()).cloned();
-    let Some(mut kept) = waiting.filter(|kept| kept.lease.is_none()) else {
+    let Some(mut kept) = waiting.filter(|kept| kept.lease.as_ref().is_none_or(|(_, until)| *until <= due))
+    else {
         return Err(conflict(format!("delivery {id} (not waiting, or a try is under way)")));
     };
     kept.job.due = kept.job.due.min(due);

@@ -85,6 +85,10 @@ impl Notices for MemoryStore {
         .map_err(CommitError::into_store_error)
     }
 
+    async fn channels_noted_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|state| Ok(state.channels.values().max().copied()))
+    }
+
     async fn gone_channels(
         &self,
         kept: &[String],

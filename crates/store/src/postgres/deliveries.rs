@@ -61,9 +61,10 @@ pub(super) fn replay(unit: &mut Unit, delivery: DeliveryId, replays: u32, at: Ti
     unit.woken.jobs(kind);
 }
 
-/// What waits to be tried again is due sooner. Conflict unless it waits and nobody is at it.
+/// What waits to be tried again is due sooner, at most by now. Conflict unless it waits and nobody is at it who may still live.
 pub(super) fn hasten(unit: &mut Unit, delivery: DeliveryId, due: Timestamp) {
-    let hasten = "UPDATE jobs SET due = least(due, $2) WHERE id = $1 AND lease IS NULL";
+    let hasten =
+        "UPDATE jobs SET due = least(due, $2) WHERE id = $1 AND (lease IS NULL OR lease_until <= $2)";
     let conflict = format!("delivery {delivery} (not waiting, or a try is under way)");
     unit.one(hasten, values![delivery.0, micros(due)], conflict);
     unit.woken.jobs(JobKind::DeliverNotice);

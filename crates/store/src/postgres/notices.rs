@@ -137,6 +137,11 @@ impl Notices for PostgresStore {
         self.change(NOTE_CHANNELS, &[&channels, &micros(at)]).await.map(|_| ())
     }
 
+    async fn channels_noted_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.rows("SELECT max(seen_at) FROM channels HAVING count(*) > 0", &[]).await?;
+        self.first(&rows, |row| Ok(moment(row.try_get(0)?)?))
+    }
+
     async fn gone_channels(
         &self,
         kept: &[String],

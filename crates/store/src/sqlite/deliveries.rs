@@ -104,11 +104,13 @@ pub(super) fn replay(
     Ok(())
 }
 
-/// What waits to be tried again is due sooner. Conflict unless it waits and nobody is at it.
+/// What waits to be tried again is due sooner, at most by now. Conflict unless it waits and nobody is at it who may still live.
 pub(super) fn hasten(writing: &mut Writing<'_>, delivery: DeliveryId, due: Timestamp) -> Result<(), Fault> {
     let hastened = writing
         .connection()
-        .prepare_cached("UPDATE jobs SET due = min(due, ?2) WHERE id = ?1 AND lease IS NULL")?
+        .prepare_cached(
+            "UPDATE jobs SET due = min(due, ?2) WHERE id = ?1 AND (lease IS NULL OR lease_until <= ?2)",
+        )?
         .execute(params![delivery.to_string(), micros(due)])?;
     if hastened != 1 {
         return Err(Fault::Conflict(format!("delivery {delivery} (not waiting, or a try is under way)")));

@@ -147,6 +147,15 @@ impl Notices for SqliteStore {
         .map_err(CommitError::into_store_error)
     }
 
+    async fn channels_noted_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT max(seen_at) FROM channels")?;
+            let at: Option<i64> = statement.query_row([], |row| row.get(0))?;
+            Ok(at.map(moment).transpose()?)
+        })
+        .await
+    }
+
     async fn gone_channels(
         &self,
         kept: &[String],

@@ -50,6 +50,8 @@ async fn started(port: u16, more: &str) -> (Bench, Effects) {
          from = \"Guichet <guichet@corp.test>\"\naddress = \"{{name}}@corp.test\"\n{more}\n"
     );
     let setup = setup(&effects).registry(&registry).file("mail.password", "pass word\n").config(&channel);
+    let robots = "@id(\"robots-ping\") permit (principal is ServiceAccount, action == Action::\"ping_channel\", resource);";
+    let setup = setup.service("robot").policy("robots.cedar", robots);
     (setup.start().await.unwrap(), effects)
 }
 
@@ -196,5 +198,14 @@ async fn a_ping_by_mail_goes_to_whoever_asks_and_to_nobody_else() {
     let text = mail["text"].as_str().unwrap();
     assert!(text.contains(&format!("guichet deliveries show {id}")), "{text}");
     assert!(!text.contains("Binding") && !text.contains("Run "), "it tells of no run: {text}");
+    // Nobody reads the mail of a program whose address nobody knows.
+    let robot = bench.sign_in("robot").await.unwrap();
+    let refused = robot.post("/v1/channels/mail/ping", json!({})).await.unwrap();
+    assert_eq!((refused.status, refused.code()), (422, "invalid-input"), "{}", refused.body);
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains("a program without an address"),
+        "{}",
+        refused.body
+    );
     assert_eq!(server.mails().len(), 1);
 }

@@ -353,6 +353,7 @@ reads! {
         fn oldest_kept_delivery(&self, keep: u64) -> Result<Option<Timestamp>, StoreError>;
         fn forget_deliveries(&self, before: Timestamp) -> Result<u64, StoreError>;
         fn note_channels(&self, channels: &[String], at: Timestamp) -> Result<(), StoreError>;
+        fn channels_noted_at(&self) -> Result<Option<Timestamp>, StoreError>;
         fn gone_channels(&self, kept: &[String], seen_before: Timestamp) -> Result<Vec<String>, StoreError>;
     }
     Tokens {
