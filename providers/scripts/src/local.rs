@@ -1,7 +1,7 @@
 //! Programs as processes of this machine: started from a private copy of what was hashed, ended with all they started.
 
 use std::{
-    fs, io,
+    io,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -267,7 +267,7 @@ fn code_of(status: ExitStatus) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{fs, sync::Mutex};
 
     use futures_util::FutureExt as _;
     use guichet_contract::Digest;

@@ -73,6 +73,8 @@ impl Drop for RunFolder {
         if let Some(folder) = self.folder.take() {
             remove(&folder.keep());
         }
+        // Free only now: a folder that is found free was left.
+        drop(self.lock.take());
     }
 }
 

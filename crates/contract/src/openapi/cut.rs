@@ -76,13 +76,19 @@ impl Wide {
             match (keyword(name), value) {
                 (Keyword::Schema, schema) => self.loosen(schema),
                 (Keyword::SchemaList, Value::Array(schemas)) => {
-                    schemas.iter_mut().for_each(|schema| self.loosen(schema));
+                    for schema in schemas {
+                        self.loosen(schema);
+                    }
                 }
                 (Keyword::SchemaMap, Value::Object(schemas)) => {
-                    schemas.values_mut().for_each(|schema| self.loosen(schema));
+                    for schema in schemas.values_mut() {
+                        self.loosen(schema);
+                    }
                 }
                 (_, Value::Object(schemas)) if name == "$defs" => {
-                    schemas.values_mut().for_each(|schema| self.loosen(schema));
+                    for schema in schemas.values_mut() {
+                        self.loosen(schema);
+                    }
                 }
                 _ => {}
             }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 use super::{
-    body, command, effect_of_method,
+    body, command, cut, effect_of_method,
     extension::{self, OperationExtension},
     finding::Findings,
     merge, parameters, paths,

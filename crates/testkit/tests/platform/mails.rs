@@ -201,7 +201,7 @@ async fn a_ping_by_mail_goes_to_whoever_asks_and_to_nobody_else() {
     // Nobody reads the mail of a program whose address nobody knows.
     let robot = bench.sign_in("robot").await.unwrap();
     let refused = robot.post("/v1/channels/mail/ping", json!({})).await.unwrap();
-    assert_eq!((refused.status, refused.code()), (422, "invalid-input"), "{}", refused.body);
+    assert_eq!((refused.status.as_u16(), refused.code()), (422, "invalid-input"), "{}", refused.body);
     assert!(
         refused.body["detail"].as_str().unwrap().contains("a program without an address"),
         "{}",
