@@ -167,14 +167,14 @@ fn what_was_not_read_refuses_no_value() {
     schemas.insert("Z".to_owned(), json!({"type": "object", "required": ["late"]}));
     let unread = json!({"$ref": "#/components/schemas/Z"});
     let given = |schema: Value| {
-        let properties = json!({"thing": schema, "fill": fill});
-        let whole = json!({"type": "object", "required": ["thing"], "properties": properties});
+        let properties = json!({"choice": schema, "fill": fill});
+        let whole = json!({"type": "object", "required": ["choice"], "properties": properties});
         let document = posting(json!({"requestBody": body(whole)}), json!({"schemas": schemas}));
         let reading = read("test", &document, Strictness::Lenient).unwrap();
         let input = reading.actions[0].input.clone();
         assert_eq!(input["$defs"]["Z"], json!({"x-guichet": {"sensitive": true}}), "it is not read");
         let validator = jsonschema::validator_for(&input).unwrap();
-        move |value: Value| validator.is_valid(&json!({"thing": value}))
+        move |value: Value| validator.is_valid(&json!({"thing": "a", "choice": value}))
     };
     let one = given(json!({"oneOf": [unread, {"type": "object", "required": ["own"]}, {"type": "null"}]}));
     assert!(one(json!({"own": 1})) && one(json!(null)) && one(json!({"late": {}})));
