@@ -28,7 +28,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 
 fuzz_target!(|text: &str| {
     let files = [("a.cedar".to_owned(), text.to_owned())];
-    let policies = match Policies::load(&files, &CATALOGUE, &REGISTRY, Defaults::default()) {
+    let policies = match Policies::load(&files, &CATALOGUE.actions, &REGISTRY, Defaults::default()) {
         Ok(policies) => policies,
         Err(faults) => {
             assert!(!faults.is_empty() && faults.iter().all(|fault| fault.line >= 1 && fault.column >= 1));
