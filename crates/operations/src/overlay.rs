@@ -1,8 +1,9 @@
 //! OpenAPI Overlay 1.0: what is added to somebody's document, or taken out of it, before it is read. The document itself stays
 //! as it is, so that a newer one can take its place.
 //!
-//! Each action names its places with a JSONPath (RFC 9535). A path that finds nothing is a warning, since documents change; whatever
-//! cannot be understood is a fault, since what was not applied might be an approval.
+//! Each action names its places with a JSONPath (RFC 9535). A path that finds nothing is a warning, since documents change. Whatever
+//! cannot be understood is a fault, and so is what says something to Guichet about a place that is not there, since what was not
+//! applied might be an approval.
 
 use std::cmp::Reverse;
 
@@ -74,7 +75,8 @@ impl Overlay {
     /// Applies it, one action after the other. Gives what deserves a look: actions whose target is not there.
     ///
     /// # Errors
-    /// What cannot be applied, each with its action and target; the document is then of no use.
+    /// What cannot be applied, each with its action and target; the document is then of no use. So is what says something to
+    /// Guichet about a place that is not there: an approval that is wanted must not get lost by a slip of the pen.
     pub fn apply(&self, document: &mut Value) -> Result<Vec<String>, Vec<String>> {
         let (mut warnings, mut faults) = (Vec::new(), Vec::new());
         for (position, action) in self.actions.iter().enumerate() {
@@ -84,7 +86,12 @@ impl Overlay {
                 found.locations().take(MOST_PLACES + 1).map(NormalizedPath::to_json_pointer).collect();
             let mut fault =
                 |why: &str| faults.push(format!("overlay: /actions/{position}: `{target}`: {why}"));
-            if places.is_empty() {
+            if places.is_empty() && action.speaks_of_guichet() {
+                fault(
+                    "it finds nothing in this document, and it says what Guichet must know of an operation, such as who approves \
+                     it: correct it, or take the action out",
+                );
+            } else if places.is_empty() {
                 warnings.push(format!(
                     "overlay: /actions/{position}: `{target}` finds nothing in this document; correct it, or take the action out"
                 ));
@@ -117,6 +124,22 @@ impl Overlay {
             }
         }
         if faults.is_empty() { Ok(warnings) } else { Err(faults) }
+    }
+}
+
+impl Action {
+    /// Whether it says something with `x-guichet`.
+    fn speaks_of_guichet(&self) -> bool {
+        fn speaks(value: &Value) -> bool {
+            match value {
+                Value::Object(members) => {
+                    members.iter().any(|(name, value)| name == "x-guichet" || speaks(value))
+                }
+                Value::Array(items) => items.iter().any(speaks),
+                _ => false,
+            }
+        }
+        matches!(&self.change, Change::Update(update) if self.target.contains("x-guichet") || speaks(update))
     }
 }
 
@@ -234,7 +257,7 @@ mod tests {
             {"target": "$.paths.*.get", "update": {"tags": ["b"], "operationId": "other"}},
             {"target": "$.paths.*[?@['x-internal'] == true]", "remove": true},
             {"target": "$.paths['/silences'].get.tags", "update": "c"},
-            {"target": "$.paths['/nothing']", "update": {}},
+            {"target": "$.paths['/nothing']", "update": {"description": "said of nothing"}},
             {"target": "$.paths['/silences'].get.tags[0]", "remove": true, "description": "d"},
         ])))
         .unwrap();
@@ -253,6 +276,23 @@ mod tests {
                 "/status": {},
             })
         );
+    }
+
+    #[test]
+    fn an_approval_does_not_get_lost_by_a_slip_of_the_pen() {
+        let approval = json!({"x-guichet": {"approval": {"by": "team:oncall"}}});
+        for (target, update) in [
+            ("$.paths['/silence'].post", approval.clone()),
+            ("$.paths['/silence']", json!({"post": approval})),
+            ("$.paths['/silences'].post['x-guichet']", json!({"approval": {"by": "team:oncall"}})),
+        ] {
+            let overlay = Overlay::read(&overlay(json!([{"target": target, "update": update}]))).unwrap();
+            let faults = overlay.apply(&mut document()).unwrap_err();
+            assert!(
+                faults.len() == 1 && faults[0].contains(target) && faults[0].contains("finds nothing"),
+                "{faults:?}"
+            );
+        }
     }
 
     #[test]
