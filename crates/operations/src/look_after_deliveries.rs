@@ -85,8 +85,8 @@ async fn give_up_gone(
         {
             match deliver_notice(platform, &job, &lease).await {
                 Ok(()) => given_up += 1,
-                // Somebody else took it up after all.
-                Err(CommitError::Conflict { .. }) => {}
+                // Somebody else took it up after all; what is left is for the next look, lest this one go round.
+                Err(CommitError::Conflict { .. }) => break,
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
